@@ -1,0 +1,204 @@
+"""The measured axes: what is counted, how it is bounded, what is left unsaid, what is quoted."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from xpert_cli.maths import lexicon
+from xpert_cli.maths.style import MEASURED, cut, evidence, measure, measure_all, sentences, words, words_for
+from xpert_cli.maths.words import Sample, is_common, syllables
+
+NAMES = [axis.name for axis in MEASURED]
+PLAIN = "The garden is quiet in the morning. You can hear the birds from the kitchen, and they sing for a long time."
+GERMAN = "Der Garten ist am Morgen ruhig. Man hört die Vögel aus der Küche, und sie singen eine lange Zeit."
+
+
+def read(text: str, name: str) -> float:
+    return float(measure(text)[NAMES.index(name)])
+
+
+def test_sentences_end_at_terminators_and_lines_but_not_at_abbreviations():
+    assert sentences("Hi! See Dr. Lee at 3.5?") == ["Hi!", "See Dr. Lee at 3.5?"]
+    assert sentences("ok see you\nlater") == ["ok see you", "later"]
+    assert sentences("He said “Go.” Then e.g. left.") == ["He said “Go.”", "Then e.g. left."]
+    assert sentences("昨天我来了。你呢？") == ["昨天我来了。", "你呢？"]
+    assert sentences("Nice! 🎉 Really nice.") == ["Nice! 🎉", "Really nice."]
+
+
+def test_markdown_is_not_prose():
+    assert sentences("# Plan\n\n1. **Buy** milk.\n- [x] Rest\n```\ncode here\n```") == ["Plan", "Buy milk.", "Rest"]
+
+
+def test_words():
+    assert words("Don't go — 3 well-known 1,000.") == ["Don't", "go", "3", "well-known", "1,000"]
+    assert words("我来了") == ["我", "来", "了"]
+    assert words("हिन्दी भाषा") == ["हिन्दी", "भाषा"]
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "kept"),
+    [
+        ("one, two; three", 2, "one, two;"),
+        ("  a\n\n b c", 2, "  a\n\n b"),
+        ("one two", 5, "one two"),
+        ("one two", 0, ""),
+        ("我来了", 2, "我来"),
+        ("", 3, ""),
+    ],
+)
+def test_cut_keeps_spacing(text: str, count: int, kept: str):
+    assert cut(text, count) == kept
+
+
+@pytest.mark.parametrize(("word", "count"), [("the", 1), ("made", 1), ("table", 2), ("wanted", 2), ("banana", 3)])
+def test_syllables(word: str, count: int):
+    assert syllables(word) == count
+
+
+@pytest.mark.parametrize("word", ["walking", "stopped", "cities", "making", "you're", "bigger"])
+def test_inflected_common_words_are_common(word: str):
+    assert is_common(word)
+
+
+def test_rare_words_are_not_common():
+    assert not is_common("epistemology")
+
+
+def test_at_least_two_dozen_axes_with_distinct_names_and_phrases():
+    assert len(MEASURED) >= 24
+    assert (
+        len(set(NAMES))
+        == len({axis.low for axis in MEASURED})
+        == len({axis.high for axis in MEASURED})
+        == len(MEASURED)
+    )
+    assert [axis.name for axis in MEASURED if axis.length] == ["text length", "line count"]
+
+
+def test_lengths_are_logarithms():
+    text = "one two three four.\nfive six seven eight."
+    assert read(text, "text length") == pytest.approx(math.log(8))
+    assert read(text, "line count") == pytest.approx(math.log(2))
+    assert read(text, "sentence length") == pytest.approx(math.log(4))
+    assert read(text, "sentence variety") == 0
+
+
+def test_a_sentence_cut_off_does_not_shorten_the_mean():
+    whole = "This is the first one here. This is the second one here."
+    assert read(whole, "sentence length") == pytest.approx(math.log(6))
+    assert read(whole + " And this", "sentence length") == pytest.approx(math.log(7))
+
+
+def test_rates_are_square_roots_of_counts_a_hundred_words():
+    text = "you " * 2 + "the " * 23
+    assert read(text, "second person") == pytest.approx(math.sqrt(8))
+    assert read("Good, the cat, and the dog, ran.", "commas") == pytest.approx(math.sqrt(15))  # 3 in "20" words
+
+
+def test_shares_are_square_roots_of_the_share_of_sentences():
+    assert read("Go! Stay. Sit. Run.", "exclamations") == pytest.approx(0.5)
+    assert read("Is it? Yes.", "questions") == pytest.approx(math.sqrt(0.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "with_it", "without"),
+    [
+        ("emoji", "See you there 🎉👍🏽", "See you there"),
+        ("contractions", "It's what they don't see in the city", "The city's walls are what they see"),
+        ("similes", "The moon was like a lamp to them", "They like the lamp and the moon"),
+        ("passives", "The door was opened by the wind", "The wind opened the door and went"),
+        ("interjection openings", "Oh well, that is how it was", "That is how it was for them"),
+        ("instructions", "Mix the flour with the milk.", "She mixed the flour with the milk."),
+        ("lists", "- the milk\n- the bread", "the milk\nthe bread"),
+        ("bold and headings", "This is **bold** as it gets", "This is bold as it gets"),
+        ("quotation marks", "He said “go” and that was it", "Don't go, and that was it"),
+        ("reading grade", "The consideration of institutional complexity is indispensable.", "The cat is on the mat."),
+        ("rare words", "The epistemic tenets of this treatise", "The good people of this town"),
+    ],
+)
+def test_each_axis_tells_its_two_ends_apart(name: str, with_it: str, without: str):
+    assert read(with_it, name) > read(without, name)
+
+
+def test_saying_the_same_fifty_times_changes_only_the_length():
+    once, often = measure(PLAIN), measure("\n".join([PLAIN] * 50))
+    moved = [name for name, a, b in zip(NAMES, once, often, strict=True) if abs(a - b) > 0.2]
+    assert set(moved) <= {"text length", "line count", "vocabulary diversity"}
+
+
+def test_readings_are_bounded_whatever_the_text():
+    assert read("😀" * 5000, "emoji") == 3
+    assert read("the " * 100_000, "text length") == pytest.approx(math.log(1000))
+
+
+@pytest.mark.parametrize(
+    "text", [GERMAN, "昨天我在城里遇见了我的哥哥。我们聊了很久！", "Вчера я встретил брата! Ты помнишь?", "สวัสดีครับ"]
+)
+def test_other_languages_give_no_evidence_on_english_axes(text: str):
+    for name in ("articles", "rare words", "reading grade", "contractions"):
+        assert math.isnan(read(text, name))
+    assert not math.isnan(read(text, "text length"))
+    assert not math.isnan(read(text, "exclamations"))
+
+
+def test_neighbours_that_share_words_with_english_are_not_english():
+    assert not Sample("Het is de vraag of we dat nog eens doen, want het is ver.").english
+    assert not Sample("To jest moje i my to lubimy, ale on nie jest tutaj.").english
+    assert Sample("Great job Mark, see you tomorrow").english
+
+
+@pytest.mark.parametrize("text", ["", " \n\t ", "...", "😂😂", "```\ncode\n```", "**", "1.", "\x00"])
+def test_texts_without_words_do_not_fail(text: str):
+    assert measure(text).shape == (len(MEASURED),)
+    assert math.isnan(read(text, "word length"))
+
+
+def test_an_emoji_alone_is_evidence_of_emoji():
+    assert read("😂", "emoji") == pytest.approx(math.sqrt(5))
+    assert math.isnan(read("", "emoji"))
+
+
+def test_measure_all_stacks():
+    both = measure_all([PLAIN, GERMAN])
+    assert both.shape == (2, len(MEASURED))
+    np.testing.assert_array_equal(both[0], measure(PLAIN))
+    assert measure_all([]).shape == (0, len(MEASURED))
+
+
+def test_words_for_names_the_end():
+    assert words_for(NAMES.index("emoji"), 0.3) == "with more emoji"
+    assert words_for(NAMES.index("text length"), -2.0) == "in shorter messages"
+
+
+def test_evidence_quotes_the_line_that_shows_it_in_any_order():
+    texts = ["The bus was late again today. I walked.", "You know that you can do it, you always could.", PLAIN]
+    second = NAMES.index("second person")
+    assert evidence(texts, second, 1) == "“You know that you can do it, you always could.”"
+    assert evidence(texts[::-1], second, 1) == evidence(texts, second, 1)
+    assert "ou" not in evidence(texts, second, -1)
+
+
+def test_evidence_of_a_length_tells_the_words():
+    texts = ["Short one.", "This is the longer of the two texts here."]
+    assert evidence(texts, NAMES.index("text length"), -1) == "“Short one.” (2 words)"
+    assert evidence(texts, NAMES.index("text length"), 1) == "“This is the longer of the two texts here.” (9 words)"
+
+
+def test_evidence_is_shortened_at_a_word():
+    line = evidence(["It was the best of times and " * 5 + "the end."], NAMES.index("articles"), 1)
+    assert line == "“It was the best of times and It was the best of times and It was the best of times and…”"
+
+
+def test_there_is_no_evidence_of_what_is_not_there():
+    assert evidence([PLAIN], NAMES.index("emoji"), 1) == ""
+    assert evidence([GERMAN], NAMES.index("articles"), 1) == ""
+    assert evidence([], 0, 1) == ""
+
+
+def test_word_lists_are_lower_case_single_words():
+    lists = {name: value for name, value in vars(lexicon).items() if isinstance(value, frozenset)}
+    assert len(lists) > 15
+    assert all(word == word.lower() and words(word) == [word] for group in lists.values() for word in group)

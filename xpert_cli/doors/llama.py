@@ -1,0 +1,452 @@
+"""llama.cpp as the rest of xpert sees it: a base model, adapters at scales on top of it, states, losses and text.
+
+    with Model(base) as model:
+        model.apply([(adapter, 1.0)])
+        text = "".join(model.generate(model.chat("Why is the sky blue?"), max_tokens=64))
+
+The base stays memory-mapped while adapters come and go (`Llama(lora_path=...)` of llama-cpp-python would turn the mapping
+off, so the C API is used directly). One thread at a time. Not here: quantizing (doors/quantize.py), GGUF bytes (doors/gguf.py).
+"""
+
+from __future__ import annotations
+
+import codecs
+import ctypes
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xpert_cli import platform
+from xpert_cli.doors import gguf
+from xpert_cli.errors import BadInput, BadModel
+
+Floats = npt.NDArray[np.float32]
+Sample = tuple[Sequence[int], int]  # tokens, and the index of the first one that is scored
+
+BATCH = 512
+
+
+@lru_cache(maxsize=1)
+def library() -> Any:
+    """The ctypes binding of llama.cpp, silenced. Importing it is what loads the native library."""
+    if sys.platform == "android":  # llama-cpp-python knows Android only by its kernel's name
+        sys.platform = "linux"  # type: ignore[assignment]
+        try:
+            import llama_cpp.llama_cpp as binding
+        finally:
+            sys.platform = "android"
+    else:
+        import llama_cpp.llama_cpp as binding
+    library.silencer = binding.llama_log_callback(lambda level, text, data: None)  # type: ignore[attr-defined]
+    binding.llama_log_set(library.silencer, ctypes.c_void_p(0))  # type: ignore[attr-defined]
+    binding.llama_backend_init()
+    return binding
+
+
+class Model:
+    """A GGUF model in llama.cpp.
+
+    Args:
+        path: the GGUF file; its header is checked before llama.cpp sees it.
+        context: tokens that fit in all sequences together.
+        sequences: how many texts can be worked on at once.
+        outputs: positions a batch may return (logits need 4 bytes x vocabulary each).
+        threads: cores to use; the fast ones by default.
+        shared: one pool of context for all sequences, so that they can share a prefix (`states`); without it each has its
+            own part, and attention does not walk over the others' tokens (`answers`).
+
+    Raises:
+        BadModel: llama.cpp cannot load the file.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        context: int = 2048,
+        sequences: int = 1,
+        outputs: int = 0,
+        threads: int | None = None,
+        shared: bool = False,
+        vocabulary_only: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self._context: Any = None
+        self._model: Any = None
+        self._adapters: dict[tuple[str, int, int], Any] = {}
+        gguf.read_header(self.path)
+        self._lib = lib = library()
+        params = lib.llama_model_default_params()
+        params.n_gpu_layers = 0
+        params.vocab_only = vocabulary_only
+        self._model = lib.llama_model_load_from_file(str(self.path).encode(), params)
+        if not self._model:
+            raise BadModel(f"{self.path}: llama.cpp cannot load this model. Convert it again with: xpert convert")
+        self._vocabulary = lib.llama_model_get_vocab(self._model)
+        self.vocabulary_size: int = lib.llama_vocab_n_tokens(self._vocabulary)
+        self.hidden_size: int = lib.llama_model_n_embd(self._model)
+        if not vocabulary_only:
+            self._open_context(context, sequences, outputs, threads or platform.cores(), shared)
+
+    def _open_context(self, context: int, sequences: int, outputs: int, threads: int, shared: bool) -> None:
+        lib = self._lib
+        params = lib.llama_context_default_params()
+        params.n_ctx = context
+        params.n_batch = params.n_ubatch = min(BATCH, context)
+        params.n_seq_max = sequences
+        params.n_outputs_max = outputs or sequences
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = shared
+        params.no_perf = True
+        self._context = lib.llama_init_from_model(self._model, params)
+        if not self._context:
+            self.close()
+            raise BadModel(
+                f"{self.path}: not enough memory for {context} tokens of context. Close other programs or use a smaller model."
+            )
+        self.context, self.sequences, self.outputs = context, sequences, outputs or sequences
+        self._batch_size = int(params.n_batch)
+        self._batch = lib.llama_batch_init(self._batch_size, 0, 1)
+        self._memory = lib.llama_get_memory(self._context)
+
+    def close(self) -> None:
+        """Free everything; the model cannot be used afterwards."""
+        lib = self._lib
+        for adapter in self._adapters.values():
+            lib.llama_adapter_lora_free(adapter)
+        self._adapters = {}
+        if self._context:
+            lib.llama_batch_free(self._batch)
+            lib.llama_free(self._context)
+            self._context = None
+        if self._model:
+            lib.llama_model_free(self._model)
+            self._model = None
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- text and tokens
+
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """Token ids of `text`; with `special`, control tokens written in it are parsed as such. No BOS is added."""
+        data = text.encode()
+        room = len(data) + 8
+        buffer = (ctypes.c_int32 * room)()
+        count = self._lib.llama_tokenize(self._vocabulary, data, len(data), buffer, room, False, special)
+        return list(buffer[:count])
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of one token; control tokens are empty."""
+        buffer = ctypes.create_string_buffer(256)
+        count = self._lib.llama_token_to_piece(self._vocabulary, token, buffer, 256, 0, False)
+        return buffer.raw[: max(count, 0)]
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`, bytes that are no UTF-8 replaced."""
+        return b"".join(map(self.piece, tokens)).decode("utf-8", "replace")
+
+    def metadata(self, key: str) -> str | None:
+        """A metadata value of the model as llama.cpp prints it."""
+        size = self._lib.llama_model_meta_val_str(self._model, key.encode(), None, 0)
+        if size < 0:
+            return None
+        buffer = ctypes.create_string_buffer(size + 1)
+        self._lib.llama_model_meta_val_str(self._model, key.encode(), buffer, size + 1)
+        return buffer.value.decode("utf-8", "replace")
+
+    def chat(self, messages: str | Sequence[dict[str, str]], *, reply: str | None = None) -> list[int]:
+        """Tokens of a conversation in the base model's chat template, up to where the assistant starts to answer.
+
+        Args:
+            messages: a user's prompt, or role/content messages.
+            reply: the assistant's answer, appended with its end-of-turn token.
+        """
+        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+        tokens = self.tokenize(self._render(turns), special=True)
+        if reply is not None:
+            tokens += [*self.tokenize(reply), self.end_of_turn]
+        return tokens
+
+    @property
+    def end_of_turn(self) -> int:
+        """The token that ends an answer."""
+        token = int(self._lib.llama_vocab_eot(self._vocabulary))
+        return token if token >= 0 else int(self._lib.llama_vocab_eos(self._vocabulary))
+
+    def _render(self, turns: list[dict[str, str]]) -> str:
+        template = self.metadata("tokenizer.chat_template")
+        bos, eos = (
+            self._lib.llama_vocab_get_text(self._vocabulary, token).decode() if token >= 0 else ""
+            for token in (self._lib.llama_vocab_bos(self._vocabulary), self._lib.llama_vocab_eos(self._vocabulary))
+        )
+        if template is None:  # a base without a template continues plain text
+            start = bos if self._lib.llama_vocab_get_add_bos(self._vocabulary) else ""
+            return start + "\n\n".join(turn["content"] for turn in turns) + "\n\n"
+        return str(_template(template).render(messages=turns, add_generation_prompt=True, bos_token=bos, eos_token=eos))
+
+    # -- adapters
+
+    def apply(self, adapters: Sequence[tuple[str | Path, float]]) -> None:
+        """Put adapters on the base, each at a weight (1.0 is as trained); an empty list gives the base back.
+
+        Raises:
+            BadModel: a file is no adapter of this base.
+        """
+        handles = [self._adapter(Path(path)) for path, _ in adapters]
+        array = (self._lib.llama_adapter_lora_p_ctypes * max(1, len(handles)))(*handles)
+        scales = (ctypes.c_float * max(1, len(handles)))(*(weight for _, weight in adapters))
+        if self._lib.llama_set_adapters_lora(self._context, array, len(handles), scales):
+            raise BadModel("llama.cpp refused these adapters together. Merge them first with: xpert merge")
+
+    def _adapter(self, path: Path) -> Any:
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise BadModel(f"{path}: {error.strerror}. Give the path of an adapter GGUF file.") from error
+        key = (str(path), stat.st_mtime_ns, stat.st_size)
+        if key not in self._adapters:
+            gguf.check_adapter(gguf.read_header(path), gguf.read_header(self.path))
+            handle = self._lib.llama_adapter_lora_init(self._model, str(path).encode())
+            if not handle:
+                raise BadModel(f"{path}: llama.cpp cannot load this adapter. Is it made for {self.path.name}?")
+            self._adapters[key] = handle
+        return self._adapters[key]
+
+    # -- forward passes
+
+    def _decode(self, rows: Sequence[tuple[int, int, int, bool]]) -> None:
+        """One llama_decode over rows of (token, position, sequence, wanted)."""
+        batch = self._batch
+        for i, (token, position, sequence, wanted) in enumerate(rows):
+            batch.token[i], batch.pos[i], batch.n_seq_id[i] = token, position, 1
+            batch.seq_id[i][0], batch.logits[i] = sequence, wanted
+        batch.n_tokens = len(rows)
+        if status := self._lib.llama_decode(self._context, batch):
+            raise BadModel(
+                f"llama.cpp could not evaluate {len(rows)} tokens (status {status}). Use shorter text or a larger context."
+            )
+
+    def _clear(self) -> None:
+        self._lib.llama_memory_clear(self._memory, False)
+
+    def _logits(self, row: int) -> Floats:
+        pointer = self._lib.llama_get_logits_ith(self._context, row)
+        return np.ctypeslib.as_array(pointer, shape=(self.vocabulary_size,))
+
+    def _each_output(self, tokens: Sequence[int], first: int) -> Iterator[tuple[int, Floats]]:
+        """(position, logits) for every position from `first` on; the array is valid until the next step."""
+        if len(tokens) > self.context:
+            raise BadInput(f"{len(tokens)} tokens do not fit in a context of {self.context}. Use shorter text.")
+        self._clear()
+        step = min(self._batch_size, self.outputs)
+        at = 0
+        while at < len(tokens):
+            size = step if at >= first else min(self._batch_size, first - at)
+            chunk = range(at, min(at + size, len(tokens)))
+            self._decode([(tokens[p], p, 0, p >= first) for p in chunk])
+            for row, position in enumerate(chunk):
+                if position >= first:
+                    yield position, self._logits(row)
+            at += size
+
+    def logits(self, tokens: Sequence[int]) -> Floats:
+        """(len(tokens), vocabulary) logits of one text."""
+        return np.stack([row.copy() for _, row in self._each_output(tokens, 0)])
+
+    def nats(self, sample: Sample) -> tuple[float, int]:
+        """Summed -log p of the scored tokens of one sample, and how many they are.
+
+        Tokens past the context are left out.
+        """
+        tokens, start = list(sample[0][: self.context]), sample[1]
+        total = 0.0
+        for position, row in self._each_output(tokens[:-1], max(0, start - 1)):
+            top = float(row.max())
+            total += top + float(np.log(np.exp(row - top).sum(dtype=np.float64))) - float(row[tokens[position + 1]])
+        return total, max(0, len(tokens) - max(1, start))
+
+    def states(self, prompts: Sequence[Sequence[int]], progress: Callable[[float], None] = lambda _: None) -> Floats:
+        """(len(prompts), hidden) final-norm hidden states at each prompt's last token.
+
+        Prompts share the evaluation of the tokens they all start with, and several fill a batch together.
+        """
+        out = np.empty((len(prompts), self.hidden_size), np.float32)
+        prefix = _common_prefix(prompts) if len(prompts) > 1 else 0
+        for done, group in self._groups(prompts, prefix):
+            self._share_prefix(prompts[group[0]][:prefix], len(group))
+            bodies = [
+                (prompts[i][p], p, s, False) for s, i in enumerate(group) for p in range(prefix, len(prompts[i]) - 1)
+            ]
+            for start in range(0, len(bodies), self._batch_size):
+                self._decode(bodies[start : start + self._batch_size])
+            # With embeddings on, llama.cpp returns every row it is given: only the last tokens are.
+            self._lib.llama_set_embeddings(self._context, True)
+            try:
+                self._decode([(prompts[i][-1], len(prompts[i]) - 1, s, True) for s, i in enumerate(group)])
+                for row, index in enumerate(group):
+                    state = self._lib.llama_get_embeddings_ith(self._context, row)
+                    out[index] = np.ctypeslib.as_array(state, shape=(self.hidden_size,))
+            finally:
+                self._lib.llama_set_embeddings(self._context, False)
+            progress(done / len(prompts))
+        return out
+
+    def _groups(self, prompts: Sequence[Sequence[int]], prefix: int) -> Iterator[tuple[int, list[int]]]:
+        """Prompts in their order, as many at a time as the sequences and one batch hold."""
+        group: list[int] = []
+        used = 0
+        for index, tokens in enumerate(prompts):
+            size = len(tokens) - prefix
+            if group and (len(group) == self.sequences or used + size > self._batch_size):
+                yield index, group
+                group, used = [], 0
+            group.append(index)
+            used += size
+        if group:
+            yield len(prompts), group
+
+    def _share_prefix(self, tokens: Sequence[int], sequences: int) -> None:
+        """Clear the memory and put `tokens` at the start of the first `sequences` sequences, evaluated once."""
+        self._clear()
+        for start in range(0, len(tokens), self._batch_size):
+            chunk = tokens[start : start + self._batch_size]
+            self._decode([(token, start + i, 0, i == len(chunk) - 1) for i, token in enumerate(chunk)])
+        for sequence in range(1, sequences):
+            self._lib.llama_memory_seq_cp(self._memory, 0, sequence, -1, -1)
+
+    # -- generation
+
+    def _sampler(self, temperature: float, top_p: float, seed: int) -> Any:
+        lib = self._lib
+        chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+        if temperature <= 0:
+            lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_greedy())
+            return chain
+        for part in (
+            lib.llama_sampler_init_top_k(50),
+            lib.llama_sampler_init_top_p(top_p, 1),
+            lib.llama_sampler_init_temp(temperature),
+            lib.llama_sampler_init_dist(seed),
+        ):
+            lib.llama_sampler_chain_add(chain, part)
+        return chain
+
+    def generate_tokens(
+        self, tokens: Sequence[int], *, max_tokens: int, temperature: float = 0.0, top_p: float = 0.9, seed: int = 0
+    ) -> Iterator[int]:
+        """Token ids of a continuation, until an end-of-generation token or `max_tokens`."""
+        if len(tokens) + max_tokens > self.context:
+            raise BadInput(
+                f"prompt ({len(tokens)} tokens) and answer ({max_tokens}) exceed the context of {self.context}. Use --context."
+            )
+        lib, sampler = self._lib, self._sampler(temperature, top_p, seed)
+        try:
+            self._share_prefix(tokens, 1)
+            position = len(tokens)
+            for count in range(max_tokens):
+                token = lib.llama_sampler_sample(sampler, self._context, -1)
+                if lib.llama_vocab_is_eog(self._vocabulary, token):
+                    return
+                yield token
+                if count + 1 < max_tokens:
+                    self._decode([(token, position, 0, True)])
+                    position += 1
+        finally:
+            lib.llama_sampler_free(sampler)
+
+    def generate(self, tokens: Sequence[int], **options: Any) -> Iterator[str]:
+        """Text of a continuation, piece by piece; characters split over tokens come out whole."""
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for token in self.generate_tokens(tokens, **options):
+            if text := decoder.decode(self.piece(token)):
+                yield text
+        if text := decoder.decode(b"", final=True):
+            yield text
+
+    def answers(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_tokens: int,
+        temperature: float,
+        top_p: float = 0.9,
+        seed: int = 0,
+        progress: Callable[[float], None] = lambda _: None,
+    ) -> list[list[int]]:
+        """Continuations of many prompts, `self.sequences` at a time; prompt i is sampled with seed + i, whatever runs beside it."""
+        waiting = list(range(len(prompts)))[::-1]
+        results: list[list[int]] = [[] for _ in prompts]
+        running: dict[int, tuple[int, Any, int]] = {}  # sequence -> prompt index, sampler, position
+        self._clear()
+        try:
+            while waiting or running:
+                for sequence in range(self.sequences):
+                    if sequence not in running and waiting:
+                        index = waiting.pop()
+                        self._start(prompts[index], sequence)
+                        running[sequence] = (
+                            index,
+                            self._sampler(temperature, top_p, seed + index),
+                            len(prompts[index]),
+                        )
+                        self._advance(running, sequence, -1, results, max_tokens)
+                rows = [(results[i][-1], position, s, True) for s, (i, _, position) in running.items()]
+                if rows:
+                    self._decode(rows)
+                    for row, sequence in enumerate(list(running)):
+                        index, sampler, position = running[sequence]
+                        running[sequence] = (index, sampler, position + 1)
+                        self._advance(running, sequence, row, results, max_tokens)
+                progress(1 - (len(waiting) + len(running)) / max(1, len(prompts)))
+            return results
+        finally:
+            for _, sampler, _ in running.values():
+                self._lib.llama_sampler_free(sampler)
+
+    def _start(self, tokens: Sequence[int], sequence: int) -> None:
+        for start in range(0, len(tokens), self._batch_size):
+            chunk = tokens[start : start + self._batch_size]
+            self._decode([(token, start + i, sequence, i == len(chunk) - 1) for i, token in enumerate(chunk)])
+
+    def _advance(
+        self, running: dict[int, tuple[int, Any, int]], sequence: int, row: int, results: list[list[int]], limit: int
+    ) -> None:
+        """Sample the next token of a sequence, and retire the sequence when its answer is complete."""
+        index, sampler, _ = running[sequence]
+        token = self._lib.llama_sampler_sample(sampler, self._context, row)
+        ended = self._lib.llama_vocab_is_eog(self._vocabulary, token)
+        if not ended:
+            results[index].append(token)
+        if ended or len(results[index]) >= limit:
+            self._lib.llama_sampler_free(sampler)
+            self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+            del running[sequence]
+
+
+def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """Length of what all prompts start with, one token short of the shortest."""
+    first, last = min(prompts), max(prompts)
+    limit = min(map(len, prompts)) - 1
+    return next((i for i in range(limit) if first[i] != last[i]), limit)
+
+
+@lru_cache(maxsize=4)
+def _template(source: str) -> Any:
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def refuse(message: str) -> None:
+        raise BadInput(f"the chat template refused the conversation: {message}")
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.globals["raise_exception"] = refuse
+    environment.globals["strftime_now"] = lambda form: ""
+    return environment.from_string(source)

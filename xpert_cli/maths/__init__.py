@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: style axes, coordinates, selection and adapter algebra. No I/O, numpy only."""

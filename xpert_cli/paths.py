@@ -1,0 +1,78 @@
+"""Where things are: packaged data, the user's folders, and files written whole or not at all."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from xpert_cli.errors import CannotWrite, XpertError
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def packaged(name: str) -> Path:
+    """The packaged folder `adapters` or `prompts`: inside an installed wheel, beside the package in a checkout."""
+    for root in (PACKAGE, PACKAGE.parent):
+        if (root / name).is_dir():
+            return root / name
+    raise XpertError(f"the packaged folder {name!r} is missing. Reinstall xpert-cli.")
+
+
+def config_file() -> Path:
+    """The user's settings file; it need not exist."""
+    root = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(root) / "xpert" / "config.ini"
+
+
+def data_dir() -> Path:
+    """Where runs and fetched adapters are kept. XPERT_HOME moves it."""
+    if home := os.environ.get("XPERT_HOME"):
+        return Path(home)
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "xpert"
+
+
+def default(name: str) -> str:
+    """A default from xpert_cli/defaults.ini, or from the user's config.ini where it says otherwise."""
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read([PACKAGE / "defaults.ini", config_file()], encoding="utf-8")
+    return settings["xpert"][name]
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target` that becomes `target` if the block ends well, and vanishes if it does not.
+
+    Raises:
+        CannotWrite: the folder cannot be written, or the disk is full.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+        os.close(handle)
+    except OSError as error:
+        raise CannotWrite(f"cannot write {target}: {error.strerror}. Choose another place with --out.") from error
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.chmod(0o666 & ~_umask())
+        part.replace(target)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise CannotWrite(
+            f"cannot write {target}: {error.strerror}. Free some space or choose another place with --out."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

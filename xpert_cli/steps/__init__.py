@@ -1,0 +1,1 @@
+"""Steps that several verbs share, one layer below them."""

@@ -1,0 +1,101 @@
+"""Adding an adapter to its base model: one GGUF that needs no adapter any more.
+
+    merge_into_base(base, adapter, out, "Q4_K_M")
+
+Deltas are added in float32. Tensors the adapter does not touch are copied as they are, norms always, so that merging
+into a quantized base loses nothing but the rounding of what changed. Not here: merging adapters (maths/adapters.py).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpert_cli.doors import gguf
+from xpert_cli.doors.quantize import quantization_type, quantization_types, quantize
+from xpert_cli.errors import BadInput, BadModel, CannotWrite
+from xpert_cli.maths.adapters import Adapter, Floats
+
+Progress = Callable[[str, float], None]
+_FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32}
+
+
+def merge_into_base(
+    base: Path,
+    adapter: Adapter,
+    out: Path,
+    type_name: str | None = None,
+    progress: Progress = lambda message, fraction: None,
+) -> str:
+    """Write `base` with the adapter's deltas added.
+
+    Args:
+        type_name: the quantization type of the result; the base's own by default.
+    Returns:
+        The type written.
+    Raises:
+        BadInput: there is no such type, or the base does not name its own.
+        BadModel: the base is damaged, or its weights are too large for the F16 that precedes quantization.
+        CacheMismatch: the adapter is for another base model.
+        CannotWrite: no space, or no such folder.
+    """
+    header = gguf.read_header(base)
+    gguf.check_adapter(adapter, header)
+    kind = quantization_type(type_name) if type_name else _own_type(header)
+    if kind in _FILE_TYPES:
+        _write(header, adapter, out, kind, everything=True, progress=progress)
+        return kind
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=".part") as folder:
+            middle = Path(folder) / "merged.gguf"
+            _write(header, adapter, middle, "F16", everything=False, progress=progress)
+            quantize(middle, out, kind, progress=partial(progress, f"quantizing to {kind}"))
+    except OSError as error:
+        raise CannotWrite(f"cannot write {out}: {error.strerror}. Choose another place with --out.") from error
+    return kind
+
+
+def _own_type(header: gguf.Header) -> str:
+    """The name of the quantization type a model says it has."""
+    number = header.metadata.get("general.file_type")
+    names = {value: name for name, value in reversed(quantization_types().items())}  # aliases come last
+    if number not in names:
+        raise BadInput(
+            f"{header.path}: the model does not say its quantization type. Give one with --type, such as Q8_0."
+        )
+    return names[number]
+
+
+def _write(
+    header: gguf.Header, adapter: Adapter, out: Path, kind: str, *, everything: bool, progress: Progress
+) -> None:
+    """The merged model with changed matrices, or all of them with `everything`, in the float type `kind`."""
+    tensors = {}
+    for name, info in header.tensors.items():
+        if name in adapter.factors or (everything and len(info.shape) > 1):
+            tensors[name] = gguf.Planned(info.shape, kind, partial(_merged, header, adapter, name, kind))
+        else:
+            tensors[name] = gguf.Planned(info.shape, info.type, partial(gguf.raw, header, name))
+    metadata = dict(header.metadata.encoded) | {"general.file_type": gguf.encode("uint32", _FILE_TYPES[kind])}
+    gguf.write_model(out, metadata, tensors, progress)
+
+
+def _merged(header: gguf.Header, adapter: Adapter, name: str, kind: str) -> NDArray[Any]:
+    """One tensor with its delta, in the bytes of a float type."""
+    values: Floats = gguf.tensor(header, name)
+    if name in adapter.factors:
+        values = values + adapter.delta(name)
+    if kind == "BF16":
+        from gguf import GGMLQuantizationType, quants
+
+        return np.asarray(quants.quantize(values, GGMLQuantizationType.BF16))
+    if kind == "F16" and np.abs(values).max() > np.finfo(np.float16).max:
+        raise BadModel(f"{header.path}: {name} has values too large for F16. Merge with --type F32 or BF16.")
+    return values.astype(np.float16 if kind == "F16" else np.float32, copy=False)
