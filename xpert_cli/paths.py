@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -40,6 +41,29 @@ def default(name: str) -> str:
     settings = configparser.ConfigParser(interpolation=None)
     settings.read([PACKAGE / "defaults.ini", config_file()], encoding="utf-8")
     return settings["xpert"][name]
+
+
+def writable(folder: Path) -> Path:
+    """`folder`, made if need be and known to take files.
+
+    Raises:
+        CannotWrite: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise CannotWrite(f"cannot write to {folder}: {error.strerror}. Choose another folder with --out.") from error
+    return folder
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        sha = hashlib.sha256()
+        while block := file.read(1 << 20):
+            sha.update(block)
+    return sha.hexdigest()
 
 
 @contextmanager

@@ -4,16 +4,18 @@
         model.apply([(adapter, 1.0)])
         text = "".join(model.generate(model.chat("Why is the sky blue?"), max_tokens=64))
 
-The base stays memory-mapped while adapters come and go (`Llama(lora_path=...)` of llama-cpp-python would turn the mapping
-off, so the C API is used directly). One thread at a time. Not here: quantizing (doors/quantize.py), GGUF bytes (doors/gguf.py).
+The base stays memory-mapped while adapters come and go (`Llama(lora_path=...)` of llama-cpp-python would turn the
+mapping off, so the C API is used directly). One thread at a time. Not here: quantizing (doors/quantize.py), GGUF bytes
+(doors/gguf.py).
 """
 
 from __future__ import annotations
 
 import codecs
 import ctypes
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,9 @@ BATCH = 512
 @lru_cache(maxsize=1)
 def library() -> Any:
     """The ctypes binding of llama.cpp, silenced. Importing it is what loads the native library."""
+    # Threads that wait by spinning for milliseconds take the cores from each other when another program runs: 100 times
+    # slower was seen. A short spin is as fast on an idle machine. Read once, when the native library is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if sys.platform == "android":  # llama-cpp-python knows Android only by its kernel's name
         sys.platform = "linux"  # type: ignore[assignment]
         try:
@@ -79,6 +84,7 @@ class Model:
         self._context: Any = None
         self._model: Any = None
         self._adapters: dict[tuple[str, int, int], Any] = {}
+        self._held: list[int] = []  # the tokens sequence 0 still holds, for a conversation that goes on
         gguf.read_header(self.path)
         self._lib = lib = library()
         params = lib.llama_model_default_params()
@@ -204,6 +210,7 @@ class Model:
         handles = [self._adapter(Path(path)) for path, _ in adapters]
         array = (self._lib.llama_adapter_lora_p_ctypes * max(1, len(handles)))(*handles)
         scales = (ctypes.c_float * max(1, len(handles)))(*(weight for _, weight in adapters))
+        self._held = []
         if self._lib.llama_set_adapters_lora(self._context, array, len(handles), scales):
             raise BadModel("llama.cpp refused these adapters together. Merge them first with: xpert merge")
 
@@ -236,6 +243,7 @@ class Model:
             )
 
     def _clear(self) -> None:
+        self._held = []
         self._lib.llama_memory_clear(self._memory, False)
 
     def _logits(self, row: int) -> Floats:
@@ -325,7 +333,7 @@ class Model:
 
     # -- generation
 
-    def _sampler(self, temperature: float, top_p: float, seed: int) -> Any:
+    def _sampler(self, temperature: float, top_p: float, seed: int, repeat: float = 1.0) -> Any:
         lib = self._lib
         chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         if temperature <= 0:
@@ -333,6 +341,8 @@ class Model:
             return chain
         for part in (
             lib.llama_sampler_init_top_k(50),
+            # After top-k, so that the penalty walks over 50 candidates and not over the vocabulary.
+            lib.llama_sampler_init_penalties(self.vocabulary_size, 64, repeat, 0.0, 0.0),
             lib.llama_sampler_init_top_p(top_p, 1),
             lib.llama_sampler_init_temp(temperature),
             lib.llama_sampler_init_dist(seed),
@@ -341,32 +351,60 @@ class Model:
         return chain
 
     def generate_tokens(
-        self, tokens: Sequence[int], *, max_tokens: int, temperature: float = 0.0, top_p: float = 0.9, seed: int = 0
+        self,
+        tokens: Sequence[int],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        top_p: float = 0.9,
+        seed: int = 0,
+        repeat: float = 1.0,
+        resume: bool = False,
     ) -> Iterator[int]:
-        """Token ids of a continuation, until an end-of-generation token or `max_tokens`."""
+        """Token ids of a continuation, until an end-of-generation token or `max_tokens`.
+
+        Args:
+            repeat: penalty on tokens among the last 64 generated; 1 is none. Greedy choice (temperature 0) has none.
+            resume: do not evaluate again what `tokens` share with the last call's tokens and answer.
+        """
         if len(tokens) + max_tokens > self.context:
             raise BadInput(
                 f"prompt ({len(tokens)} tokens) and answer ({max_tokens}) exceed the context of {self.context}. Use --context."
             )
-        lib, sampler = self._lib, self._sampler(temperature, top_p, seed)
+        lib, sampler = self._lib, self._sampler(temperature, top_p, seed, repeat)
         try:
-            self._share_prefix(tokens, 1)
-            position = len(tokens)
+            self._hold(tokens, resume)
             for count in range(max_tokens):
                 token = lib.llama_sampler_sample(sampler, self._context, -1)
                 if lib.llama_vocab_is_eog(self._vocabulary, token):
                     return
                 yield token
                 if count + 1 < max_tokens:
-                    self._decode([(token, position, 0, True)])
-                    position += 1
+                    self._decode([(token, len(self._held), 0, True)])
+                    self._held.append(token)
         finally:
             lib.llama_sampler_free(sampler)
 
+    def _hold(self, tokens: Sequence[int], resume: bool) -> None:
+        """Make sequence 0 hold `tokens`, the last freshly evaluated; with `resume`, keep what it has of them."""
+        kept = _common_prefix([self._held, list(tokens)]) if resume and self._held else 0
+        if not kept or not self._lib.llama_memory_seq_rm(self._memory, 0, kept, -1):
+            self._clear()
+            kept = 0
+        self._held = []
+        for start in range(kept, len(tokens), self._batch_size):
+            chunk = tokens[start : start + self._batch_size]
+            self._decode([(token, start + i, 0, i == len(chunk) - 1) for i, token in enumerate(chunk)])
+        self._held = list(tokens)
+
     def generate(self, tokens: Sequence[int], **options: Any) -> Iterator[str]:
         """Text of a continuation, piece by piece; characters split over tokens come out whole."""
+        return self.decoded(self.generate_tokens(tokens, **options))
+
+    def decoded(self, tokens: Iterable[int]) -> Iterator[str]:
+        """Text of tokens as they come."""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        for token in self.generate_tokens(tokens, **options):
+        for token in tokens:
             if text := decoder.decode(self.piece(token)):
                 yield text
         if text := decoder.decode(b"", final=True):
@@ -434,7 +472,7 @@ class Model:
 
 def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     """Length of what all prompts start with, one token short of the shortest."""
-    first, last = min(prompts), max(prompts)
+    first, last = min(map(list, prompts)), max(map(list, prompts))
     limit = min(map(len, prompts)) - 1
     return next((i for i in range(limit) if first[i] != last[i]), limit)
 

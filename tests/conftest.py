@@ -1,0 +1,32 @@
+"""Every test has a home of its own, no Hub, no colour and a width of 100 columns."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tiny import packaged_base
+
+# Both are read before these fixtures run: by the Hub's client when imported, and by fixtures of the whole session.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("XPERT_TEST_CACHE", str(Path.home() / ".cache" / "xpert-tests"))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home folder, which is where everything of the user's is looked for."""
+    folder = tmp_path_factory.mktemp("home")
+    for name, below in {"HOME": "", "XDG_CONFIG_HOME": ".config", "XDG_DATA_HOME": ".data", "HF_HOME": ".hf"}.items():
+        monkeypatch.setenv(name, str(folder / below))
+    for name in ("XPERT_HOME", "XPERT_DEBUG", "XDG_CACHE_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def base() -> Path:
+    """The packaged base model's GGUF file; skips where it is not installed."""
+    return packaged_base()

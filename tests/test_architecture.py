@@ -1,0 +1,232 @@
+"""The house rules, read off the source: which way imports point, what stays lazy, who may print, what is documented.
+
+Modules are parsed, not imported, except where a subprocess shows what an import really loads.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted((ROOT / "xpert_cli").rglob("*.py"))
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path.read_text("utf-8")
+    for path in SOURCES
+}
+
+COMMAND = {"__main__", "cli", "demo", "output", "views"}
+GROUND = {"__init__", "paths", "platform"}
+# Every layer, and the layers it may import from.
+ARROWS = {
+    "command": {"command", "verbs", "steps", "doors", "maths", "ground", "errors"},
+    "verbs": {"steps", "doors", "maths", "ground", "errors"},
+    "steps": {"steps", "doors", "maths", "ground", "errors"},
+    "doors": {"doors", "maths", "ground", "errors"},
+    "maths": {"maths", "errors"},
+    "ground": {"ground", "errors"},
+    "errors": set(),
+}
+EXTRAS = {"accelerate", "peft", "safetensors", "scipy", "sentence_transformers", "sklearn", "torch", "transformers"}
+HEAVY = EXTRAS | {"gguf", "huggingface_hub", "jinja2", "llama_cpp"}
+IO = {"io", "os", "pathlib", "shutil", "socket", "subprocess", "sys", "tempfile", "urllib"}
+MOST_LINES = 400
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def layer(name: str) -> str:
+    """The layer of a module of ours: `verbs` for `xpert_cli.verbs.merge`."""
+    first = [*name.split("."), "__init__"][1]
+    if first in COMMAND:
+        return "command"
+    if first in GROUND:
+        return "ground"
+    assert first in ARROWS, f"{name} belongs to no layer: put it in a layer's folder, or name it in COMMAND or GROUND"
+    return first
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The modules that an import statement names: `from xpert_cli.doors import gguf` -> `xpert_cli.doors.gguf`."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"line {node.lineno}: a relative import; write the module's whole name"
+        full = [f"{node.module}.{alias.name}" for alias in node.names]
+        return [name if name in MODULES else str(node.module) for name in full]
+    return []
+
+
+def imports(source: str) -> set[str]:
+    """All modules that `source` imports, at its top or inside its functions."""
+    return {name for node in ast.walk(ast.parse(source)) for name in imported(node)}
+
+
+def at_module_level(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes that run when the module is imported: all but the bodies of functions and of `if TYPE_CHECKING`."""
+    for child in ast.iter_child_nodes(node):
+        typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        if not typing_only and not isinstance(child, Function | ast.Lambda):
+            yield child
+            yield from at_module_level(child)
+
+
+def wrong_arrows(name: str, source: str) -> list[str]:
+    """The modules of ours that module `name` must not import, but does."""
+    here = layer(name)
+    ours = {other for other in imports(source) if other.split(".")[0] == "xpert_cli"}
+    return sorted(other for other in ours if layer(other) not in ARROWS[here])
+
+
+def wrong_for_maths(source: str) -> list[str]:
+    """The foreign modules that maths must not import, but does: all but numpy and what does no I/O."""
+    roots = {name.split(".")[0] for name in imports(source)} - {"numpy", "xpert_cli"}
+    return sorted((roots - sys.stdlib_module_names) | (roots & IO))
+
+
+def heavy_at_import(source: str) -> list[str]:
+    """The heavy packages that importing a module with this source would load."""
+    names = {name for node in at_module_level(ast.parse(source)) for name in imported(node)}
+    return sorted({name.split(".")[0] for name in names} & HEAVY)
+
+
+def talk(source: str) -> list[str]:
+    """The places where `source` prints, prompts or exits."""
+    tree = ast.parse(source)
+    called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    builtins = [f for f in called if isinstance(f, ast.Name) and f.id in {"print", "input", "exit", "quit"}]
+    attributes = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in {"sys.exit", "sys.stdout", "sys.stderr", "os._exit"}
+    ]
+    shown = {name.split(".")[0] for name in imports(source)} & {"rich", "typer"}
+    return sorted([*map(ast.unparse, [*builtins, *attributes]), *shown])
+
+
+def undocumented(source: str) -> list[str]:
+    """The public classes, functions and methods without a docstring."""
+
+    def inside(node: ast.Module | ast.ClassDef) -> Iterator[str]:
+        for child in node.body:
+            if isinstance(child, Function | ast.ClassDef) and not child.name.startswith("_"):
+                declared_only = ast.unparse(child.body[-1]) == "..."  # a protocol's member: its class says what it is
+                if ast.get_docstring(child) is None and not declared_only:
+                    yield child.name
+                if isinstance(child, ast.ClassDef):
+                    yield from (f"{child.name}.{name}" for name in inside(child))
+
+    tree = ast.parse(source)
+    return ([] if ast.get_docstring(tree) else ["the module"]) + list(inside(tree))
+
+
+def run(code: str) -> str:
+    """The standard output of a fresh Python that runs `code` in the checkout."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_checks_see_what_they_look_for() -> None:
+    assert wrong_arrows("xpert_cli.doors.x", "def f():\n    from xpert_cli.verbs import merge") == [
+        "xpert_cli.verbs.merge"
+    ]
+    assert wrong_arrows("xpert_cli.verbs.x", "from xpert_cli.verbs.merge import merge") == ["xpert_cli.verbs.merge"]
+    assert wrong_arrows("xpert_cli.verbs.x", "from xpert_cli.errors import BadInput\nimport xpert_cli.doors.gguf") == []
+    assert wrong_for_maths("import math, numpy.linalg, scipy.stats\nfrom os import path") == ["os", "scipy"]
+    assert wrong_arrows("xpert_cli.maths.x", "from xpert_cli import errors, paths") == ["xpert_cli.paths"]
+    assert heavy_at_import("try:\n    import torch.nn\nexcept ImportError:\n    pass") == ["torch"]
+    assert heavy_at_import("def f():\n    import torch") == []
+    assert talk("print(1)\nsys.exit(2)") == ["print", "sys.exit"]
+    assert undocumented("class A:\n    def b(self): pass\n    def _c(self): pass") == ["the module", "A", "A.b"]
+
+
+def offenders(check: Callable[[str, str], list[str]]) -> dict[str, list[str]]:
+    """What `check(name, source)` finds in each module, for the modules where it finds something."""
+    return {name: found for name, source in MODULES.items() if (found := check(name, source))}
+
+
+def test_imports_point_down() -> None:
+    assert offenders(wrong_arrows) == {}
+
+
+def test_maths_needs_numpy_only_and_does_no_io() -> None:
+    assert offenders(lambda name, source: wrong_for_maths(source) if layer(name) == "maths" else []) == {}
+
+
+def test_heavy_packages_are_imported_by_the_function_that_needs_them() -> None:
+    assert offenders(lambda name, source: heavy_at_import(source)) == {}
+
+
+def test_only_the_command_layer_prints_prompts_or_exits() -> None:
+    assert offenders(lambda name, source: talk(source) if layer(name) != "command" else []) == {}
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    assert offenders(lambda name, source: undocumented(source)) == {}
+
+
+def test_no_file_is_too_long_to_read() -> None:
+    lines = {name: len(source.splitlines()) for name, source in MODULES.items()}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = f"""
+import sys
+from xpert_cli.cli import main
+sys.argv = ["xpert", "--help"]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("loaded:", *sorted({HEAVY | {"numpy"}} & set(sys.modules)))
+"""
+    assert run(code).splitlines()[-1] == "loaded:"
+
+
+def test_every_module_imports_without_the_extras() -> None:
+    code = f"""
+import importlib, sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {EXTRAS}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Hidden())
+for name in {sorted(MODULES)}:
+    importlib.import_module(name)
+print("imported")
+"""
+    assert run(code) == "imported\n"
+
+
+def tracked() -> dict[str, str]:
+    """Every text file under version control, or about to be: its name and its content."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, so there is no telling which files are tracked")
+    command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    files = {name: (ROOT / name).read_bytes() for name in names if (ROOT / name).is_file()}
+    return {name: content.decode("utf-8", "replace") for name, content in files.items() if b"\0" not in content}
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(?<![\w.~$}])/(?:work|root|home)/",
+        r"--(?:extra-)?index-url|--find[-]links|\bPIP_\w*(?:INDEX|LINKS)",
+    ],
+    ids=["absolute paths of one machine", "package index options"],
+)
+def test_no_tracked_file_holds(pattern: str) -> None:
+    lines = {f"{name}:{n}": line for name, text in tracked().items() for n, line in enumerate(text.splitlines(), 1)}
+    assert lines
+    assert [f"{place}: {line.strip()[:120]}" for place, line in lines.items() if re.search(pattern, line)] == []

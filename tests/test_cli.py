@@ -1,0 +1,377 @@
+"""The command line: what it imports, prints and returns."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from xpert_cli import cli, options, views
+from xpert_cli.errors import BadInput
+from xpert_cli.output import Output, plain, reason
+from xpert_cli.verbs.evaluate import Evaluation
+
+ROOT = Path(cli.__file__).parents[1]
+HEAVY = ("torch", "transformers", "peft", "safetensors", "numpy", "llama_cpp", "gguf", "huggingface_hub", "jinja2")
+COMMANDS = ("demo", "convert", "summarize", "select", "finetune", "run", "chat", "eval", "merge", "doctor", "cache")
+
+
+def xpert(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "xpert_cli", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+    )
+
+
+def called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of the command in this process."""
+    monkeypatch.setattr(sys, "argv", ["xpert", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    out, err = capsys.readouterr()
+    return int(left.value.code or 0), out, err
+
+
+@dataclass(frozen=True)
+class Reading:
+    words: str
+    value: float
+    evidence: str = ""
+
+
+def drawn(view: Any, width: int) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), highlight=False)
+    console.print(view)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+# -- imports, help, usage
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from xpert_cli import cli; sys.argv = ['xpert', '--help']\n"
+        "try: cli.main()\nexcept SystemExit: pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_and_version(monkeypatch, capsys):
+    status, out, _ = called(monkeypatch, capsys, "--help")
+    assert status == 0
+    assert all(command in out for command in COMMANDS)
+    assert called(monkeypatch, capsys, "--version")[:2] == (0, "xpert 0.1.0\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(monkeypatch, capsys, command):
+    status, out, _ = called(monkeypatch, capsys, command, "--help")
+    assert status == 0
+    assert "Usage: xpert " + command in out
+
+
+@pytest.mark.parametrize(
+    "wrong", [["select"], ["run"], ["fly"], ["run", "hi", "--steps", "3"], ["run", "--top-p=2", "x"]]
+)
+def test_wrong_usage_is_status_2(monkeypatch, capsys, wrong):
+    status, out, err = called(monkeypatch, capsys, *wrong)
+    assert (status, out) == (2, "")
+    assert err
+
+
+# -- errors
+
+
+def test_an_error_is_one_line_and_status_1(monkeypatch, capsys):
+    status, out, err = called(monkeypatch, capsys, "eval", "missing.txt")
+    assert (status, out) == (1, "")
+    assert err == "error: missing.txt cannot be read: No such file or directory. Check the path and its permissions.\n"
+
+
+def test_with_json_an_error_is_one_object_too(monkeypatch, capsys):
+    status, out, err = called(monkeypatch, capsys, "eval", "missing.txt", "--json")
+    assert status == 1
+    assert json.loads(out) == {"error": err.removeprefix("error: ").strip()}
+
+
+def test_a_bug_is_one_line_and_its_traceback_on_request(monkeypatch, capsys):
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("division\nby zero")
+
+    monkeypatch.setattr("xpert_cli.verbs.doctor.doctor", broken)
+    status, out, err = called(monkeypatch, capsys, "doctor")
+    assert (status, out) == (1, "")
+    assert err.startswith("error: internal error (ZeroDivisionError: division by zero). Run again with XPERT_DEBUG=1")
+    assert err.count("\n") == 1
+    monkeypatch.setenv("XPERT_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+def test_an_interrupt_is_quiet_and_status_130(monkeypatch, capsys):
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xpert_cli.verbs.doctor.doctor", interrupted)
+    assert called(monkeypatch, capsys, "doctor", "--json") == (130, "", "")
+
+
+def test_the_one_line_of_an_error_stays_one_line():
+    assert reason(BadInput("a name\nwith a line break. Rename it.")) == "a name with a line break. Rename it."
+
+
+# -- options
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [("terse", ("terse", 1.0)), ("terse=0.5", ("terse", 0.5)), ("a=b.gguf=-1", ("a=b.gguf", -1.0))],
+)
+def test_an_adapter_comes_with_its_weight(spec, expected):
+    assert options.weighted(spec) == expected
+
+
+@pytest.mark.parametrize("spec", ["terse=", "terse=much", "terse=nan", "terse=inf", "=0.5"])
+def test_a_weight_must_be_a_number(spec):
+    with pytest.raises(BadInput, match="is no weight"):
+        options.weighted(spec)
+
+
+def test_a_file_with_an_equals_sign_in_its_name_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a=1").touch()
+    assert options.weighted("a=1") == ("a=1", 1.0)
+    assert options.is_file_name("a=1")
+    assert not options.is_file_name("elementary-concise")
+
+
+def test_from_last_is_the_newest_finished_run(home):
+    runs = home / ".data" / "xpert" / "runs"
+    with pytest.raises(BadInput, match="no earlier run"):
+        options.last_run()
+    for age, name in enumerate(("new", "old")):
+        (runs / name).mkdir(parents=True)
+        (runs / name / "run.json").touch()
+        os.utime(runs / name / "run.json", (1000 - age, 1000 - age))
+    (runs / "unfinished").mkdir()
+    assert options.last_run() == runs / "new" / "adapter.gguf"
+
+
+def test_the_next_command_can_be_pasted():
+    assert cli._again("select", ["my notes", "-"], base=None, author="Anna's") == (
+        """xpert select 'my notes' - --author 'Anna'"'"'s'"""
+    )
+
+
+# -- results
+
+
+@dataclass(frozen=True)
+class Result:
+    json_omit: ClassVar[tuple[str, ...]] = ("files",)
+    path: Path
+    score: float
+    parts: tuple[Reading, ...]
+    files: tuple[Path, ...]
+
+
+def test_results_become_plain_json():
+    result = Result(Path("a/b"), math.nan, (Reading("short", 1.0),), (Path("c"),))
+    expected = {"path": "a/b", "score": None, "parts": [{"words": "short", "value": 1.0, "evidence": ""}]}
+    assert plain(result) == expected
+    assert plain({1: np.float32(0.5), "a": np.array([1, np.inf])}) == {"1": 0.5, "a": [1.0, None]}
+
+
+def test_json_is_one_object_and_talk_is_kept_back(capsys):
+    with Output(json=True) as out:
+        out.write("streamed")
+        out.note("by the way")
+        out.hint("xpert run")
+        out.progress("working", 0.5)
+        out.show({"text": "ü"}, "for people")
+    assert capsys.readouterr() == ('{"text": "\\u00fc"}\n', "")
+
+
+def test_people_get_the_view_and_talk_goes_to_stderr(capsys):
+    with Output() as out:
+        out.note("by the way")
+        out.show({"text": "hi"}, "for people")
+        out.hint("xpert run " + "x" * 200)
+    assert capsys.readouterr() == ("for people\n", "by the way\nNext: xpert run " + "x" * 200 + "\n")
+
+
+def test_quiet_is_the_result_alone(capsys):
+    with Output(quiet=True) as out:
+        out.note("by the way")
+        out.hint("xpert run")
+        out.show({}, "for people")
+    assert capsys.readouterr() == ("for people\n", "")
+
+
+# -- what people see
+
+
+@pytest.mark.parametrize(
+    ("share", "bar"),
+    [(0, "  │  "), (1, "  │██"), (0.5, "  │█ "), (0.75, "  │█▌"), (-0.25, " ▐│  "), (-1, "██│  "), (-9, "██│  ")],
+)
+def test_bars_grow_from_the_middle(share, bar):
+    assert views.signed_bar(share, 2) == bar
+
+
+AXES = (
+    Reading("in shorter sentences", -1.5, "“Nope.” (1 words)"),
+    Reading("with very many rather colourful emoji indeed", 3.0),
+)
+
+
+def test_bars_on_a_terminal():
+    first, quote, second = drawn(views.Bars(AXES), 80)
+    assert first == "in shorter sentences".ljust(44) + "▐" + "█" * 9 + "│" + " " * 19 + "  -1.5"
+    assert quote == "    “Nope.” (1 words)"
+    assert second.startswith("with very many rather colourful e…")
+    assert second.endswith("│" + "█" * 19 + "  +3.0")
+
+
+def test_bars_on_a_phone():
+    lines = drawn(views.Bars(AXES), 40)
+    assert max(map(len, lines)) <= 40
+    assert lines[0] == "in shorter sentences                -1.5"
+    assert lines[1] == " " * 11 + "█" * 9 + "│"
+    assert lines[2] == "    “Nope.” (1 words)"
+
+
+def test_colour_is_for_terminals_that_want_it(monkeypatch):
+    def shown() -> str:
+        console = Console(file=io.StringIO(), force_terminal=True, width=80)
+        console.print(views.Bars(AXES))
+        return console.file.getvalue()  # type: ignore[attr-defined]
+
+    assert "\x1b[3" not in shown()  # NO_COLOR is set for every test
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "xterm")
+    assert "\x1b[3" in shown()
+
+
+def test_a_selection_tells_the_choice_first_and_then_the_ranking():
+    def shown(verdict: str, *chosen: tuple[str, float]) -> list[str]:
+        selected = [SimpleNamespace(adapter=name, weight=weight) for name, weight in chosen]
+        reasons = [SimpleNamespace(words="in shorter sentences"), SimpleNamespace(words="with emoji")]
+        ranking = [
+            SimpleNamespace(adapter="terse", score=0.75, reasons=reasons),
+            SimpleNamespace(adapter="formal", score=-0.5, reasons=[]),
+        ]
+        result = SimpleNamespace(
+            selected=selected, ranking=ranking, verdict=verdict, confidence=0.9, explanation="You are brief."
+        )
+        return drawn(views.selection(result, top=2), 40)  # type: ignore[arg-type]
+
+    assert shown("best", ("terse", 1.0)) == [
+        "Nearest: terse (confidence 0.90)",
+        "You are brief.",
+        "",
+        "+0.75  terse",
+        "       in shorter sentences, with emoji",
+        "-0.50  formal",
+    ]
+    assert shown("mixture", ("a", 0.75), ("b", 0.25))[0].startswith("Nearest mixture: 0.75 a + 0.25 b")
+    assert shown("none")[0].startswith("No adapter is near enough: start from")
+
+
+def test_an_evaluation_shows_what_was_measured():
+    result = Evaluation(2, 10, loss_base=3.0, loss_adapter=2.5, loss_merged=None, axes=(), seconds=1.0)
+    assert drawn(views.evaluation(result), 60) == [
+        "base           3.0000",
+        "with adapters  2.5000  -0.5000",
+        "nats a token, over 10 tokens of 2 messages",
+    ]
+
+
+def test_sizes_in_words():
+    assert [views.size(count) for count in (999, 98_000_000, 1_500_000_000)] == ["999 bytes", "98 MB", "1.5 GB"]
+
+
+# -- whole commands
+
+
+@pytest.mark.model
+def test_run_prints_its_answer_or_one_object(base):
+    spoken = xpert("run", "Say hello.", "--max-tokens", "8", "--quiet")
+    written = xpert("run", "-", "--max-tokens", "8", "--json", stdin="Say hello.")
+    assert (spoken.returncode, written.returncode, spoken.stderr, written.stderr) == (0, 0, "", "")
+    result = json.loads(written.stdout)
+    assert spoken.stdout == result["text"] + "\n"
+    assert {"text", "prompt_tokens", "generated_tokens", "tokens_per_second"} <= result.keys()
+
+
+@pytest.mark.model
+def test_chat_answers_line_by_line(base):
+    done = xpert("chat", "--max-tokens", "6", "--json", stdin="Hello.\n\nAgain?\n")
+    assert [turn["prompt"] for turn in json.loads(done.stdout)["turns"]] == ["Hello.", "Again?"]
+
+
+@pytest.mark.model
+def test_eval_prints_the_losses(base, tmp_path):
+    (tmp_path / "notes.txt").write_text("I went to the market today.\n\nIt rained all day long.\n")
+    done = xpert("eval", str(tmp_path / "notes.txt"), "--merged", str(base), "--json")
+    result = json.loads(done.stdout)
+    assert (result["samples"], result["loss_adapter"]) == (2, None)
+    assert result["loss_merged"] == result["loss_base"] > 0
+
+
+@pytest.mark.model
+def test_a_pipe_that_closes_early_is_no_trouble(base):
+    command = f"{sys.executable} -m xpert_cli run Hello --max-tokens 200 | head -c 1"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert len(done.stdout) == 1
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+@pytest.mark.model
+def test_an_interrupted_answer_is_quiet_and_status_130(base):
+    command = [
+        sys.executable,
+        "-m",
+        "xpert_cli",
+        "run",
+        "Count to a thousand.",
+        "--max-tokens",
+        "1900",
+        "--temperature=0",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.read(1)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate()
+    assert (running.returncode, err) == (130, b"")

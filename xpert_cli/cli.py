@@ -1,0 +1,399 @@
+"""The command line: every command parses, calls one library function, and prints one result.
+
+    xpert select notes/ chat.txt --author Anna
+
+Heavy imports happen inside the commands, so that --help is quick. Not here: how things look (views.py, output.py), what
+they do (verbs/).
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xpert_cli import __version__, paths, views
+from xpert_cli.errors import BadInput
+from xpert_cli.options import (
+    AdapterOpt,
+    AuthorOpt,
+    BaseOpt,
+    CacheOpt,
+    CompareOpt,
+    ContextOpt,
+    JsonOpt,
+    MaxTokensOpt,
+    MeasuredOpt,
+    OfflineOpt,
+    OutOpt,
+    QuietOpt,
+    RankOpt,
+    SeedOpt,
+    SummarizerOpt,
+    SystemOpt,
+    TemperatureOpt,
+    TextArg,
+    TopOpt,
+    TopPOpt,
+    TypeOpt,
+    adapter_files,
+    base_file,
+    open_catalogue,
+    starting_points,
+)
+from xpert_cli.output import Output, complain
+
+if TYPE_CHECKING:
+    from xpert_cli.verbs.run import Sampling
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+cache_app = typer.Typer(no_args_is_help=True)
+app.add_typer(cache_app, name="cache")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"xpert {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def xpert(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Your own language model: explained from your writing, started from the nearest adapter, run by llama.cpp."""
+
+
+@cache_app.callback()
+def cache() -> None:
+    """Make, check and list caches of adapters."""
+
+
+@app.command()
+def demo(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+    """Show the whole way on a sample writer, with the packaged model and cache."""
+    from xpert_cli.demo import demo as verb
+
+    with Output(json=json, quiet=quiet) as out:
+        verb(out)
+
+
+@app.command()
+def convert(
+    model: Annotated[str, typer.Argument(help="A Hugging Face folder, a Hub repo, or a GGUF file.")],
+    out: OutOpt = None,
+    type: TypeOpt = "Q4_K_M",
+    revision: Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit of a Hub repo.")] = None,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Convert MODEL to one quantized GGUF file."""
+    from xpert_cli.verbs import convert as verb
+
+    with Output(json=json, quiet=quiet) as o:
+        kind = type or "Q4_K_M"
+        result = verb.convert(model, out, kind, revision=revision, offline=offline, progress=o.progress)
+        o.show(result, views.converted(result))
+        o.hint(_again("run", ["Hello!"], base=result.out))
+
+
+@app.command()
+def summarize(
+    text: TextArg,
+    base: BaseOpt = None,
+    cache: CacheOpt = None,
+    author: AuthorOpt = None,
+    measured_only: MeasuredOpt = False,
+    compare: CompareOpt = False,
+    summarizer: SummarizerOpt = None,
+    top: TopOpt = 8,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Say in words how TEXT differs from what the base model writes."""
+    from xpert_cli.doors import corpus
+    from xpert_cli.verbs import summarize as verb
+
+    with Output(json=json, quiet=quiet) as out:
+        written = corpus.read(text, author=author)
+        result = verb.summarize(
+            written,
+            open_catalogue(cache, offline),
+            base_file(base, offline),
+            measured_only=measured_only,
+            compare=compare,
+            summarizer=base_file(summarizer, offline) if summarizer else None,
+            progress=out.progress,
+        )
+        out.show(result, views.summary(result, top))
+        _tell(out, result.notes)
+        out.hint(_again("select", text, base=base, cache=cache, author=author))
+
+
+@app.command()
+def select(
+    text: TextArg,
+    base: BaseOpt = None,
+    cache: CacheOpt = None,
+    author: AuthorOpt = None,
+    measured_only: MeasuredOpt = False,
+    compare: CompareOpt = False,
+    summarizer: SummarizerOpt = None,
+    top: TopOpt = 5,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Choose the cached adapter nearest to TEXT, and say why."""
+    from xpert_cli.doors import corpus
+    from xpert_cli.verbs import select as verb
+
+    with Output(json=json, quiet=quiet) as out:
+        written = corpus.read(text, author=author)
+        result = verb.select(
+            written,
+            open_catalogue(cache, offline),
+            base_file(base, offline),
+            measured_only=measured_only,
+            compare=compare,
+            summarizer=base_file(summarizer, offline) if summarizer else None,
+            progress=out.progress,
+        )
+        out.show(result, views.selection(result, top))
+        _tell(out, result.notes)
+        out.hint(_again("finetune", text, base=base, cache=cache, author=author))
+
+
+@app.command()
+def finetune(
+    text: TextArg,
+    start: Annotated[
+        str, typer.Option("--from", metavar="base|last|ID", help="Where to start: by default what select chooses.")
+    ] = "selection",
+    base: BaseOpt = None,
+    cache: CacheOpt = None,
+    author: AuthorOpt = None,
+    out: OutOpt = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps.")] = None,
+    rank: RankOpt = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Peak learning rate.")] = None,
+    max_tokens: MaxTokensOpt = 512,
+    held_out: Annotated[float, typer.Option("--held-out", help="Share of the messages kept for measuring.")] = 0.2,
+    type: TypeOpt = None,
+    seed: SeedOpt = 0,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Train an adapter on TEXT, from the nearest cached one on, and merge it into a model of its own."""
+    from xpert_cli.doors import corpus
+    from xpert_cli.verbs import finetune as verb
+
+    with Output(json=json, quiet=quiet) as o:
+        written = corpus.read(text, author=author)
+        model = base_file(base, offline)
+        catalogue = None if start in ("base", "last") else open_catalogue(cache, offline)
+        result = verb.finetune(
+            written,
+            model,
+            catalogue,
+            start=starting_points(start, written, model, catalogue, o),
+            out=out or paths.data_dir() / "runs" / time.strftime("%Y%m%d-%H%M%S"),
+            steps=steps,
+            rank=rank,
+            learning_rate=learning_rate,
+            max_tokens=max_tokens,
+            held_out=held_out,
+            seed=seed,
+            type_name=type,
+            progress=o.progress,
+        )
+        o.show(result, views.finetuned(result))
+        _tell(o, result.notes)
+        o.hint(_again("chat", base=base, adapter=result.adapter))
+
+
+@app.command()
+def run(
+    prompt: Annotated[str, typer.Argument(help="What to answer; - reads it from standard input.")],
+    base: BaseOpt = None,
+    adapter: AdapterOpt = None,
+    cache: CacheOpt = None,
+    system: SystemOpt = None,
+    max_tokens: MaxTokensOpt = 256,
+    temperature: TemperatureOpt = 0.7,
+    top_p: TopPOpt = 0.9,
+    context: ContextOpt = 2048,
+    seed: SeedOpt = 0,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Answer PROMPT with a base model and adapters."""
+    from xpert_cli.verbs import run as verb
+
+    with Output(json=json, quiet=quiet) as out:
+        asked = sys.stdin.read() if prompt == "-" else prompt
+        sampling = _sampling(max_tokens, temperature, top_p, seed)
+        model, adapters = base_file(base, offline), adapter_files(adapter, cache, offline)
+        result = verb.run(asked, model, adapters, sampling=sampling, system=system, context=context, on_text=out.write)
+        out.write("\n")
+        out.show(result)
+        limit = " (--max-tokens reached)" if result.stopped == "length" else ""
+        out.note(f"{result.generated_tokens} tokens, {result.tokens_per_second:.1f} a second{limit}")
+
+
+@app.command()
+def chat(
+    base: BaseOpt = None,
+    adapter: AdapterOpt = None,
+    cache: CacheOpt = None,
+    system: SystemOpt = None,
+    max_tokens: MaxTokensOpt = 256,
+    temperature: TemperatureOpt = 0.7,
+    top_p: TopPOpt = 0.9,
+    context: ContextOpt = 2048,
+    seed: SeedOpt = 0,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Talk with a base model and adapters, line by line."""
+    from xpert_cli.verbs.run import Chat
+
+    with Output(json=json, quiet=quiet) as out:
+        sampling = _sampling(max_tokens, temperature, top_p, seed)
+        model, adapters = base_file(base, offline), adapter_files(adapter, cache, offline)
+        turns = []
+        with Chat(model, adapters, sampling=sampling, system=system, context=context) as conversation:
+            if sys.stdin.isatty():
+                out.note("Ctrl-C stops an answer, Ctrl-D ends the conversation.")
+            while (said := _line()) is not None:
+                if said:
+                    turns.append(_turn(conversation, said, out))
+        out.show({"turns": [turn for turn in turns if turn]})
+
+
+@app.command("eval")
+def evaluate(
+    text: TextArg,
+    base: BaseOpt = None,
+    adapter: AdapterOpt = None,
+    merged: Annotated[Path | None, typer.Option("--merged", help="A merged model's GGUF file.")] = None,
+    cache: CacheOpt = None,
+    author: AuthorOpt = None,
+    max_tokens: MaxTokensOpt = 512,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Measure how well a model with adapters predicts TEXT, beside the base model alone."""
+    from xpert_cli.doors import corpus
+    from xpert_cli.verbs import evaluate as verb
+
+    with Output(json=json, quiet=quiet) as out:
+        written = corpus.read(text, author=author)
+        model, adapters = base_file(base, offline), adapter_files(adapter, cache, offline)
+        result = verb.evaluate(written, model, adapters, merged, max_tokens=max_tokens, progress=out.progress)
+        out.show(result, views.evaluation(result))
+
+
+@app.command()
+def merge(
+    adapter: AdapterOpt = None,
+    base: BaseOpt = None,
+    out: OutOpt = None,
+    rank: RankOpt = None,
+    type: TypeOpt = None,
+    cache: CacheOpt = None,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Merge adapters into one, or with --base into a model of its own."""
+    from xpert_cli.verbs import merge as verb
+
+    with Output(json=json, quiet=quiet) as o:
+        model = base_file(base, offline) if base else None
+        if not adapter:
+            raise BadInput("there is nothing to merge. Name adapters with --adapter FILE=WEIGHT.")
+        target = out or Path("merged.gguf")
+        adapters = adapter_files(adapter, cache, offline)
+        result = verb.merge(adapters, model, target, rank=rank, type_name=type, progress=o.progress)
+        o.show(result, views.merged(result))
+        if result.kind == "model":
+            o.hint(_again("chat", base=result.out))
+
+
+@app.command()
+def doctor(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+    """Say what this machine can run, and what to install for the rest."""
+    from xpert_cli.verbs import doctor as verb
+
+    with Output(json=json, quiet=quiet) as out:
+        result = verb.doctor()
+        out.show(result, views.diagnosis(result))
+        if not result.works:
+            raise typer.Exit(1)
+
+
+def _sampling(max_tokens: int, temperature: float, top_p: float, seed: int) -> Sampling:
+    from xpert_cli.verbs.run import Sampling
+
+    return Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
+
+
+def _line() -> str | None:
+    """The next line the user types, None at the end."""
+    try:
+        return input("> " if sys.stdin.isatty() and sys.stdout.isatty() else "").strip()
+    except EOFError:
+        return None
+
+
+def _turn(conversation: Any, said: str, out: Output) -> dict[str, str] | None:
+    """One exchange; None if the user stopped it."""
+    try:
+        answer = conversation.say(said, out.write)
+    except KeyboardInterrupt:
+        if not sys.stdin.isatty():
+            raise
+        out.write("\n")
+        return None
+    out.write("\n")
+    return {"prompt": said, "text": answer.text}
+
+
+def _tell(out: Output, notes: Sequence[str]) -> None:
+    for note in notes:
+        out.note(note)
+
+
+def _again(command: str, text: Sequence[str] = (), **options: object) -> str:
+    """A command line with the user's own arguments, safe to paste."""
+    given = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+    return shlex.join(["xpert", command, *text, *given])
+
+
+def main() -> None:
+    """Run the command line; any failure is one line on standard error and exit status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        app(prog_name="xpert")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("XPERT_DEBUG"):
+            raise
+        complain(error)
+        sys.exit(1)

@@ -1,0 +1,128 @@
+"""Options that several commands share, each defined once, and the files that their values stand for.
+
+    def run(base: BaseOpt = None, adapter: AdapterOpt = None) -> None:
+        adapter_files(adapter, cache, offline)          # [(Path("terse.gguf"), 0.5)] for --adapter terse.gguf=0.5
+
+Where --base or --cache is left out, it is None here and comes from paths.default.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from functools import cache as once
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xpert_cli import paths
+from xpert_cli.errors import BadInput
+from xpert_cli.output import Output
+
+TextArg = Annotated[
+    list[str], typer.Argument(metavar="TEXT...", help="Files or folders with text you wrote; - for standard input.")
+]
+BaseOpt = Annotated[
+    str | None, typer.Option("--base", metavar="FILE|ID", help="Base model: a GGUF file, or its name on the Hub.")
+]
+CacheOpt = Annotated[
+    str | None, typer.Option("--cache", metavar="DIR|REPO", help="Adapters to choose from: a folder, or a Hub repo.")
+]
+AdapterOpt = Annotated[
+    list[str] | None,
+    typer.Option("--adapter", metavar="FILE|ID[=WEIGHT]", help="An adapter, from a file or the cache; repeatable."),
+]
+AuthorOpt = Annotated[str | None, typer.Option("--author", help="Your name in a chat export.")]
+SeedOpt = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
+OfflineOpt = Annotated[bool, typer.Option("--offline", help="Use only what was downloaded before.")]
+OutOpt = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write.")]
+JsonOpt = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+QuietOpt = Annotated[bool, typer.Option("--quiet", help="Print the result only.")]
+TypeOpt = Annotated[str | None, typer.Option("--type", help="Quantization type of what is written.")]
+RankOpt = Annotated[int | None, typer.Option("--rank", min=1, help="Rank of the adapter written.")]
+TopOpt = Annotated[int, typer.Option("--top", min=1, help="How many to show.")]
+MeasuredOpt = Annotated[bool, typer.Option("--measured-only", help="Use measured axes only; needs no model.")]
+CompareOpt = Annotated[bool, typer.Option("--compare", help="Also describe what you write beside the base's answers.")]
+SummarizerOpt = Annotated[
+    str | None, typer.Option("--summarizer", metavar="FILE|ID", help="The model that describes writing.")
+]
+MaxTokensOpt = Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens at most of a message or answer.")]
+SystemOpt = Annotated[str | None, typer.Option("--system", help="An instruction that comes first.")]
+TemperatureOpt = Annotated[float, typer.Option("--temperature", min=0.0, help="0 always takes the likeliest token.")]
+TopPOpt = Annotated[float, typer.Option("--top-p", min=0.0, max=1.0, help="Draw from this share of probability.")]
+ContextOpt = Annotated[int, typer.Option("--context", min=64, help="Tokens that are remembered.")]
+
+
+def weighted(spec: str) -> tuple[str, float]:
+    """Name and weight of FILE|ID[=WEIGHT]; the weight is 1 where none is given.
+
+    Raises:
+        BadInput: what follows the last = is no number, and there is no such file.
+    """
+    name, sign, tail = spec.rpartition("=")
+    if not sign or Path(spec).exists():
+        return spec, 1.0
+    try:
+        weight = float(tail)
+    except ValueError:
+        weight = math.nan
+    if not math.isfinite(weight) or not name:
+        raise BadInput(f"--adapter {spec}: {tail!a} is no weight. Write FILE=0.5, or FILE alone.")
+    return name, weight
+
+
+def is_file_name(name: str) -> bool:
+    """Whether --adapter or --from names a file or folder, and not an id of the cache."""
+    return name.endswith(".gguf") or "/" in name or os.sep in name or Path(name).exists()
+
+
+def base_file(name: str | None, offline: bool) -> Path:
+    """The GGUF file of --base, or of the default base model."""
+    from xpert_cli.doors.hub import find_base
+
+    return find_base(name or paths.default("base"), offline=offline)
+
+
+def open_catalogue(name: str | None, offline: bool) -> Any:
+    """The cache of --cache, or the default one."""
+    from xpert_cli.doors.hub import open_source
+    from xpert_cli.steps.catalogue import open_cache
+
+    return open_cache(open_source(name or paths.default("cache"), offline=offline))
+
+
+def adapter_files(specs: Sequence[str] | None, cache: str | None, offline: bool) -> list[tuple[Path, float]]:
+    """The files and weights of --adapter options; the cache is opened only if one of them is an id."""
+    catalogue = once(lambda: open_catalogue(cache, offline))
+    found = []
+    for spec in specs or ():
+        name, weight = weighted(spec)
+        found.append((Path(name) if is_file_name(name) else catalogue().fetch(name), weight))
+    return found
+
+
+def starting_points(start: str, written: Any, base: Path, catalogue: Any, out: Output) -> list[tuple[str, Path, float]]:
+    """(adapter, file, weight) of what --from means."""
+    if start == "base":
+        return []
+    if start == "last":
+        path = last_run()
+        return [(str(path), path, 1.0)]
+    if start == "selection":
+        from xpert_cli.verbs.select import select as choose
+
+        chosen = choose(written, catalogue, base, progress=out.progress)
+        out.note(chosen.explanation)
+        return [(c.adapter, path, w) for c, (path, w) in zip(chosen.selected, chosen.files, strict=True)]
+    path = Path(start) if is_file_name(start) else catalogue.fetch(start)
+    return [(start, path, 1.0)]
+
+
+def last_run() -> Path:
+    """The adapter file of the newest finished run; run.json is what a run writes last."""
+    finished = sorted(paths.data_dir().glob("runs/*/run.json"), key=lambda path: path.stat().st_mtime)
+    if not finished:
+        raise BadInput("there is no earlier run to go on from. Leave --from out.")
+    return finished[-1].parent / "adapter.gguf"

@@ -1,0 +1,181 @@
+"""Placing texts on the style axes: measured ones by counting, described ones by asking a language model.
+
+    readings = read(texts, axes, basis, model_path)      # (texts, axes), nothing leaves the process
+
+The question is asked about one text at a time and nothing is generated: an axis is read from the hidden state where the
+answer's adjective would come. Not here: what readings mean against a base model (maths/space.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from xpert_cli import paths
+from xpert_cli.doors import gguf
+from xpert_cli.doors.llama import Model
+from xpert_cli.maths.adapters import Adapter, Metadata
+from xpert_cli.maths.space import Axis, Floats, Readings, Space
+from xpert_cli.maths.style import MEASURED, cut, evidence, measure_all
+
+Basis = npt.NDArray[np.float32]
+WORDS = 60  # words of a text that the question shows
+ASKED = 40  # texts the question is asked about: a device answers some hundred tokens a second
+ALIKE = 0.5  # correlation above which two axes say the same to a reader
+CONTEXT = 4096
+SEQUENCES = 16
+
+
+@lru_cache(maxsize=1)
+def prompts() -> tuple[str, str]:
+    """The question with its place for the text, and how the answer begins."""
+    question, _, answer = (paths.packaged("prompts") / "question.txt").read_text("utf-8").partition("\n---\n")
+    return question.strip(), answer.strip()
+
+
+@lru_cache(maxsize=1)
+def probes() -> tuple[str, ...]:
+    """The general prompts that a base model and its adapters answer to be explained."""
+    lines = (paths.packaged("prompts") / "probes.txt").read_text("utf-8").splitlines()
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def measured_axes() -> tuple[Axis, ...]:
+    """The named text statistics."""
+    return tuple(Axis(axis.name, "measured", axis.low, axis.high, axis.length) for axis in MEASURED)
+
+
+def adjectives() -> tuple[tuple[str, str], ...]:
+    """(low, high) adjective of every described axis."""
+    lines = (paths.packaged("prompts") / "adjectives.txt").read_text("utf-8").splitlines()
+    pairs = (line.split("|") for line in lines if "|" in line and not line.startswith("#"))
+    return tuple((low.strip(), high.strip()) for low, high in pairs)
+
+
+def described_axes(summarizer: Path) -> tuple[tuple[Axis, ...], Basis]:
+    """The adjective pairs as axes of a summarizer, and their (axes, hidden) basis.
+
+    A row is the output embedding of the high adjective's first token less that of the low one's, so that its product
+    with the final hidden state is the log-odds of the two as the next word. Pairs that this vocabulary cannot tell apart
+    are left out.
+    """
+    header = gguf.read_header(summarizer)
+    name = "output.weight" if "output.weight" in header.tensors else "token_embd.weight"
+    output = gguf.tensor(header, name)
+    with Model(summarizer, vocabulary_only=True) as model:
+        firsts = [tuple(model.tokenize(f" {word}")[0] for word in pair) for pair in adjectives()]
+    axes, rows = [], []
+    for (low, high), (a, b) in zip(adjectives(), firsts, strict=True):
+        if a != b:
+            axes.append(Axis(f"{low}–{high}", "described", f"more {low}", f"more {high}"))
+            rows.append(output[b] - output[a])
+    return tuple(axes), np.array(rows, np.float32)
+
+
+def axes_of(summarizer: Path) -> tuple[tuple[Axis, ...], Basis]:
+    """All axes, measured then described, and the basis of the described ones."""
+    described, basis = described_axes(summarizer)
+    return measured_axes() + described, basis
+
+
+def questions_digest(basis: Basis) -> str:
+    """What described readings depend on besides the summarizer: the question, its word cap, and the basis."""
+    rounded = basis.astype("<f2").tobytes()
+    return hashlib.sha256("\0".join([*prompts(), str(WORDS)]).encode() + rounded).hexdigest()
+
+
+def read(
+    texts: Sequence[str],
+    basis: Basis,
+    summarizer: Path | None,
+    progress: Callable[[str, float], None] = lambda message, fraction: None,
+    *,
+    asked: int = ASKED,
+) -> Readings:
+    """Readings of texts on the measured axes, then on the described ones.
+
+    Args:
+        basis: (described, hidden) rows for the summarizer's hidden states.
+        summarizer: the GGUF to ask; None leaves described readings NaN.
+        asked: texts the question is asked about at most, chosen by their hash; counting is done on all.
+    """
+    described = np.full((len(texts), len(basis)), np.nan)
+    if summarizer is not None and len(basis) and texts:
+        chosen = sorted(range(len(texts)), key=lambda i: hashlib.sha256(texts[i].encode()).digest())[:asked]
+        found = states([texts[i] for i in chosen], summarizer, progress)
+        described[chosen] = found.astype(np.float64) @ basis.T.astype(np.float64)
+    return Readings(np.concatenate([measure_all(texts), described], axis=1))
+
+
+def states(
+    texts: Sequence[str], summarizer: Path, progress: Callable[[str, float], None] = lambda message, fraction: None
+) -> npt.NDArray[np.float32]:
+    """(texts, hidden) final hidden states where the adjective that describes a text would come."""
+    with Model(summarizer, context=CONTEXT, sequences=SEQUENCES, shared=True) as model:
+        tail = model.tokenize(prompts()[1])
+        asked = [model.chat(prompts()[0].replace("{text}", cut(text, WORDS))) + tail for text in texts]
+        return model.states(asked, lambda part: progress("reading your text", part))
+
+
+def probes_digest() -> str:
+    """What answers depend on besides the models: the probes."""
+    return hashlib.sha256("\n".join(probes()).encode()).hexdigest()
+
+
+def strongest(space: Space, shift: Floats, count: int) -> list[int]:
+    """Indices of the axes with the largest shifts, none of them correlated with a stronger one listed."""
+    correlation = np.linalg.inv(space.precision)
+    chosen: list[int] = []
+    for index in map(int, np.argsort(-np.abs(shift), kind="stable")):
+        if len(chosen) < count and shift[index] and all(abs(correlation[index, other]) < ALIKE for other in chosen):
+            chosen.append(index)
+    return chosen
+
+
+def sentence(space: Space, shift: Floats, subject: str = "you write", count: int = 4) -> str:
+    """An explanation in words: the strongest shifts, signed, in pooled standard deviations."""
+    told = [f"{space.axes[i].words(shift[i])} ({shift[i]:+.1f})" for i in strongest(space, shift, count)]
+    if not told:
+        return f"{subject} much like the base model"
+    return f"{subject} {', '.join(told)}"
+
+
+def source_metadata(readings: Readings, axes: Sequence[Axis], basis: Basis) -> dict[str, Metadata]:
+    """What an adapter tells about its training text: mean readings, no text."""
+    return {
+        "xpert.source.axes": "\n".join(axis.name for axis in axes),
+        "xpert.source.mean": [float(value) for value in readings.mean],
+        "xpert.source.samples": len(readings),
+        "xpert.source.questions": questions_digest(basis),
+    }
+
+
+def source_mean(adapter: Adapter, axes: Sequence[Axis], basis: Basis) -> npt.NDArray[np.float64] | None:
+    """(axes,) mean readings of the adapter's training text, NaN on axes it does not tell; None if it tells none.
+
+    Described readings count only if they answer the same question on the same basis.
+    """
+    names, mean = adapter.metadata.get("xpert.source.axes"), adapter.metadata.get("xpert.source.mean")
+    if not isinstance(names, str) or not isinstance(mean, list) or len(names.split("\n")) != len(mean):
+        return None
+    told = dict(zip(names.split("\n"), mean, strict=True))
+    same = adapter.metadata.get("xpert.source.questions") == questions_digest(basis)
+    values = [told.get(axis.name, np.nan) if same or axis.kind == "measured" else np.nan for axis in axes]
+    return None if np.isnan(values).all() else np.array(values, np.float64)
+
+
+def quote(texts: Sequence[str], index: int, value: float, readings: Readings) -> str:
+    """One line of the texts that shows the end of an axis that `value` points to."""
+    if index < len(MEASURED):
+        return evidence(texts, index, 1 if value > 0 else -1)
+    column = readings.values[:, index]
+    if np.isnan(column).all():
+        return ""
+    best = texts[int(np.nanargmax(column if value > 0 else -column))]
+    line = " ".join(next((line for line in best.splitlines() if len(line.split()) > 4), best).split())
+    return f"“{line if len(line) <= 90 else line[:89].rsplit(' ', 1)[0] + '…'}”"

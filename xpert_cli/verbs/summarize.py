@@ -1,0 +1,80 @@
+"""`xpert summarize`: a person's writing explained in words and numbers, against the base model's own answers.
+
+    summary = summarize(corpus, catalogue, base)
+    summary.explanation        # "Compared with the base model you write in shorter sentences (-1.8), ..."
+
+Not here: choosing an adapter (verbs/select.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from xpert_cli.doors.corpus import Corpus
+from xpert_cli.steps import explain
+from xpert_cli.steps.catalogue import Catalogue
+from xpert_cli.steps.placing import place
+
+
+@dataclass(frozen=True)
+class AxisReading:
+    """One axis of an explanation; `value` is the shift from the base in pooled within-writer standard deviations."""
+
+    name: str
+    kind: str
+    value: float
+    words: str
+    evidence: str
+    shown: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An explained corpus, strongest axis first; `shown` marks the axes that say different things to a reader."""
+
+    samples: int
+    axes: tuple[AxisReading, ...]
+    explanation: str
+    notes: tuple[str, ...]
+    seconds: float
+
+
+SHOWN = 8
+
+
+def summarize(
+    corpus: Corpus,
+    cache: Catalogue,
+    base: Path,
+    *,
+    measured_only: bool = False,
+    summarizer: Path | None = None,
+    progress: Callable[[str, float], None] = lambda message, fraction: None,
+) -> Summary:
+    """Explain a person's writing on the axes of a cache; nothing leaves the process.
+
+    Raises:
+        CacheMismatch: the cache is for another base.
+    """
+    began = time.monotonic()
+    placed = place(corpus, cache, base, measured_only=measured_only, summarizer=summarizer, progress=progress)
+    space, shift = placed.space, placed.shift
+    shown = explain.strongest(space, shift, SHOWN)
+    axes = tuple(
+        AxisReading(
+            name=space.axes[i].name,
+            kind=space.axes[i].kind,
+            value=float(shift[i]),
+            words=space.axes[i].words(shift[i]),
+            evidence=explain.quote(placed.texts, i, shift[i], placed.readings) if i in shown else "",
+            shown=i in shown,
+        )
+        for i in map(int, np.argsort(-np.abs(shift), kind="stable"))
+    )
+    explanation = f"Compared with the base model {explain.sentence(space, shift)}."
+    return Summary(len(corpus), axes, explanation, placed.notes, time.monotonic() - began)

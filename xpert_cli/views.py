@@ -1,0 +1,181 @@
+"""How results look to people: pure functions from a result to something rich can print.
+
+    Console(width=40).print(Bars(summary.axes))
+
+They fit a phone's 40 columns as well as a terminal's 80. Not here: JSON and where things are printed (output.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from xpert_cli.verbs.convert import Converted
+    from xpert_cli.verbs.doctor import Diagnosis
+    from xpert_cli.verbs.evaluate import Evaluation
+    from xpert_cli.verbs.finetune import Finetuned
+    from xpert_cli.verbs.merge import Merged
+    from xpert_cli.verbs.select import Selection
+    from xpert_cli.verbs.summarize import Summary
+
+_NARROW = 60  # columns under which a bar goes on a line of its own
+_LONG = 3.0  # a shift, in standard deviations, that fills a bar; larger ones shrink the scale
+_LESS, _MORE = "yellow", "cyan"
+
+
+class Axis(Protocol):
+    """One reading: words for the end it points to, a signed strength, and a quote that shows it ("" for none)."""
+
+    @property
+    def words(self) -> str: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def evidence(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Signed bars, one an axis, each with its words, value and quoted evidence."""
+
+    axes: Sequence[Axis]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        width = options.max_width
+        scale = max([_LONG, *(abs(axis.value) for axis in self.axes)])
+        for axis in self.axes:
+            style = _MORE if axis.value > 0 else _LESS
+            value = Text(f"{axis.value:+6.1f}", style)
+            if width < _NARROW:
+                yield _fitted(axis.words, width - 6) + value
+                yield Text("  ") + Text(signed_bar(axis.value / scale, (width - 3) // 2), style)
+            else:
+                words = min(34, width // 2 - 6)
+                bar = signed_bar(axis.value / scale, min(20, (width - words - 8) // 2))
+                yield _fitted(axis.words, words) + Text(f" {bar}", style) + value
+            if axis.evidence:
+                yield Padding(Text(axis.evidence, "dim"), (0, 0, 0, 4))
+
+
+def signed_bar(share: float, cells: int) -> str:
+    """A bar of 2 * `cells` + 1 columns that grows from its middle, to the right for `share` > 0; at 1 it is full."""
+    halves = min(round(abs(share) * 2 * cells), 2 * cells)
+    full, half = "█" * (halves // 2), halves % 2
+    if share < 0:
+        return (("▐" if half else "") + full).rjust(cells) + "│" + " " * cells
+    return " " * cells + "│" + (full + ("▌" if half else "")).ljust(cells)
+
+
+def _fitted(text: str, width: int) -> Text:
+    line = Text(text)
+    line.truncate(width, overflow="ellipsis", pad=True)
+    return line
+
+
+def summary(result: Summary, top: int) -> RenderableType:
+    """The explanation in a sentence, then the strongest axes."""
+    return Group(Text(result.explanation, "bold"), Text(), Bars(result.axes[:top]))
+
+
+def selection(result: Selection, top: int) -> RenderableType:
+    """The choice and why, then the ranking."""
+    chosen = " + ".join(
+        item.adapter if len(result.selected) == 1 else f"{item.weight:.2f} {item.adapter}" for item in result.selected
+    )
+    head = {"best": f"Nearest: {chosen}", "mixture": f"Nearest mixture: {chosen}"}.get(
+        result.verdict, "No adapter is near enough: start from the base model"
+    )
+    ranking = Table.grid(padding=(0, 2))
+    ranking.add_column(justify="right", no_wrap=True)
+    ranking.add_column(overflow="fold")
+    for item in result.ranking[:top]:
+        why = ", ".join(part.words for part in item.reasons[:3])
+        ranking.add_row(f"{item.score:+.2f}", Text(item.adapter) + Text(f"\n{why}" if why else "", "dim"))
+    title = Text.assemble((head, "bold"), (f" (confidence {result.confidence:.2f})", "dim"))
+    return Group(title, Text(result.explanation), Text(), ranking)
+
+
+def finetuned(result: Finetuned) -> RenderableType:
+    """Losses, where the files are, and the same prompt before and after."""
+    started = " + ".join(f"{item.weight:g} {item.adapter}" for item in result.started_from) or "the base model"
+    rows = [
+        ("started from", started),
+        ("loss", f"{result.loss_before:.3f} -> {result.loss_after:.3f} nats a token, on messages held out"),
+        ("trained", f"{result.steps} steps in {result.seconds:.0f} s, {result.tokens_per_second:.0f} tokens/s"),
+        ("adapter", str(result.adapter)),
+        ("merged", str(result.merged) if result.merged else ""),
+    ]
+    texts = [("prompt", result.prompt), ("before", result.before), ("after", result.after)]
+    return Group(_pairs(rows), Text(), _pairs([(name, text.strip()) for name, text in texts if text]))
+
+
+def evaluation(result: Evaluation) -> RenderableType:
+    """The losses side by side."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    losses = {"base": result.loss_base, "with adapters": result.loss_adapter, "merged": result.loss_merged}
+    for name, loss in losses.items():
+        if loss is not None:
+            table.add_row(name, f"{loss:.4f}", "" if name == "base" else f"{loss - result.loss_base:+.4f}")
+    tail = Text(f"nats a token, over {result.tokens} tokens of {result.samples} messages", "dim")
+    axes: list[RenderableType] = [Text(), Bars(result.axes)] if result.axes else []
+    return Group(table, tail, *axes)
+
+
+def converted(result: Converted) -> RenderableType:
+    """The file, and what it lost on the way."""
+    rows = [("model", result.out), ("type", result.type), ("size", size(result.bytes))]
+    if result.fallback:
+        kinds = ", ".join(sorted(set(result.fallback.values())))
+        rows.append(("note", f"{len(result.fallback)} tensors do not fit {result.type} and became {kinds}"))
+    if result.requantized:
+        rows.append(("note", "the source was quantized already, which costs quality: convert the original if you can"))
+    return _pairs(rows)
+
+
+def merged(result: Merged) -> RenderableType:
+    """The file written."""
+    rows = [(result.kind, result.out), ("type", result.type), ("rank", str(result.rank)), ("size", size(result.bytes))]
+    if result.error is not None:
+        rows.append(("lost", f"{result.error:.2%} of the change, by the lower rank"))
+    return _pairs(rows)
+
+
+def diagnosis(result: Diagnosis) -> RenderableType:
+    """A line a check; what is missing says how to get it."""
+    table = Table.grid(padding=(0, 1))
+    for _ in range(3):
+        table.add_column(overflow="fold")
+    marks = {True: Text("✓", "green"), False: Text("✗", "red"), None: Text("·", "dim")}
+    for check in result.checks:
+        fix = Text(f"\n{check.fix}", "dim") if check.fix else Text()
+        table.add_row(marks[check.ok], Text(check.name), Text(check.detail) + fix)
+    return table
+
+
+def size(count: float) -> str:
+    """Bytes in words: 98 MB."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _pairs(rows: Sequence[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        if text:
+            table.add_row(name, Text(text))
+    return table
