@@ -2,8 +2,9 @@
 
     python scripts/build_demo_cache.py --styles DIR [--runs DIR] [--out adapters] [--jobs N]
 
-DIR holds `<n>_train.jsonl` for n = 1..8, the language-style data released with the XPerT paper (see adapters/README.md).
-Only `xpert finetune` and `xpert cache build` do the work. Run it again after an interruption: finished adapters are kept.
+DIR holds `<n>_train.jsonl` for n = 1..8, the language-style data released with the XPerT paper (see
+adapters/README.md). Only `xpert finetune` and `xpert cache build` do the work. Run it again after an interruption:
+finished adapters are kept.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ BASE = {"heads": HEADS, "kv_heads": KV_HEADS}
 
 
 def folder(tmp_path: Path, tensors: dict[str, np.ndarray], **config: object) -> Path:
-    from safetensors.numpy import save_file
+    save_file = pytest.importorskip("safetensors.numpy").save_file
 
     save_file(tensors, tmp_path / "adapter_model.safetensors")
     settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "bias": "none"} | config
@@ -184,7 +184,7 @@ def test_ranks_and_alphas_by_pattern_are_folded_in(tmp_path):
 
 
 def test_half_precision_is_widened_exactly(tmp_path):
-    import torch
+    torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
     source = folder(tmp_path, lora())
@@ -333,8 +333,8 @@ def test_merging_into_another_base_is_refused(tmp_path, base):
 
 
 def test_peft_itself_loads_what_we_write(tmp_path):
-    import torch
-    from peft import PeftModel
+    torch = pytest.importorskip("torch")
+    PeftModel = pytest.importorskip("peft").PeftModel
     from transformers import LlamaConfig, LlamaForCausalLM
 
     written = adapter(1, only=("attn_q", "ffn_down"))

@@ -21,7 +21,7 @@ MODULES = {
     for path in SOURCES
 }
 
-COMMAND = {"__main__", "cli", "demo", "output", "views"}
+COMMAND = {"__main__", "cli", "cli_cache", "demo", "options", "output", "views"}
 GROUND = {"__init__", "paths", "platform"}
 # Every layer, and the layers it may import from.
 ARROWS = {

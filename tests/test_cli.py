@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from command import ROOT, called, xpert
 from rich.console import Console
 
 from xpert_cli import cli, options, views
@@ -23,32 +24,8 @@ from xpert_cli.errors import BadInput
 from xpert_cli.output import Output, plain, reason
 from xpert_cli.verbs.evaluate import Evaluation
 
-ROOT = Path(cli.__file__).parents[1]
 HEAVY = ("torch", "transformers", "peft", "safetensors", "numpy", "llama_cpp", "gguf", "huggingface_hub", "jinja2")
 COMMANDS = ("demo", "convert", "summarize", "select", "finetune", "run", "chat", "eval", "merge", "doctor", "cache")
-
-
-def xpert(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "xpert_cli", *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-    )
-
-
-def called(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
-) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of the command in this process."""
-    monkeypatch.setattr(sys, "argv", ["xpert", *arguments])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    out, err = capsys.readouterr()
-    return int(left.value.code or 0), out, err
 
 
 @dataclass(frozen=True)
@@ -179,7 +156,7 @@ def test_from_last_is_the_newest_finished_run(home):
 
 
 def test_the_next_command_can_be_pasted():
-    assert cli._again("select", ["my notes", "-"], base=None, author="Anna's") == (
+    assert options.again("select", ["my notes", "-"], base=None, author="Anna's") == (
         """xpert select 'my notes' - --author 'Anna'"'"'s'"""
     )
 

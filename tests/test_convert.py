@@ -16,7 +16,7 @@ import pytest
 import tiny
 
 from xpert_cli.doors import gguf, hf_checkpoint, hf_model, hf_tokenizer, quantize
-from xpert_cli.doors.llama import Model
+from xpert_cli.doors.llama import Model, Vocabulary
 from xpert_cli.errors import BadInput, BadModel, CannotWrite
 from xpert_cli.maths import architectures
 from xpert_cli.verbs.convert import convert
@@ -134,7 +134,7 @@ def test_llama_cpp_cuts_text_as_hugging_face_does(pre: str, tmp_path: Path) -> N
     folder = tiny.llama(tmp_path / "model", pre_tokenizer=pre)
     convert(str(folder), tmp_path / "out.gguf", "F16")
     expected = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(TRICKY).ids
-    with Model(tmp_path / "out.gguf", vocabulary_only=True) as model:
+    with Vocabulary(tmp_path / "out.gguf") as model:
         assert model.tokenize(TRICKY) == expected
         assert model.metadata("tokenizer.ggml.pre") == pre
 

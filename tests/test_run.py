@@ -9,7 +9,7 @@ import pytest
 
 from xpert_cli.doors import gguf
 from xpert_cli.doors.corpus import Corpus, Message
-from xpert_cli.doors.llama import Model
+from xpert_cli.doors.llama import Model, Vocabulary
 from xpert_cli.errors import BadInput
 from xpert_cli.maths.adapters import Adapter
 from xpert_cli.steps.samples import PROMPT, tokenized
@@ -112,7 +112,7 @@ def test_a_full_conversation_forgets_its_oldest_turns_but_not_the_system(base):
 
 @pytest.mark.model
 def test_samples_are_scored_from_the_response_on(base):
-    with Model(base, vocabulary_only=True) as model:
+    with Vocabulary(base) as model:
         corpus = Corpus((Message("Hi there?", "Hello!", "a"), Message("", "A note.", "b")))
         (asked, start), (unasked, alone) = tokenized(model, corpus, 100)
         assert model.detokenize(asked[start:-1]) == "Hello!"

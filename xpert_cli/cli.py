@@ -9,23 +9,21 @@ they do (verbs/).
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xpert_cli import __version__, paths, views
+from xpert_cli.cli_cache import app as cache_app
 from xpert_cli.errors import BadInput
 from xpert_cli.options import (
     AdapterOpt,
     AuthorOpt,
     BaseOpt,
     CacheOpt,
-    CompareOpt,
     ContextOpt,
     JsonOpt,
     MaxTokensOpt,
@@ -43,7 +41,9 @@ from xpert_cli.options import (
     TopPOpt,
     TypeOpt,
     adapter_files,
+    again,
     base_file,
+    known_catalogue,
     open_catalogue,
     starting_points,
 )
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from xpert_cli.verbs.run import Sampling
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-cache_app = typer.Typer(no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
 
 
@@ -68,11 +67,6 @@ def xpert(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     """Your own language model: explained from your writing, started from the nearest adapter, run by llama.cpp."""
-
-
-@cache_app.callback()
-def cache() -> None:
-    """Make, check and list caches of adapters."""
 
 
 @app.command()
@@ -101,7 +95,7 @@ def convert(
         kind = type or "Q4_K_M"
         result = verb.convert(model, out, kind, revision=revision, offline=offline, progress=o.progress)
         o.show(result, views.converted(result))
-        o.hint(_again("run", ["Hello!"], base=result.out))
+        o.hint(again("run", ["Hello!"], base=result.out))
 
 
 @app.command()
@@ -111,7 +105,6 @@ def summarize(
     cache: CacheOpt = None,
     author: AuthorOpt = None,
     measured_only: MeasuredOpt = False,
-    compare: CompareOpt = False,
     summarizer: SummarizerOpt = None,
     top: TopOpt = 8,
     offline: OfflineOpt = False,
@@ -129,13 +122,12 @@ def summarize(
             open_catalogue(cache, offline),
             base_file(base, offline),
             measured_only=measured_only,
-            compare=compare,
             summarizer=base_file(summarizer, offline) if summarizer else None,
             progress=out.progress,
         )
         out.show(result, views.summary(result, top))
-        _tell(out, result.notes)
-        out.hint(_again("select", text, base=base, cache=cache, author=author))
+        out.notes(result.notes)
+        out.hint(again("select", text, base=base, cache=cache, author=author))
 
 
 @app.command()
@@ -145,7 +137,6 @@ def select(
     cache: CacheOpt = None,
     author: AuthorOpt = None,
     measured_only: MeasuredOpt = False,
-    compare: CompareOpt = False,
     summarizer: SummarizerOpt = None,
     top: TopOpt = 5,
     offline: OfflineOpt = False,
@@ -163,13 +154,12 @@ def select(
             open_catalogue(cache, offline),
             base_file(base, offline),
             measured_only=measured_only,
-            compare=compare,
             summarizer=base_file(summarizer, offline) if summarizer else None,
             progress=out.progress,
         )
         out.show(result, views.selection(result, top))
-        _tell(out, result.notes)
-        out.hint(_again("finetune", text, base=base, cache=cache, author=author))
+        out.notes(result.notes)
+        out.hint(again("finetune", text, base=base, cache=cache, author=author))
 
 
 @app.command()
@@ -194,13 +184,14 @@ def finetune(
     quiet: QuietOpt = False,
 ) -> None:
     """Train an adapter on TEXT, from the nearest cached one on, and merge it into a model of its own."""
-    from xpert_cli.doors import corpus
+    from xpert_cli.doors import corpus, trainer
     from xpert_cli.verbs import finetune as verb
 
     with Output(json=json, quiet=quiet) as o:
         written = corpus.read(text, author=author)
+        trainer.require()  # before selecting, which takes a while too
         model = base_file(base, offline)
-        catalogue = None if start in ("base", "last") else open_catalogue(cache, offline)
+        catalogue = known_catalogue(start, cache, model, offline, o)
         result = verb.finetune(
             written,
             model,
@@ -217,8 +208,8 @@ def finetune(
             progress=o.progress,
         )
         o.show(result, views.finetuned(result))
-        _tell(o, result.notes)
-        o.hint(_again("chat", base=base, adapter=result.adapter))
+        o.notes(result.notes)
+        o.hint(again("chat", base=base, adapter=result.adapter))
 
 
 @app.command()
@@ -330,7 +321,7 @@ def merge(
         result = verb.merge(adapters, model, target, rank=rank, type_name=type, progress=o.progress)
         o.show(result, views.merged(result))
         if result.kind == "model":
-            o.hint(_again("chat", base=result.out))
+            o.hint(again("chat", base=result.out))
 
 
 @app.command()
@@ -370,17 +361,6 @@ def _turn(conversation: Any, said: str, out: Output) -> dict[str, str] | None:
         return None
     out.write("\n")
     return {"prompt": said, "text": answer.text}
-
-
-def _tell(out: Output, notes: Sequence[str]) -> None:
-    for note in notes:
-        out.note(note)
-
-
-def _again(command: str, text: Sequence[str] = (), **options: object) -> str:
-    """A command line with the user's own arguments, safe to paste."""
-    given = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
-    return shlex.join(["xpert", command, *text, *given])
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from collections.abc import Sequence
 from functools import cache as once
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from xpert_cli import paths
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, XpertError
 from xpert_cli.output import Output
 
 TextArg = Annotated[
@@ -44,7 +45,6 @@ TypeOpt = Annotated[str | None, typer.Option("--type", help="Quantization type o
 RankOpt = Annotated[int | None, typer.Option("--rank", min=1, help="Rank of the adapter written.")]
 TopOpt = Annotated[int, typer.Option("--top", min=1, help="How many to show.")]
 MeasuredOpt = Annotated[bool, typer.Option("--measured-only", help="Use measured axes only; needs no model.")]
-CompareOpt = Annotated[bool, typer.Option("--compare", help="Also describe what you write beside the base's answers.")]
 SummarizerOpt = Annotated[
     str | None, typer.Option("--summarizer", metavar="FILE|ID", help="The model that describes writing.")
 ]
@@ -93,6 +93,22 @@ def open_catalogue(name: str | None, offline: bool) -> Any:
     return open_cache(open_source(name or paths.default("cache"), offline=offline))
 
 
+def known_catalogue(start: str, name: str | None, base: Path, offline: bool, out: Output) -> Any:
+    """The cache that --from chooses from; where it needs none, the one that is here and for this base, or None.
+
+    Without one a new adapter's style is told on the axes of its base alone, and caches cannot place it by its text.
+    """
+    if not (start in ("base", "last") or is_file_name(start)):
+        return open_catalogue(name, offline)
+    try:
+        catalogue = open_catalogue(name, offline=True)
+        catalogue.require(base)
+    except XpertError as error:
+        out.note(f"going on without a cache: {error}")
+        return None
+    return catalogue
+
+
 def adapter_files(specs: Sequence[str] | None, cache: str | None, offline: bool) -> list[tuple[Path, float]]:
     """The files and weights of --adapter options; the cache is opened only if one of them is an id."""
     catalogue = once(lambda: open_catalogue(cache, offline))
@@ -114,7 +130,7 @@ def starting_points(start: str, written: Any, base: Path, catalogue: Any, out: O
         from xpert_cli.verbs.select import select as choose
 
         chosen = choose(written, catalogue, base, progress=out.progress)
-        out.note(chosen.explanation)
+        out.note(chosen.explanation if chosen.selected else f"{chosen.explanation} Starting from the base model.")
         return [(c.adapter, path, w) for c, (path, w) in zip(chosen.selected, chosen.files, strict=True)]
     path = Path(start) if is_file_name(start) else catalogue.fetch(start)
     return [(start, path, 1.0)]
@@ -126,3 +142,9 @@ def last_run() -> Path:
     if not finished:
         raise BadInput("there is no earlier run to go on from. Leave --from out.")
     return finished[-1].parent / "adapter.gguf"
+
+
+def again(command: str, text: Sequence[str] = (), **options: object) -> str:
+    """A command line with the user's own arguments, safe to paste."""
+    given = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+    return shlex.join(["xpert", *command.split(), *text, *given])

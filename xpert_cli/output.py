@@ -14,7 +14,7 @@ from __future__ import annotations
 import json as json_module
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import TracebackType
@@ -76,6 +76,11 @@ class Output:
         if not self.json and not self.quiet:
             self._settle()
             self._err.print(Text(text, style="dim"))
+
+    def notes(self, texts: Iterable[str]) -> None:
+        """Several of them."""
+        for text in texts:
+            self.note(text)
 
     def hint(self, command: str) -> None:
         """The next step: a command to type, on one line so that it can be copied."""

@@ -17,11 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from xpert_cli.verbs.cache import Built, Listing, Verified
     from xpert_cli.verbs.convert import Converted
     from xpert_cli.verbs.doctor import Diagnosis
     from xpert_cli.verbs.evaluate import Evaluation
     from xpert_cli.verbs.finetune import Finetuned
     from xpert_cli.verbs.merge import Merged
+    from xpert_cli.verbs.run import Run
     from xpert_cli.verbs.select import Selection
     from xpert_cli.verbs.summarize import Summary
 
@@ -80,8 +82,9 @@ def _fitted(text: str, width: int) -> Text:
 
 
 def summary(result: Summary, top: int) -> RenderableType:
-    """The explanation in a sentence, then the strongest axes."""
-    return Group(Text(result.explanation, "bold"), Text(), Bars(result.axes[:top]))
+    """The explanation in a sentence, then the strongest axes, those that say something of their own first."""
+    axes = sorted(result.axes, key=lambda axis: not axis.shown)
+    return Group(Text(result.explanation, "bold"), Text(), Bars(axes[:top]))
 
 
 def selection(result: Selection, top: int) -> RenderableType:
@@ -114,6 +117,30 @@ def finetuned(result: Finetuned) -> RenderableType:
     ]
     texts = [("prompt", result.prompt), ("before", result.before), ("after", result.after)]
     return Group(_pairs(rows), Text(), _pairs([(name, text.strip()) for name, text in texts if text]))
+
+
+def races(runs: Sequence[Finetuned]) -> RenderableType:
+    """Held-out losses of runs of the same length, side by side."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    for _ in range(3):
+        table.add_column(justify="right", no_wrap=True)
+    table.add_row(*(Text(name, "dim") for name in ("from", "start", "end", "")))
+    for run in runs:
+        started = " + ".join(item.adapter for item in run.started_from) or "the base model"
+        change = Text(f"{run.loss_after - run.loss_before:+.3f}", "dim")
+        table.add_row(Text(started), f"{run.loss_before:.3f}", f"{run.loss_after:.3f}", change)
+    speed = ", ".join(f"{run.tokens_per_second:.0f}" for run in runs)
+    return Group(table, Text(f"nats a token on {runs[0].held_out} messages held out; {speed} trained tokens/s", "dim"))
+
+
+def before_and_after(before: Run, after: Run) -> RenderableType:
+    """Two answers to one prompt, with the speed of generation."""
+    answers = (
+        (name, f"{run.text.strip()} ({run.tokens_per_second:.0f} tokens/s)")
+        for name, run in (("before", before), ("after", after))
+    )
+    return _pairs(list(answers))
 
 
 def evaluation(result: Evaluation) -> RenderableType:
@@ -150,6 +177,24 @@ def merged(result: Merged) -> RenderableType:
     return _pairs(rows)
 
 
+def built(result: Built) -> RenderableType:
+    """The cache, and what each adapter was found to write like."""
+    head = f"{len(result.adapters)} adapters on {len(result.axes)} axes in {result.out} ({result.seconds:.0f} s)"
+    return Group(Text(head, "bold"), _adapters([(one.id, size(one.bytes), one.explanation) for one in result.adapters]))
+
+
+def listing(result: Listing) -> RenderableType:
+    """The adapters of a cache, and what each writes like."""
+    head = f"{len(result.adapters)} adapters of {result.base} in {result.cache}"
+    rows = [(one.id, f"{size(one.bytes)}, rank {one.rank}", one.explanation) for one in result.adapters]
+    return Group(Text(head, "bold"), _adapters(rows))
+
+
+def verified(result: Verified) -> RenderableType:
+    """That all is well: what is not, is an error."""
+    return Text(f"{result.cache}: {result.adapters} adapters ({size(result.bytes)}) are what the catalogue says.")
+
+
 def diagnosis(result: Diagnosis) -> RenderableType:
     """A line a check; what is missing says how to get it."""
     table = Table.grid(padding=(0, 1))
@@ -169,6 +214,14 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
+
+
+def _adapters(rows: Sequence[tuple[str, str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    for name, detail, explanation in rows:
+        table.add_row(Text.assemble(name, (f"  {detail}", "dim"), (f"\n  {explanation}", "dim")))
+    return table
 
 
 def _pairs(rows: Sequence[tuple[str, str]]) -> Table:

@@ -5,18 +5,14 @@
         text = "".join(model.generate(model.chat("Why is the sky blue?"), max_tokens=64))
 
 The base stays memory-mapped while adapters come and go (`Llama(lora_path=...)` of llama-cpp-python would turn the
-mapping off, so the C API is used directly). One thread at a time. Not here: quantizing (doors/quantize.py), GGUF bytes
-(doors/gguf.py).
+mapping off, so the C API is used directly). One thread at a time. Not here: tokens and chat templates
+(doors/llama_vocabulary.py), quantizing (doors/quantize.py), GGUF bytes (doors/gguf.py).
 """
 
 from __future__ import annotations
 
-import codecs
 import ctypes
-import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +21,10 @@ import numpy.typing as npt
 
 from xpert_cli import platform
 from xpert_cli.doors import gguf
+from xpert_cli.doors.llama_vocabulary import Vocabulary, library
 from xpert_cli.errors import BadInput, BadModel
+
+__all__ = ["Model", "Sample", "Vocabulary", "library"]
 
 Floats = npt.NDArray[np.float32]
 Sample = tuple[Sequence[int], int]  # tokens, and the index of the first one that is scored
@@ -33,27 +32,7 @@ Sample = tuple[Sequence[int], int]  # tokens, and the index of the first one tha
 BATCH = 512
 
 
-@lru_cache(maxsize=1)
-def library() -> Any:
-    """The ctypes binding of llama.cpp, silenced. Importing it is what loads the native library."""
-    # Threads that wait by spinning for milliseconds take the cores from each other when another program runs: 100 times
-    # slower was seen. A short spin is as fast on an idle machine. Read once, when the native library is loaded.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    if sys.platform == "android":  # llama-cpp-python knows Android only by its kernel's name
-        sys.platform = "linux"  # type: ignore[assignment]
-        try:
-            import llama_cpp.llama_cpp as binding
-        finally:
-            sys.platform = "android"
-    else:
-        import llama_cpp.llama_cpp as binding
-    library.silencer = binding.llama_log_callback(lambda level, text, data: None)  # type: ignore[attr-defined]
-    binding.llama_log_set(library.silencer, ctypes.c_void_p(0))  # type: ignore[attr-defined]
-    binding.llama_backend_init()
-    return binding
-
-
-class Model:
+class Model(Vocabulary):
     """A GGUF model in llama.cpp.
 
     Args:
@@ -62,8 +41,8 @@ class Model:
         sequences: how many texts can be worked on at once.
         outputs: positions a batch may return (logits need 4 bytes x vocabulary each).
         threads: cores to use; the fast ones by default.
-        shared: one pool of context for all sequences, so that they can share a prefix (`states`); without it each has its
-            own part, and attention does not walk over the others' tokens (`answers`).
+        shared: one pool of context for all sequences, so that they can share a prefix (`states`); without it each has
+            its own part, and attention does not walk over the others' tokens (`answers`).
 
     Raises:
         BadModel: llama.cpp cannot load the file.
@@ -78,26 +57,13 @@ class Model:
         outputs: int = 0,
         threads: int | None = None,
         shared: bool = False,
-        vocabulary_only: bool = False,
     ) -> None:
-        self.path = Path(path)
         self._context: Any = None
-        self._model: Any = None
         self._adapters: dict[tuple[str, int, int], Any] = {}
         self._held: list[int] = []  # the tokens sequence 0 still holds, for a conversation that goes on
-        gguf.read_header(self.path)
-        self._lib = lib = library()
-        params = lib.llama_model_default_params()
-        params.n_gpu_layers = 0
-        params.vocab_only = vocabulary_only
-        self._model = lib.llama_model_load_from_file(str(self.path).encode(), params)
-        if not self._model:
-            raise BadModel(f"{self.path}: llama.cpp cannot load this model. Convert it again with: xpert convert")
-        self._vocabulary = lib.llama_model_get_vocab(self._model)
-        self.vocabulary_size: int = lib.llama_vocab_n_tokens(self._vocabulary)
-        self.hidden_size: int = lib.llama_model_n_embd(self._model)
-        if not vocabulary_only:
-            self._open_context(context, sequences, outputs, threads or platform.cores(), shared)
+        super().__init__(path, weights=True)
+        self.hidden_size: int = self._lib.llama_model_n_embd(self._model)
+        self._open_context(context, sequences, outputs, threads or platform.cores(), shared)
 
     def _open_context(self, context: int, sequences: int, outputs: int, threads: int, shared: bool) -> None:
         lib = self._lib
@@ -113,7 +79,8 @@ class Model:
         if not self._context:
             self.close()
             raise BadModel(
-                f"{self.path}: not enough memory for {context} tokens of context. Close other programs or use a smaller model."
+                f"{self.path}: not enough memory for {context} tokens of context. "
+                "Close other programs or use a smaller model."
             )
         self.context, self.sequences, self.outputs = context, sequences, outputs or sequences
         self._batch_size = int(params.n_batch)
@@ -130,74 +97,7 @@ class Model:
             lib.llama_batch_free(self._batch)
             lib.llama_free(self._context)
             self._context = None
-        if self._model:
-            lib.llama_model_free(self._model)
-            self._model = None
-
-    def __enter__(self) -> Model:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    # -- text and tokens
-
-    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
-        """Token ids of `text`; with `special`, control tokens written in it are parsed as such. No BOS is added."""
-        data = text.encode()
-        room = len(data) + 8
-        buffer = (ctypes.c_int32 * room)()
-        count = self._lib.llama_tokenize(self._vocabulary, data, len(data), buffer, room, False, special)
-        return list(buffer[:count])
-
-    def piece(self, token: int) -> bytes:
-        """The bytes of one token; control tokens are empty."""
-        buffer = ctypes.create_string_buffer(256)
-        count = self._lib.llama_token_to_piece(self._vocabulary, token, buffer, 256, 0, False)
-        return buffer.raw[: max(count, 0)]
-
-    def detokenize(self, tokens: Sequence[int]) -> str:
-        """The text of `tokens`, bytes that are no UTF-8 replaced."""
-        return b"".join(map(self.piece, tokens)).decode("utf-8", "replace")
-
-    def metadata(self, key: str) -> str | None:
-        """A metadata value of the model as llama.cpp prints it."""
-        size = self._lib.llama_model_meta_val_str(self._model, key.encode(), None, 0)
-        if size < 0:
-            return None
-        buffer = ctypes.create_string_buffer(size + 1)
-        self._lib.llama_model_meta_val_str(self._model, key.encode(), buffer, size + 1)
-        return buffer.value.decode("utf-8", "replace")
-
-    def chat(self, messages: str | Sequence[dict[str, str]], *, reply: str | None = None) -> list[int]:
-        """Tokens of a conversation in the base model's chat template, up to where the assistant starts to answer.
-
-        Args:
-            messages: a user's prompt, or role/content messages.
-            reply: the assistant's answer, appended with its end-of-turn token.
-        """
-        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-        tokens = self.tokenize(self._render(turns), special=True)
-        if reply is not None:
-            tokens += [*self.tokenize(reply), self.end_of_turn]
-        return tokens
-
-    @property
-    def end_of_turn(self) -> int:
-        """The token that ends an answer."""
-        token = int(self._lib.llama_vocab_eot(self._vocabulary))
-        return token if token >= 0 else int(self._lib.llama_vocab_eos(self._vocabulary))
-
-    def _render(self, turns: list[dict[str, str]]) -> str:
-        template = self.metadata("tokenizer.chat_template")
-        bos, eos = (
-            self._lib.llama_vocab_get_text(self._vocabulary, token).decode() if token >= 0 else ""
-            for token in (self._lib.llama_vocab_bos(self._vocabulary), self._lib.llama_vocab_eos(self._vocabulary))
-        )
-        if template is None:  # a base without a template continues plain text
-            start = bos if self._lib.llama_vocab_get_add_bos(self._vocabulary) else ""
-            return start + "\n\n".join(turn["content"] for turn in turns) + "\n\n"
-        return str(_template(template).render(messages=turns, add_generation_prompt=True, bos_token=bos, eos_token=eos))
+        super().close()
 
     # -- adapters
 
@@ -239,7 +139,8 @@ class Model:
         batch.n_tokens = len(rows)
         if status := self._lib.llama_decode(self._context, batch):
             raise BadModel(
-                f"llama.cpp could not evaluate {len(rows)} tokens (status {status}). Use shorter text or a larger context."
+                f"llama.cpp could not evaluate {len(rows)} tokens (status {status}). "
+                "Use shorter text or a larger context."
             )
 
     def _clear(self) -> None:
@@ -369,7 +270,8 @@ class Model:
         """
         if len(tokens) + max_tokens > self.context:
             raise BadInput(
-                f"prompt ({len(tokens)} tokens) and answer ({max_tokens}) exceed the context of {self.context}. Use --context."
+                f"prompt ({len(tokens)} tokens) and answer ({max_tokens}) exceed the context of {self.context}. "
+                "Use --context."
             )
         lib, sampler = self._lib, self._sampler(temperature, top_p, seed, repeat)
         try:
@@ -401,15 +303,6 @@ class Model:
         """Text of a continuation, piece by piece; characters split over tokens come out whole."""
         return self.decoded(self.generate_tokens(tokens, **options))
 
-    def decoded(self, tokens: Iterable[int]) -> Iterator[str]:
-        """Text of tokens as they come."""
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        for token in tokens:
-            if text := decoder.decode(self.piece(token)):
-                yield text
-        if text := decoder.decode(b"", final=True):
-            yield text
-
     def answers(
         self,
         prompts: Sequence[Sequence[int]],
@@ -420,7 +313,10 @@ class Model:
         seed: int = 0,
         progress: Callable[[float], None] = lambda _: None,
     ) -> list[list[int]]:
-        """Continuations of many prompts, `self.sequences` at a time; prompt i is sampled with seed + i, whatever runs beside it."""
+        """Continuations of many prompts, `self.sequences` at a time.
+
+        Prompt i is sampled with seed + i, whatever runs beside it.
+        """
         waiting = list(range(len(prompts)))[::-1]
         results: list[list[int]] = [[] for _ in prompts]
         running: dict[int, tuple[int, Any, int]] = {}  # sequence -> prompt index, sampler, position
@@ -475,16 +371,3 @@ def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     first, last = min(map(list, prompts)), max(map(list, prompts))
     limit = min(map(len, prompts)) - 1
     return next((i for i in range(limit) if first[i] != last[i]), limit)
-
-
-@lru_cache(maxsize=4)
-def _template(source: str) -> Any:
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(message: str) -> None:
-        raise BadInput(f"the chat template refused the conversation: {message}")
-
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda form: ""
-    return environment.from_string(source)

@@ -2,10 +2,11 @@
 
     trained = train(base, samples, held_out, Recipe(rank=8, steps=60))
 
-Samples are token ids with the index of the first scored token; on a CPU each runs on its own (no padding, no cross-talk)
-and its gradient is added up over a batch. The output layer and the cross-entropy are computed at scored positions only,
-in chunks, so nothing grows with the vocabulary times the text. The base is bf16 where the processor multiplies it
-natively, the LoRA factors are fp32. Not here: reading text (doors/corpus.py), the files of a run (verbs/finetune.py).
+Samples are token ids with the index of the first scored token; on a CPU each runs on its own (no padding, no
+cross-talk) and its gradient is added up over a batch. The output layer and the cross-entropy are computed at scored
+positions only, in chunks, so nothing grows with the vocabulary times the text. The base is bf16 where the processor
+multiplies it natively, the LoRA factors are fp32. Not here: reading text (doors/corpus.py), the files of a run
+(verbs/finetune.py).
 """
 
 from __future__ import annotations
@@ -88,6 +89,21 @@ class Trained:
     curve: tuple[tuple[int, float], ...] = field(default=())
 
 
+def require() -> None:
+    """Import what training needs.
+
+    Raises:
+        MissingExtra: torch, transformers or peft is not installed.
+    """
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported; xpert shows its own progress
+    try:
+        import peft  # noqa: F401
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("fine-tuning", "finetune") from error
+
+
 def train(
     base: Path,
     samples: Sequence[Sample],
@@ -109,12 +125,9 @@ def train(
     Raises:
         MissingExtra: torch, transformers or peft is not installed.
     """
-    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported; xpert shows its own progress
-    try:
-        import torch
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra("fine-tuning", "finetune") from error
+    require()
+    import torch
+
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(platform.cores())
     with _quiet():

@@ -22,7 +22,7 @@ MOST_WEIGHT = 1.5  # sum of mixing coefficients
 CANDIDATES = 6  # best single adapters that a mixture may be made of
 BETTER = 0.9  # a mixture must leave at most this share of the best single adapter's residual
 DRAWS = 200  # of the bootstrap behind a confidence
-NEAR = 0.25  # smallest cosine of an adapter that fits: see the none-fits figures of docs/benchmarks
+NEAR = 0.5  # smallest cosine of an adapter that fits: tuning users of 20 texts score 0.8 and more on their own style
 
 
 def direction_scores(user: Floats, adapters: Floats, precision: Floats) -> Floats:
@@ -85,15 +85,22 @@ def _best_subset(target: Floats, adapters: Floats, subsets: Sequence[tuple[int, 
     """Least-squares weights, all positive and of bounded sum, of the subset that comes nearest to the target."""
     best: tuple[float, dict[int, float]] | None = None
     for chosen in subsets:
-        weights = np.linalg.lstsq(adapters[list(chosen)].T, target, rcond=None)[0]
+        weights = _bounded(target, adapters[list(chosen)])
         if (weights <= 0).any():
             continue  # the non-negative optimum lies on a smaller subset
-        weights *= min(1.0, MOST_WEIGHT / weights.sum())
         found = dict(zip(chosen, map(float, weights), strict=True))
         error = _residual(target, adapters, found)
         if best is None or error < best[0]:
             best = (error, found)
     return best[1] if best else None
+
+
+def _bounded(target: Floats, rows: Floats) -> Floats:
+    """Least-squares weights of the rows; where they sum to more than MOST_WEIGHT, the best that sum to just that."""
+    inverse = np.linalg.pinv(rows @ rows.T)
+    weights = inverse @ (rows @ target)
+    excess = max(0.0, float(weights.sum()) - MOST_WEIGHT)
+    return np.asarray(weights - excess * inverse.sum(axis=1) / inverse.sum())
 
 
 def _residual(target: Floats, adapters: Floats, weights: dict[int, float]) -> float:

@@ -111,7 +111,7 @@ class Space:
 
     def norm(self, shift: Floats) -> float:
         """Length of a shift under the metric: sqrt(s' P s)."""
-        return float(np.sqrt(max(0.0, shift @ self.precision @ shift)))
+        return float(np.sqrt(max(0.0, float(shift @ self.precision @ shift))))
 
     def shares(self, user: Floats, adapter: Floats) -> Floats:
         """(axes,) what each axis adds to the cosine of two shifts; the shares sum to it.

@@ -101,6 +101,7 @@ class Sample:
 
     @cached_property
     def prose(self) -> str:
+        """The text without what is no prose."""
         return prose(self.raw)
 
     @cached_property
@@ -110,6 +111,7 @@ class Sample:
 
     @cached_property
     def sentences(self) -> list[str]:
+        """Sentences of the prose."""
         return _split(self.prose)
 
     @cached_property
@@ -131,6 +133,7 @@ class Sample:
         return max(len(closed) - cut_off, 1)
 
     def count(self, group: Container[str]) -> int:
+        """How many tokens are in a group."""
         return sum(token in group for token in self.tokens)
 
 

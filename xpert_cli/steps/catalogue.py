@@ -98,8 +98,8 @@ class Catalogue:
         info = gguf.base_info(base)
         if info.fingerprint != self.base["fingerprint"]:
             raise CacheMismatch(
-                f"this cache is for {self.base['name']} (fingerprint {self.base['fingerprint'][:8]}…); the base at hand is "
-                f"{info.name} ({info.fingerprint[:8]}…). Use --base, or --cache with a cache built for it."
+                f"this cache is for {self.base['name']} (fingerprint {self.base['fingerprint'][:8]}…); the base at "
+                f"hand is {info.name} ({info.fingerprint[:8]}…). Use --base, or --cache with a cache built for it."
             )
 
 
@@ -135,7 +135,8 @@ def _json(source: Source) -> dict[str, Any]:
         raise CacheMismatch(f"{source.name}: catalogue.json is not a catalogue. Check --cache.")
     if told["schema"] > SCHEMA:
         raise CacheMismatch(
-            f"{source.name} has schema {told['schema']}; this xpert reads up to {SCHEMA}. Upgrade with: pip install -U xpert-cli"
+            f"{source.name} has schema {told['schema']}; this xpert reads up to {SCHEMA}. "
+            "Upgrade with: pip install -U xpert-cli"
         )
     return told
 
@@ -144,7 +145,8 @@ def _known(source: Source, told: Mapping[str, Any], keys: set[str], where: str) 
     wrong = sorted(set(told) ^ keys)
     if wrong:
         raise CacheMismatch(
-            f"{source.name}: {where} has unknown or missing keys ({', '.join(map(str, wrong[:6]))}). Upgrade xpert, or get the cache anew."
+            f"{source.name}: {where} has unknown or missing keys ({', '.join(map(str, wrong[:6]))}). "
+            "Upgrade xpert, or get the cache anew."
         )
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from xpert_cli import paths
 from xpert_cli.doors import gguf
-from xpert_cli.doors.llama import Model
+from xpert_cli.doors.llama import Model, Vocabulary
 from xpert_cli.maths.adapters import Adapter, Metadata
 from xpert_cli.maths.space import Axis, Floats, Readings, Space
 from xpert_cli.maths.style import MEASURED, cut, evidence, measure_all
@@ -61,13 +61,13 @@ def described_axes(summarizer: Path) -> tuple[tuple[Axis, ...], Basis]:
     """The adjective pairs as axes of a summarizer, and their (axes, hidden) basis.
 
     A row is the output embedding of the high adjective's first token less that of the low one's, so that its product
-    with the final hidden state is the log-odds of the two as the next word. Pairs that this vocabulary cannot tell apart
-    are left out.
+    with the final hidden state is the log-odds of the two as the next word. Pairs that this vocabulary cannot tell
+    apart are left out.
     """
     header = gguf.read_header(summarizer)
     name = "output.weight" if "output.weight" in header.tensors else "token_embd.weight"
     output = gguf.tensor(header, name)
-    with Model(summarizer, vocabulary_only=True) as model:
+    with Vocabulary(summarizer) as model:
         firsts = [tuple(model.tokenize(f" {word}")[0] for word in pair) for pair in adjectives()]
     axes, rows = [], []
     for (low, high), (a, b) in zip(adjectives(), firsts, strict=True):

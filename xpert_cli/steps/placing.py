@@ -3,22 +3,25 @@
     placed = place(corpus, catalogue, base)
     placed.shift                       # (axes,) in pooled standard deviations from the base
 
-Texts are put in one order first, so that neither files nor messages need to come in any. Not here: what follows from it.
+Texts are put in one order first, so that neither files nor messages need to come in any. Not here: what follows from
+it.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from xpert_cli.doors import gguf
 from xpert_cli.doors.corpus import Corpus
-from xpert_cli.maths.space import Floats, Readings, Space
+from xpert_cli.maths.space import Floats, Readings, Space, pooled
 from xpert_cli.steps import explain
-from xpert_cli.steps.catalogue import Catalogue
+from xpert_cli.steps.catalogue import ANSWERS, Catalogue
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,7 @@ class Placed:
 
     texts: tuple[str, ...]
     space: Space
-    used: Floats
+    used: npt.NDArray[np.bool_]
     readings: Readings
     notes: tuple[str, ...]
 
@@ -50,6 +53,7 @@ def place(
     *,
     measured_only: bool = False,
     summarizer: Path | None = None,
+    retell: bool = False,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> Placed:
     """Read a person's texts on the axes of a cache.
@@ -57,6 +61,8 @@ def place(
     Args:
         measured_only: count only; no model is loaded.
         summarizer: the model that is asked; by default the base, if the cache was made with it.
+        retell: where the summarizer is another than the cache's, let it read the base's stored answers and use axes of
+            its own; adapters have no coordinates there. Otherwise only measured axes are used, and a note says so.
 
     Raises:
         CacheMismatch: the cache is for another base.
@@ -64,18 +70,37 @@ def place(
     cache.require(base)
     texts = tuple(sorted(corpus.texts))
     asked = None if measured_only else (summarizer or base)
+    space, used = cache.space, np.ones(len(cache.space.axes), np.bool_)
     notes: tuple[str, ...] = ()
     if asked and not _answers_alike(asked, cache):
-        notes = (f"{asked.name} is not the model this cache was explained with, so only measured axes are used",)
-        asked = None
-    described = np.array([axis.kind == "described" for axis in cache.space.axes])
-    used = np.ones_like(described) if asked else ~described
-    space = cache.space if asked else cache.space.only(used)
-    readings = explain.read(texts, space.basis, asked, progress)
-    return Placed(texts, space, used, readings, notes)
+        if retell:
+            space = _retold(cache, asked, progress)
+        else:
+            notes = (f"{asked.name} is not the model this cache was explained with: only measured axes are used",)
+            asked = None
+    if not asked:
+        used = np.array([axis.kind == "measured" for axis in cache.space.axes])
+        space = cache.space.only(used)
+    return Placed(texts, space, used, explain.read(texts, space.basis, asked, progress), notes)
+
+
+def _retold(cache: Catalogue, summarizer: Path, progress: Callable[[str, float], None]) -> Space:
+    """The cache's space with the described axes of another summarizer, from the base's own answers."""
+    axes, basis = explain.axes_of(summarizer)
+    lines = cache.source.file(ANSWERS).read_text("utf-8").splitlines()
+    answers = explain.read(
+        [json.loads(line)["response"] for line in lines], basis, summarizer, progress, asked=len(lines)
+    )
+    spread, precision = pooled([answers.values])
+    gap = np.zeros(len(axes))
+    told = {axis.name: value for axis, value in zip(cache.space.axes, cache.space.gap, strict=True)}
+    for index, axis in enumerate(axes):
+        if axis.kind == "measured":
+            gap[index] = told.get(axis.name, 0.0)
+    return Space(axes, basis, np.nan_to_num(answers.mean), gap, spread, precision)
 
 
 def _answers_alike(summarizer: Path, cache: Catalogue) -> bool:
     """Whether a model's answers mean in this cache's space what they meant when it was built."""
     same_question = explain.questions_digest(cache.space.basis) == cache.summarizer["questions"]
-    return same_question and gguf.fingerprint(summarizer) == cache.summarizer["fingerprint"]
+    return bool(same_question and gguf.fingerprint(summarizer) == cache.summarizer["fingerprint"])

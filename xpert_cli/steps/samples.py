@@ -8,13 +8,13 @@ Each message answers its prompt in the base model's chat template. Not here: rea
 from __future__ import annotations
 
 from xpert_cli.doors.corpus import Corpus
-from xpert_cli.doors.llama import Model, Sample
+from xpert_cli.doors.llama import Sample, Vocabulary
 from xpert_cli.errors import BadInput
 
 PROMPT = "Write a short note."  # what a message answers that came without a prompt
 
 
-def tokenized(model: Model, corpus: Corpus, max_tokens: int) -> list[Sample]:
+def tokenized(model: Vocabulary, corpus: Corpus, max_tokens: int) -> list[Sample]:
     """(tokens, index of the first scored one) of every message, in the corpus's order.
 
     Scored are the response and its end-of-turn token. Tokens past `max_tokens` are cut off; a message whose prompt

@@ -2,8 +2,9 @@
 
     built = build([Path("runs/mara"), Path("terse.gguf")], Path("cache"), base)
 
-Building lets base and adapters answer the probes, explains the answers on the style axes, and writes the catalogue last.
-Answers are kept while it runs, so an interrupted build goes on where it was. Not here: opening a cache (steps/catalogue.py).
+Building lets base and adapters answer the probes, explains the answers on the style axes, and writes the catalogue
+last. Answers are kept while it runs, so an interrupted build goes on where it was. Not here: opening a cache
+(steps/catalogue.py).
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def build(
     base: Path,
     *,
     summarizer: Path | None = None,
+    about: str = "",
     seed: int = 0,
     progress: Progress = lambda message, fraction: None,
 ) -> Built:
@@ -71,6 +73,7 @@ def build(
     Args:
         adapters: adapter GGUF files, or run folders of `xpert finetune`; the id is the file's or folder's name.
         summarizer: the model behind the described axes; the base by default.
+        about: Markdown for the card: what the adapters were trained on, and under which terms.
 
     Raises:
         BadInput: two adapters of one id, or an id that cannot be a file name.
@@ -81,7 +84,7 @@ def build(
     files = _named(adapters)
     for path in files.values():
         gguf.check_adapter(gguf.read_header(path), gguf.read_header(base))
-    answers = _answers(base, files, out, seed, progress)
+    answers = answer_probes(base, files, out, seed, progress)
     axes, basis = explain.axes_of(summarizer or base)
     readings = []
     for done, texts in enumerate(answers.values()):
@@ -89,9 +92,11 @@ def build(
         readings.append(explain.read(texts, basis, summarizer or base, asked=len(texts)))
     loaded = {name: gguf.read_adapter(path) for name, path in files.items()}
     claims = [explain.source_mean(adapter, axes, basis) for adapter in loaded.values()]
-    space, shown, told = _placed(axes, basis, readings, claims)
+    space, shown, told = placed(axes, basis, readings, claims)
     entries = [_entry(name, files[name], loaded[name], out, space, shown[i], told[i]) for i, name in enumerate(files)]
     _write_answers(out / ANSWERS, answers[""])
+    with paths.whole(out / "README.md") as part:
+        part.write_text(_card(gguf.base_info(base).name, about, entries), "utf-8")
     write_cache(out, _told(base, summarizer or base, basis, entries), space, shown, told)
     (out / _PENDING).unlink(missing_ok=True)
     agreement = [_agreement(space, shown[i], told[i]) for i in range(len(entries))]
@@ -121,8 +126,13 @@ def _named(adapters: Sequence[Path]) -> dict[str, Path]:
 _PENDING = "answers.part.json"
 
 
-def _answers(base: Path, files: Mapping[str, Path], out: Path, seed: int, progress: Progress) -> dict[str, list[str]]:
-    """Answers of the base ("" in the result) and of every adapter to the probes, sampled with fixed seeds."""
+def answer_probes(
+    base: Path, files: Mapping[str, Path], out: Path, seed: int, progress: Progress
+) -> dict[str, list[str]]:
+    """Answers of the base ("" in the result) and of every adapter to the probes, sampled with fixed seeds.
+
+    What is done is kept in a file in `out`, so that an interrupted call goes on.
+    """
     probes = explain.probes()
     setting = {"probes": probes, "seed": seed, "base": gguf.fingerprint(base), "tokens": ANSWER_TOKENS}
     kept = _pending(out / _PENDING, setting)
@@ -155,7 +165,7 @@ def _pending(path: Path, setting: Mapping[str, Any]) -> dict[str, list[str]]:
     return dict(left["answers"]) if left.get("setting") == json.loads(json.dumps(setting)) else {}
 
 
-def _placed(
+def placed(
     axes: Sequence[Any], basis: explain.Basis, readings: Sequence[Readings], claims: Sequence[Floats | None]
 ) -> tuple[Space, Floats, Floats]:
     """The space of a cache, and the shifts of its adapters by their answers and by their training text."""
@@ -238,6 +248,29 @@ def _write_answers(path: Path, answers: Sequence[str]) -> None:
     )
     with paths.whole(path) as part:
         part.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _card(base: str, about: str, entries: Sequence[Entry]) -> str:
+    """The cache's model card, with the front matter that the Hub reads."""
+    rows = []
+    for entry in entries:
+        ran = entry.provenance
+        losses = f"{ran['loss_before']:.3f} → {ran['loss_after']:.3f}" if ran else "not told"
+        rows.append(f"| {entry.id} | {entry.explanation} | {ran.get('messages', 'not told')} | {losses} |")
+    front = "base_model_relation: adapter\nlibrary_name: gguf\ntags: [xpert, lora, gguf]"
+    return "\n".join(
+        [
+            f"---\nbase_model: {json.dumps(base)}\n{front}\n---\n",
+            f"# LoRA adapters of {base}\n",
+            f"A cache of {len(entries)} adapters for `xpert select`.\n",
+            f"{about.strip()}\n" if about.strip() else "",
+            "An explanation counts in standard deviations of single texts, from the base model's own answers. Losses are nats a",
+            "response token on held-out messages, before and after training.\n",
+            "| adapter | explanation | messages | loss |\n|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
 
 
 @dataclass(frozen=True)

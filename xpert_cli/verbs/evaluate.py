@@ -57,11 +57,12 @@ def evaluate(
     started = time.monotonic()
     with _opened(base, max_tokens) as model:
         samples = tokenized(model, corpus, max_tokens)
-        loss_base, tokens = _loss(model, samples, partial(progress, "base model"))
         loss_adapter = None
-        if adapters:
+        if adapters:  # first, so that one that does not fit is refused at once
             model.apply(adapters)
             loss_adapter, _ = _loss(model, samples, partial(progress, "with adapters"))
+            model.apply([])
+        loss_base, tokens = _loss(model, samples, partial(progress, "base model"))
     loss_merged = None
     if merged is not None:
         with _opened(merged, max_tokens) as model:

@@ -3,7 +3,8 @@
     result = finetune(corpus, base, catalogue, start=[("id", path, 1.0)], out=folder)
 
 Writes a run folder: adapter.gguf (with where the writing lies in the style space), merged.gguf, and run.json last, so a
-folder without it is an unfinished run. Not here: the training loop (doors/trainer.py), choosing the start (verbs/select.py).
+folder without it is an unfinished run. Not here: the training loop (doors/trainer.py), choosing the start
+(verbs/select.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from xpert_cli import __version__, paths, platform
 from xpert_cli.doors import gguf, trainer
 from xpert_cli.doors.corpus import Corpus
-from xpert_cli.doors.llama import Model
+from xpert_cli.doors.llama import Model, Vocabulary
 from xpert_cli.errors import BadInput
 from xpert_cli.maths.adapters import FINGERPRINT, Adapter, merge, recompress
 from xpert_cli.steps import explain
@@ -105,15 +106,16 @@ def finetune(
     training, held = corpus.split(min(held_out, MOST_HELD_OUT / len(corpus)), seed)
     if not len(held):
         raise BadInput("all messages are the same, so none can be held out. Give at least 2 different ones.")
-    first, error = _start(start, rank)
+    first, error = _start(start, base, rank)
     recipe = _recipe(len(training), first, steps, rank, learning_rate, seed)
-    with Model(base, vocabulary_only=True) as model:
+    with Vocabulary(base) as model:
         samples = tokenized(model, training, max_tokens)
         checks = tokenized(model, held, max_tokens)
     progress("loading the base model", 0.0)
     trained = trainer.train(base, samples, checks, recipe, start=first, progress=_told(progress))
     progress("placing your writing among the styles", 1.0)
     adapter = _with_source(trained.adapter, training, base, cache)
+    (folder / "run.json").unlink(missing_ok=True)  # of an earlier run in this folder, which is none from here on
     gguf.write_adapter(adapter, folder / "adapter.gguf", "F16")
     merge_into_base(base, adapter, folder / "merged.gguf", type_name, progress)
     prompt = next((message.prompt for message in held.messages if message.prompt), PROMPT)
@@ -153,11 +155,15 @@ def finetune(
     return result
 
 
-def _start(start: Sequence[tuple[str, Path, float]], rank: int | None) -> tuple[Adapter | None, float | None]:
+def _start(
+    start: Sequence[tuple[str, Path, float]], base: Path, rank: int | None
+) -> tuple[Adapter | None, float | None]:
     """The adapters merged into one, at the asked rank; with the error of a recompression."""
     if not start:
         return None, None
     adapters = [(gguf.read_adapter(path), weight) for _, path, weight in start]
+    for _, path, _ in start:
+        gguf.check_adapter(gguf.read_header(path), gguf.read_header(base))
     merged = merge(adapters)
     wanted = rank or max(adapter.rank for adapter, _ in adapters)
     return (merged, None) if merged.rank == wanted else recompress(merged, wanted)
@@ -191,9 +197,13 @@ def _told(progress: Progress) -> Callable[[trainer.Progress], None]:
 
 
 def _with_source(adapter: Adapter, corpus: Corpus, base: Path, cache: Catalogue | None) -> Adapter:
-    """The adapter with its base's fingerprint and where its training text lies on the style axes."""
+    """The adapter with its base's fingerprint and where its training text lies on the style axes.
+
+    Described axes are told only where the base is the model that the cache was explained with.
+    """
     axes, basis = (cache.space.axes, cache.space.basis) if cache else explain.axes_of(base)
-    readings = explain.read(corpus.texts, basis, base, asked=ASKED)
+    able = cache is None or cache.summarizer["fingerprint"] == gguf.fingerprint(base)
+    readings = explain.read(corpus.texts, basis, base if able else None, asked=ASKED)
     metadata = explain.source_metadata(readings, axes, basis) | {FINGERPRINT: gguf.base_info(base).fingerprint}
     return dataclasses.replace(adapter, metadata=metadata)
 

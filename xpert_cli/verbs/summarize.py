@@ -58,11 +58,17 @@ def summarize(
 ) -> Summary:
     """Explain a person's writing on the axes of a cache; nothing leaves the process.
 
+    Args:
+        measured_only: count only; no model is loaded.
+        summarizer: the model behind the described axes; by default the base.
+
     Raises:
         CacheMismatch: the cache is for another base.
     """
     began = time.monotonic()
-    placed = place(corpus, cache, base, measured_only=measured_only, summarizer=summarizer, progress=progress)
+    placed = place(
+        corpus, cache, base, measured_only=measured_only, summarizer=summarizer, retell=True, progress=progress
+    )
     space, shift = placed.space, placed.shift
     shown = explain.strongest(space, shift, SHOWN)
     axes = tuple(

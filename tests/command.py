@@ -1,0 +1,59 @@
+"""The command line as tests call it: in this process, or in one of its own where packages are hidden or faults planted.
+
+done = xpert("select", "notes.txt", "--json", hide=("torch",))
+status, out, err = called(monkeypatch, capsys, "select", "missing.txt")
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from xpert_cli import cli
+
+ROOT = Path(cli.__file__).parents[1]
+MARA, OKORO = (str(ROOT / "prompts" / "writers" / name) for name in ("mara.jsonl", "okoro.md"))
+EXTRAS = ("torch", "transformers", "peft", "safetensors")
+_HIDE = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {hide!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Hidden())
+{fault}
+from xpert_cli.cli import main
+sys.argv = ["xpert", *{arguments!r}]
+main()
+"""
+
+
+def xpert(
+    *arguments: str, stdin: str = "", hide: Sequence[str] = (), fault: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, without the packages in `hide`, after the statements in `fault`."""
+    code = ["-c", _HIDE.format(hide=tuple(hide), fault=fault, arguments=arguments)]
+    return subprocess.run(
+        [sys.executable, *(code if hide or fault else ["-m", "xpert_cli", *arguments])],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+    )
+
+
+def called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of the command in this process."""
+    monkeypatch.setattr(sys, "argv", ["xpert", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    out, err = capsys.readouterr()
+    return int(left.value.code or 0), out, err

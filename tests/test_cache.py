@@ -1,0 +1,211 @@
+"""A cache: what is refused, what the commands print, and one built small from start to end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import MARA, called
+from tiny_gguf import write_base
+
+from xpert_cli import paths
+from xpert_cli.doors import corpus, gguf, hub
+from xpert_cli.doors.llama import Model
+from xpert_cli.errors import BadInput, CacheMismatch
+from xpert_cli.maths.adapters import Adapter
+from xpert_cli.steps import explain
+from xpert_cli.steps.catalogue import Catalogue, open_cache
+from xpert_cli.verbs import cache as verb
+from xpert_cli.verbs.select import select
+
+EMBEDDED = paths.packaged("adapters")
+Edit = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the embedded cache that may be spoiled."""
+    return shutil.copytree(EMBEDDED, tmp_path / "cache")
+
+
+def opened(folder: Path) -> Catalogue:
+    return open_cache(hub.open_source(str(folder)))
+
+
+def edit(folder: Path, change: Edit) -> None:
+    told = json.loads((folder / "catalogue.json").read_text("utf-8"))
+    change(told)
+    (folder / "catalogue.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+# -- what is refused
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda told: told.update(schema=99), "schema 99; this xpert reads up to 1. Upgrade"),
+        (lambda told: told.update(colour="red"), r"catalogue.json has unknown or missing keys \(colour\)"),
+        (lambda told: told.pop("axes"), r"catalogue.json has unknown or missing keys \(axes\)"),
+        (lambda told: told.pop("schema"), "is not a catalogue"),
+        (lambda told: told["adapters"][2].update(size=3), r"the entry '.*' has unknown or missing keys \(size\)"),
+        (lambda told: told["adapters"][0].pop("sha256"), r"the entry '.*' has unknown or missing keys \(sha256\)"),
+        (lambda told: told["adapters"].pop(), "does not fit the catalogue"),
+        (lambda told: told["coordinates"].update(sha256="0" * 64), "coordinates.npz is not the file its catalogue"),
+        (lambda told: told["coordinates"].update(bytes=7), "coordinates.npz has .* bytes, not 7"),
+    ],
+    ids=["newer", "unknown", "missing", "no schema", "unknown of entry", "missing of entry", "fewer", "digest", "size"],
+)
+def test_a_catalogue_that_does_not_fit_is_refused(copy, change, reason):
+    edit(copy, change)
+    with pytest.raises(CacheMismatch, match=reason):
+        opened(copy)
+
+
+def test_a_damaged_cache_is_one_line(copy, monkeypatch, capsys):
+    whole = (copy / "catalogue.json").read_bytes()
+    (copy / "catalogue.json").write_bytes(whole[: len(whole) // 2])
+    status, out, err = called(monkeypatch, capsys, "select", MARA, "--cache", str(copy))
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "catalogue.json is damaged" in err
+    (copy / "catalogue.json").unlink()
+    assert "no file catalogue.json" in called(monkeypatch, capsys, "cache", "list", "--cache", str(copy))[2]
+
+
+def test_coordinates_that_were_tampered_with_are_refused(copy):
+    data = bytearray((copy / "coordinates.npz").read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / "coordinates.npz").write_bytes(data)
+    with pytest.raises(CacheMismatch, match=r"coordinates\.npz is not the file its catalogue describes"):
+        opened(copy)
+
+
+def test_coordinates_with_pickles_are_refused(copy):
+    np.savez(copy / "coordinates.npz", answers=np.array([{"a": 1}], dtype=object))
+    path = copy / "coordinates.npz"
+    edit(copy, lambda told: told["coordinates"].update(sha256=paths.digest(path), bytes=path.stat().st_size))
+    with pytest.raises(CacheMismatch, match=r"coordinates\.npz is damaged"):
+        opened(copy)
+
+
+@pytest.mark.model
+def test_an_adapter_that_was_tampered_with_is_named(copy, monkeypatch, capsys, base):
+    victim = opened(copy).entries[3]
+    data = bytearray((copy / victim.file).read_bytes())
+    data[-1] ^= 1
+    (copy / victim.file).write_bytes(data)
+    status, out, err = called(monkeypatch, capsys, "cache", "verify", "--cache", str(copy))
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert f"{victim.file} is not the file its catalogue describes" in err
+
+
+def test_another_base_is_refused(tmp_path):
+    other = write_base(tmp_path / "tiny.gguf")
+    with pytest.raises(CacheMismatch, match=r"this cache is for .*; the base at hand is Tiny"):
+        verb.verify(opened(EMBEDDED), other)
+
+
+# -- the embedded cache
+
+
+def test_list_tells_what_is_there(monkeypatch, capsys):
+    status, out, _ = called(monkeypatch, capsys, "cache", "list", "--json")
+    listed = json.loads(out)
+    assert status == 0
+    assert [one["id"] for one in listed["adapters"]] == [entry.id for entry in opened(EMBEDDED).entries]
+    assert len(listed["adapters"]) == 8
+    status, out, _ = called(monkeypatch, capsys, "cache", "list")
+    assert status == 0
+    assert all(one["id"] in out for one in listed["adapters"])
+
+
+@pytest.mark.model
+def test_the_embedded_cache_is_sound(monkeypatch, capsys, base):
+    status, out, _ = called(monkeypatch, capsys, "cache", "verify", "--json")
+    assert status == 0
+    told = json.loads(out)
+    assert (told["adapters"], told["bytes"]) == (8, sum(f.stat().st_size for f in EMBEDDED.glob("adapters/*.gguf")))
+
+
+# -- building one
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three probes with short answers."""
+    probes = ("Name a fruit.", "Describe a rainy day in two sentences.", "How do I boil an egg?")
+    monkeypatch.setattr(explain, "probes", lambda: probes)
+    monkeypatch.setattr(verb, "ANSWER_TOKENS", 16)
+
+
+def adapters(base: Path, folder: Path, **metadata: Any) -> list[Path]:
+    """Two adapters of one layer, the second with `metadata` of its source."""
+    rows, columns = gguf.read_header(base).tensors["blk.0.ffn_down.weight"].shape
+    random = np.random.default_rng(0)
+    files = [folder / "one.gguf", folder / "two.gguf"]
+    for path in files:
+        a, b = random.normal(0, 0.1, (1, columns)), random.normal(0, 0.1, (rows, 1))
+        factors = {"blk.0.ffn_down.weight": (a.astype(np.float32), b.astype(np.float32))}
+        gguf.write_adapter(Adapter("llama", 1.0, factors, metadata if path == files[1] else {}), path)
+    return files
+
+
+@pytest.mark.model
+def test_a_cache_is_built_verified_and_selected_from(monkeypatch, capsys, small, tmp_path, base):
+    axes, basis = explain.axes_of(base)
+    writing = explain.read(corpus.read([MARA]).texts[:6], basis, base)
+    files = adapters(base, tmp_path, **explain.source_metadata(writing, axes, basis))
+    out = tmp_path / "new"
+    status, printed, _ = called(monkeypatch, capsys, "cache", "build", *map(str, files), "-o", str(out), "--json")
+    assert status == 0
+    built = json.loads(printed)
+    assert {"adapters", "axes", "seconds"} <= built.keys()
+    for one in built["adapters"]:
+        path = out / one["file"]
+        assert (one["sha256"], one["bytes"]) == (paths.digest(path), path.stat().st_size)
+    assert [one["id"] for one in built["adapters"]] == ["one", "two"]
+    whole = ["README.md", "adapters", "base_answers.jsonl", "catalogue.json", "coordinates.npz"]
+    assert sorted(path.name for path in out.iterdir()) == whole
+    cache = opened(out)
+    assert [entry.explained_by for entry in cache.entries] == [("answers",), ("answers", "source")]
+    assert verb.verify(cache, base).adapters == 2
+    ranking = select(corpus.Corpus(corpus.read([MARA]).messages[:4]), cache, base).ranking
+    assert {one.adapter for one in ranking} == {"one", "two"}
+
+
+@pytest.mark.model
+def test_an_interrupted_build_goes_on_where_it_was(monkeypatch, small, tmp_path, base):
+    files, out = adapters(base, tmp_path), tmp_path / "new"
+    answered: list[Path] = []
+    answers, apply = Model.answers, Model.apply
+
+    def counting(self: Model, *arguments: Any, **options: Any) -> Any:
+        answered.append(self.path)
+        if len(answered) == 3:
+            raise KeyboardInterrupt
+        return answers(self, *arguments, **options)
+
+    monkeypatch.setattr(Model, "answers", counting)
+    with pytest.raises(KeyboardInterrupt):
+        verb.build(files, out, base)
+    assert not (out / "catalogue.json").exists()
+    again = verb.build(files, out, base)
+    assert len(answered) == 4  # the base's and the first adapter's answers were kept
+    assert [one.id for one in again.adapters] == ["one", "two"]
+    assert Model.apply is apply
+    assert not list(out.glob("*part*"))
+
+
+@pytest.mark.model
+def test_adapters_that_cannot_share_a_cache_are_refused(tmp_path, base):
+    files = adapters(base, tmp_path)
+    with pytest.raises(BadInput, match="cannot be an adapter's id"):
+        verb.build([files[0], files[0]], tmp_path / "new", base)
+    with pytest.raises(CacheMismatch, match="does not fit"):
+        verb.build(files, tmp_path / "new", write_base(tmp_path / "tiny.gguf"))
+    assert not list((tmp_path / "new").glob("**/*.gguf"))

@@ -1,0 +1,54 @@
+"""`xpert demo`: the whole story, without torch, and stopped half-way. It leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from command import EXTRAS, xpert
+from test_finetune import AT_STEP
+
+pytestmark = [pytest.mark.model, pytest.mark.slow]
+
+
+def test_the_demo_tells_the_whole_story(base, tmp_path):
+    for package in EXTRAS:
+        pytest.importorskip(package)
+    done = xpert("demo", "--json", TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert list(told) == ["writer", "summarize", "select", "other_writer", "finetune", "run", "seconds"]
+    assert told["select"]["ranking"][0]["adapter"] != told["other_writer"]["ranking"][0]["adapter"]
+    ours, theirs = told["finetune"]
+    assert (ours["started_from"], theirs["started_from"]) == (told["select"]["selected"], [])
+    assert ours["steps"] == theirs["steps"]
+    assert ours["loss_before"] < theirs["loss_before"]
+    assert ours["loss_after"] < theirs["loss_after"] < theirs["loss_before"]
+    assert told["run"]["before"]["text"] != told["run"]["after"]["text"] != ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_torch_the_demo_leaves_out_fine_tuning_and_names_the_extra(base, tmp_path):
+    done = xpert("demo", hide=EXTRAS, TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    for step in (
+        "1. Somebody wrote",
+        "2. Explained",
+        "3. Selected",
+        "4. For another",
+        "5. Fine-tuning was left out",
+        "6.",
+    ):
+        assert step in done.stdout
+    assert "pip install 'xpert-cli[finetune]'" in " ".join(done.stdout.split())
+    assert "the selected adapter" in done.stdout
+    assert "nothing is left behind" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_that_is_stopped_cleans_up(base, tmp_path):
+    for package in EXTRAS:
+        pytest.importorskip(package)
+    done = xpert("demo", "--json", fault=AT_STEP.format(number=1, signal="SIGINT"), TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert list(tmp_path.iterdir()) == []

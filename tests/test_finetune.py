@@ -1,0 +1,200 @@
+"""`xpert finetune`: a run of a few steps, what is left when it is stopped, and that no text leaves the process."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import EXTRAS, MARA, called, xpert
+
+from xpert_cli import options, paths
+from xpert_cli.doors import corpus, gguf, hub
+from xpert_cli.errors import BadInput
+from xpert_cli.steps.catalogue import open_cache
+from xpert_cli.verbs.evaluate import evaluate
+from xpert_cli.verbs.finetune import finetune
+from xpert_cli.verbs.run import Sampling, run
+from xpert_cli.verbs.select import select
+from xpert_cli.verbs.summarize import summarize
+
+pytestmark = [pytest.mark.model, pytest.mark.slow]
+
+QUICK = ("--max-tokens", "64", "--held-out", "0.1")
+FILES = ["adapter.gguf", "merged.gguf", "run.json"]
+ID = "elementary-concise-playful"
+AT_STEP = """
+import os, signal
+from xpert_cli.doors import trainer
+step, taken = trainer._step, []
+def counting(*arguments):
+    taken.append(1)
+    if len(taken) == {number}:
+        os.kill(os.getpid(), signal.{signal})
+    return step(*arguments)
+trainer._step = counting
+"""
+IN_MERGE = """
+import os, signal
+from xpert_cli.steps import merging
+def killed(source, target, *arguments, **options):
+    target.with_name(".merged.gguf.part").write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+merging.quantize = killed
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def extra() -> None:
+    """Fine-tuning needs the extra."""
+    for package in EXTRAS:
+        pytest.importorskip(package)
+
+
+@pytest.fixture(scope="module")
+def from_base(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A run of three steps from the base: its folder and what was printed."""
+    folder = tmp_path_factory.mktemp("run") / "mine"
+    done = xpert("finetune", MARA, "--from", "base", "--steps", "3", *QUICK, "--out", str(folder), "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder, json.loads(done.stdout)
+
+
+def contents(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {name: paths.digest(folder / name) for name in FILES}
+
+
+def test_a_run_prints_its_fields_and_leaves_a_whole_folder(from_base):
+    folder, result = from_base
+    fields = {"started_from", "steps", "seconds", "tokens", "tokens_per_second", "loss_before", "loss_after"}
+    assert fields | {"peak_rss_bytes", "adapter", "merged"} <= result.keys()
+    assert (result["started_from"], result["steps"], result["interrupted"]) == ([], 3, False)
+    assert result["loss_base"] == result["loss_before"] >= result["loss_after"] > 0
+    assert 0 < result["tokens"] <= 3 * 4 * 64
+    assert contents(folder) == FILES
+    record = json.loads((folder / "run.json").read_text("utf-8"))
+    assert record["result"]["loss_after"] == result["loss_after"]
+    assert record["data"] == {"digest": corpus.read([MARA]).digest, "messages": 30}
+
+
+def test_the_adapter_tells_where_its_text_lies_in_the_caches_space(from_base, base):
+    adapter = gguf.read_adapter(from_base[0] / "adapter.gguf")
+    axes = open_cache(hub.open_source(hub.EMBEDDED)).space.axes
+    assert adapter.metadata["xpert.source.axes"] == "\n".join(axis.name for axis in axes)
+    assert len(adapter.metadata["xpert.source.mean"]) == len(axes)
+    assert adapter.metadata["xpert.source.samples"] == from_base[1]["messages"]
+    assert adapter.metadata["xpert.base_fingerprint"] == gguf.fingerprint(base)
+
+
+def test_the_merged_model_speaks_as_base_and_adapter_do(from_base, base):
+    folder, result = from_base
+    assert run("Hello!", folder / "merged.gguf", [], sampling=Sampling(max_tokens=8)).generated_tokens > 0
+    held = corpus.Corpus(corpus.read([MARA]).split(0.1, 0)[1].messages)
+    found = evaluate(held, base, [(folder / "adapter.gguf", 1.0)], folder / "merged.gguf", max_tokens=64)
+    assert found.loss_adapter == pytest.approx(result["loss_after"], abs=0.05)
+    assert found.loss_merged == pytest.approx(found.loss_adapter, abs=0.05)
+
+
+def test_a_run_from_a_cached_adapter_starts_where_that_ends(tmp_path, base):
+    done = xpert("finetune", MARA, "--from", ID, "--steps", "2", *QUICK, "--out", str(tmp_path), "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads(done.stdout)
+    assert result["started_from"] == [{"adapter": ID, "weight": 1.0}]
+    assert result["rank"] == 4
+    assert result["loss_before"] < result["loss_base"]
+    assert contents(tmp_path) == FILES
+
+
+def test_ctrl_c_keeps_the_best_so_far(tmp_path, base):
+    fault = AT_STEP.format(number=7, signal="SIGINT")
+    arguments = ["finetune", MARA, "--from", "base", "--steps", "30", *QUICK, "--out", str(tmp_path), "--json"]
+    done = xpert(*arguments, fault=fault)
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads(done.stdout)
+    assert (result["interrupted"], result["steps"], result["best_step"]) == (True, 7, 5)
+    assert result["loss_after"] < result["loss_before"]
+    assert "stopped at step 7" in result["notes"][0]
+    assert contents(tmp_path) == FILES
+    assert run("Hello!", tmp_path / "merged.gguf", [], sampling=Sampling(max_tokens=4)).generated_tokens > 0
+
+
+def test_killed_at_any_time_a_run_is_the_old_one_or_none_and_the_next_carries_on(from_base, tmp_path, monkeypatch):
+    monkeypatch.setenv("XPERT_HOME", str(tmp_path))
+    folder = shutil.copytree(from_base[0], tmp_path / "runs" / "one")
+    before = digests(folder)
+    arguments = ["finetune", MARA, "--from", "base", "--steps", "2", *QUICK, "--out", str(folder), "--json"]
+    done = xpert(*arguments, "--seed", "1", fault=AT_STEP.format(number=2, signal="SIGKILL"))
+    assert (done.returncode, done.stdout) == (-9, "")
+    assert digests(folder) == before
+    done = xpert(*arguments, "--seed", "1", fault=IN_MERGE)
+    assert done.returncode == -9
+    assert not (folder / "run.json").exists()
+    assert paths.digest(folder / "merged.gguf") == before["merged.gguf"]
+    with pytest.raises(BadInput, match="no earlier run"):
+        options.last_run()
+    assert xpert(*arguments, "--seed", "1").returncode == 0
+    assert options.last_run() == folder / "adapter.gguf"
+    assert digests(folder) != before
+
+
+def test_no_text_leaves_the_process(tmp_path, base, monkeypatch):
+    def refused(*_: Any, **__: Any) -> None:
+        raise AssertionError("a socket was opened")
+
+    for name in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, refused)
+    written = corpus.Corpus(corpus.read([MARA]).messages[:8])
+    cache = open_cache(hub.open_source(hub.EMBEDDED))
+    summarize(written, cache, base)
+    chosen = select(written, cache, base)
+    start = [(one.adapter, path, w) for one, (path, w) in zip(chosen.selected, chosen.files, strict=True)]
+    result = finetune(written, base, cache, start=start, out=tmp_path, steps=1, max_tokens=48)
+    assert run("Hello!", Path(result.merged), [], sampling=Sampling(max_tokens=4)).generated_tokens > 0
+
+
+# -- refusals
+
+
+def test_without_torch_the_extra_is_named(tmp_path, base):
+    done = xpert("finetune", MARA, "--out", str(tmp_path / "run"), "--quiet", hide=EXTRAS)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: fine-tuning needs packages that are not installed. "
+        "Install them with: pip install 'xpert-cli[finetune]'\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_cannot_be_written_is_said_before_training(monkeypatch, capsys, tmp_path, base):
+    (tmp_path / "file").write_text("mine")
+    target = str(tmp_path / "file" / "run")
+    status, out, err = called(monkeypatch, capsys, "finetune", MARA, "--from", "base", "--out", target, "--quiet")
+    assert (status, out) == (1, "")
+    assert err == f"error: cannot write to {target}: Not a directory. Choose another folder with --out.\n"
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_too_little_to_learn_from_is_one_line(monkeypatch, capsys, tmp_path, base):
+    (tmp_path / "line.txt").write_text("This is the only line that I ever wrote.\n")
+    arguments = ("finetune", str(tmp_path / "line.txt"), "--from", "base", "--out", str(tmp_path / "run"), "--quiet")
+    status, out, err = called(monkeypatch, capsys, *arguments)
+    assert (status, out) == (1, "")
+    assert err == "error: 1 messages are too few to learn from and to check against. Give at least 4.\n"
+
+
+def test_without_a_cache_for_the_base_it_goes_on_and_says_so(monkeypatch, capsys, tmp_path, base):
+    from xpert_cli.output import Output
+
+    with Output() as out:
+        assert options.known_catalogue("base", str(tmp_path), base, False, out) is None
+        assert options.known_catalogue("last", None, base, False, out) is not None
+    err = capsys.readouterr().err
+    assert err.startswith("going on without a cache:")
+    assert "no file catalogue.json" in err

@@ -1,0 +1,232 @@
+"""`xpert summarize` and `xpert select` on the packaged model and the embedded cache, and how they refuse bad input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import MARA, OKORO, called, xpert
+from tiny_gguf import adapter as tiny_adapter
+from tiny_gguf import write_base
+
+from xpert_cli.doors import corpus, gguf, hub
+from xpert_cli.doors.corpus import Corpus
+from xpert_cli.steps.catalogue import Catalogue, open_cache
+from xpert_cli.verbs.select import Selection, select
+from xpert_cli.verbs.summarize import summarize
+
+
+@pytest.fixture(scope="module")
+def cache() -> Catalogue:
+    return open_cache(hub.open_source(hub.EMBEDDED))
+
+
+def first(writer: str, count: int = 8) -> Corpus:
+    """The first messages of a sample writer: enough to select by, and quick to read."""
+    return Corpus(corpus.read([writer]).messages[:count])
+
+
+def write(written: Iterable[corpus.Message], path: Path) -> str:
+    lines = (json.dumps({"prompt": m.prompt, "response": m.response}) for m in written)
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def few() -> Corpus:
+    return first(MARA)
+
+
+@pytest.fixture(scope="module")
+def chosen(few: Corpus, cache: Catalogue, base: Path) -> Selection:
+    return select(few, cache, base)
+
+
+def timeless(result: Selection) -> Selection:
+    return dataclasses.replace(result, seconds=0.0)
+
+
+# -- what other programs rely on
+
+
+@pytest.mark.model
+def test_summarize_prints_its_fields(few, tmp_path, base):
+    done = xpert("summarize", write(few.messages, tmp_path / "mara"), "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads(done.stdout)
+    assert {"samples", "axes", "explanation", "seconds"} <= result.keys()
+    assert result["samples"] == 8
+    assert all({"name", "kind", "value"} <= axis.keys() for axis in result["axes"])
+    assert {axis["kind"] for axis in result["axes"]} == {"measured", "described"}
+    sizes = [abs(axis["value"]) for axis in result["axes"]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert result["explanation"].startswith("Compared with the base model you write ")
+
+
+@pytest.mark.model
+def test_select_prints_its_fields_and_different_writers_get_different_adapters(tmp_path, base):
+    results = []
+    for writer in (MARA, OKORO):
+        done = xpert("select", write(first(writer).messages, tmp_path / "text"), "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        results.append(json.loads(done.stdout))
+    for result in results:
+        assert {"selected", "ranking", "confidence", "downloaded_bytes", "seconds"} <= result.keys()
+        assert "files" not in result
+        assert all(one.keys() == {"adapter", "weight"} for one in result["selected"])
+        scores = [one["score"] for one in result["ranking"]]
+        assert scores == sorted(scores, reverse=True)
+        assert -1 <= scores[-1] <= scores[0] <= 1
+        assert (len(scores), result["downloaded_bytes"]) == (8, 0)
+        assert 0 <= result["confidence"] <= 1
+    teacher, engineer = (result["ranking"][0]["adapter"] for result in results)
+    assert teacher.startswith("elementary-")
+    assert engineer.startswith("expert-")
+
+
+@pytest.mark.model
+def test_reasons_sum_to_the_score(chosen):
+    for one in chosen.ranking:
+        assert sum(reason.share for reason in one.reasons) == pytest.approx(one.score, abs=1e-6)
+
+
+@pytest.mark.model
+def test_what_was_selected_is_here_and_fits(chosen, cache, base):
+    assert [path.name for path, _ in chosen.files] == [f"{one.adapter}.gguf" for one in chosen.selected] != []
+    for path, _ in chosen.files:
+        gguf.check_adapter(gguf.read_header(path), gguf.read_header(base))
+
+
+# -- what a result must not depend on
+
+
+@pytest.mark.model
+def test_the_same_text_gives_the_same_result(few, cache, base, chosen):
+    assert timeless(select(few, cache, base)) == timeless(chosen)
+    once, again = (dataclasses.replace(summarize(few, cache, base), seconds=0.0) for _ in range(2))
+    assert once == again
+
+
+@pytest.mark.model
+def test_the_order_of_messages_and_files_does_not_matter(few, cache, base, chosen, tmp_path):
+    for name, messages in {"b": few.messages[5:], "a": few.messages[4::-1]}.items():
+        write(messages, tmp_path / name)
+    mixed = corpus.read([str(tmp_path / "b"), str(tmp_path / "a")])
+    assert mixed.texts != few.texts
+    assert timeless(select(mixed, cache, base)) == timeless(chosen)
+
+
+@pytest.mark.model
+def test_the_order_of_adapters_does_not_matter(few, cache, base, chosen):
+    order = np.random.default_rng(0).permutation(len(cache.entries))
+    entries = tuple(cache.entries[i] for i in order)
+    answers, origins = cache.answers[order], cache.origins[order]
+    turned = select(few, dataclasses.replace(cache, entries=entries, answers=answers, origins=origins), base)
+    assert turned.selected == chosen.selected
+    assert turned.confidence == chosen.confidence
+    assert [one.adapter for one in turned.ranking] == [one.adapter for one in chosen.ranking]
+    assert [one.score for one in turned.ranking] == pytest.approx([one.score for one in chosen.ranking], abs=1e-9)
+
+
+# -- without a model to ask
+
+
+@pytest.mark.model
+def test_measured_only_needs_no_llama_cpp(base):
+    hidden = ("llama_cpp", "torch", "transformers", "peft")
+    summary = xpert("summarize", MARA, "--measured-only", "--json", hide=hidden)
+    assert (summary.returncode, summary.stderr) == (0, "")
+    assert {axis["kind"] for axis in json.loads(summary.stdout)["axes"]} == {"measured"}
+    chosen = xpert("select", MARA, "--measured-only", "--json", hide=hidden)
+    assert (chosen.returncode, chosen.stderr) == (0, "")
+    best = json.loads(chosen.stdout)["ranking"][0]
+    assert sum(reason["share"] for reason in best["reasons"]) == pytest.approx(best["score"], abs=1e-6)
+
+
+@pytest.mark.model
+def test_another_summarizer_is_not_asked_and_that_is_said(few, cache, base):
+    foreign = dataclasses.replace(cache, summarizer={**cache.summarizer, "fingerprint": "0" * 64})
+    result = select(few, foreign, base)
+    assert result.ranking == select(few, cache, base, measured_only=True).ranking
+    assert result.notes == (f"{base.name} is not the model this cache was explained with: only measured axes are used",)
+
+
+# -- bad input
+
+
+BAD_TEXTS = {
+    "empty.txt": (b" \n\n", "empty.txt is empty"),
+    "photo.txt": (b"one\ntwo \x00\x01", "photo.txt:2: byte 8 (0x00) is not text: a binary file"),
+    "latin.txt": ("Schöne Grüße".encode("latin-1"), "latin.txt:1: byte 3 (0xf6) is not text: another encoding"),
+    "word.txt": (b"Hi\n", "word.txt holds no usable text"),
+    "broken.jsonl": (b'{"text": "one two three four"}\n{"text": "fiv\n', "broken.jsonl:2: not valid JSON"),
+    "fields.jsonl": (b'{"txt": "one two three four"}\n', "fields.jsonl:1: "),
+}
+
+
+@pytest.mark.parametrize("command", ["summarize", "select", "finetune", "eval"])
+@pytest.mark.parametrize("name", BAD_TEXTS)
+def test_text_that_cannot_be_read_is_one_line(monkeypatch, capsys, tmp_path, home, name, command):
+    content, reason = BAD_TEXTS[name]
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(content)
+    status, out, err = called(monkeypatch, capsys, command, name)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith(f"error: {reason}")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert not list(home.rglob("*"))
+
+
+@pytest.mark.parametrize("command", ["summarize", "select", "finetune"])
+def test_text_that_is_not_there_is_one_line(monkeypatch, capsys, command):
+    status, out, err = called(monkeypatch, capsys, command, "nowhere.txt")
+    assert (status, out) == (1, "")
+    assert err == "error: nowhere.txt cannot be read: No such file or directory. Check the path and its permissions.\n"
+
+
+def one_line(done: tuple[int, str, str], *words: str) -> None:
+    status, out, err = done
+    assert (status, out, err.count("\n")) == (1, "", 1), err
+    assert err.startswith("error: ")
+    assert not err.startswith("error: internal error")
+    assert all(word in err for word in words), err
+
+
+@pytest.mark.parametrize(
+    "command", [["summarize", MARA], ["select", MARA], ["run", "Hello"], ["merge"], ["eval", MARA]]
+)
+def test_a_base_that_is_no_gguf_is_one_line(monkeypatch, capsys, tmp_path, command):
+    (tmp_path / "junk.gguf").write_bytes(b"GGUF" + b"\xff" * 60)
+    extra = ["--adapter", str(tmp_path / "junk.gguf")] if command == ["merge"] else []
+    one_line(called(monkeypatch, capsys, *command, *extra, "--base", str(tmp_path / "junk.gguf")), "junk.gguf")
+
+
+@pytest.mark.parametrize("command", ["summarize", "select"])
+def test_a_base_that_the_cache_is_not_for_is_one_line(monkeypatch, capsys, tmp_path, command):
+    write_base(tmp_path / "tiny.gguf")
+    done = called(monkeypatch, capsys, command, MARA, "--base", str(tmp_path / "tiny.gguf"))
+    one_line(done, "this cache is for", "Tiny", "--base")
+
+
+@pytest.mark.model
+def test_an_adapter_of_another_base_is_one_line(monkeypatch, capsys, tmp_path, base):
+    gguf.write_adapter(tiny_adapter(), tmp_path / "tiny.gguf")
+    adapter = ["--adapter", str(tmp_path / "tiny.gguf")]
+    for command in (
+        ["run", "Hello"],
+        ["eval", MARA],
+        ["merge", "--base", str(base), "--out", str(tmp_path / "m.gguf")],
+    ):
+        one_line(called(monkeypatch, capsys, *command, *adapter), "does not fit")
+    one_line(called(monkeypatch, capsys, "finetune", MARA, "--from", str(tmp_path / "tiny.gguf")), "does not fit")
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.gguf"]
+
+
+@pytest.mark.model
+def test_an_id_that_the_cache_lacks_is_one_line_with_those_it_has(monkeypatch, capsys, base):
+    done = called(monkeypatch, capsys, "run", "Hello", "--adapter", "shakespeare")
+    one_line(done, "no adapter 'shakespeare'", "elementary-concise-playful")

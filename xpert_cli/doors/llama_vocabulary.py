@@ -1,0 +1,161 @@
+"""The language of a GGUF model in llama.cpp: text to tokens and back, in the model's own chat template.
+
+    with Vocabulary(base) as vocabulary:
+        tokens = vocabulary.chat("Why is the sky blue?")
+        vocabulary.detokenize(tokens)
+
+Loading only this reads no weights. Not here: evaluating tokens (doors/llama.py).
+"""
+
+from __future__ import annotations
+
+import codecs
+import ctypes
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from xpert_cli.doors import gguf
+from xpert_cli.errors import BadInput, BadModel
+
+_Opened = TypeVar("_Opened", bound="Vocabulary")
+
+
+@lru_cache(maxsize=1)
+def library() -> Any:
+    """The ctypes binding of llama.cpp, silenced. Importing it is what loads the native library."""
+    # Threads that wait by spinning for milliseconds take the cores from each other when another program runs: 100 times
+    # slower was seen. A short spin is as fast on an idle machine. Read once, when the native library is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if sys.platform == "android":  # llama-cpp-python knows Android only by its kernel's name
+        sys.platform = "linux"  # type: ignore[assignment]
+        try:
+            import llama_cpp.llama_cpp as binding
+        finally:
+            sys.platform = "android"
+    else:
+        import llama_cpp.llama_cpp as binding
+    library.silencer = binding.llama_log_callback(lambda level, text, data: None)  # type: ignore[attr-defined]
+    binding.llama_log_set(library.silencer, ctypes.c_void_p(0))  # type: ignore[attr-defined]
+    binding.llama_backend_init()
+    return binding
+
+
+class Vocabulary:
+    """A GGUF model's tokens and chat template.
+
+    Args:
+        path: the GGUF file; its header is checked before llama.cpp sees it.
+        weights: load these too, for a class that evaluates tokens.
+
+    Raises:
+        BadModel: llama.cpp cannot load the file.
+    """
+
+    def __init__(self, path: str | Path, *, weights: bool = False) -> None:
+        self.path = Path(path)
+        self._model: Any = None
+        gguf.read_header(self.path)
+        self._lib = lib = library()
+        params = lib.llama_model_default_params()
+        params.n_gpu_layers = 0
+        params.vocab_only = not weights
+        self._model = lib.llama_model_load_from_file(str(self.path).encode(), params)
+        if not self._model:
+            raise BadModel(f"{self.path}: llama.cpp cannot load this model. Convert it again with: xpert convert")
+        self._vocabulary = lib.llama_model_get_vocab(self._model)
+        self.vocabulary_size: int = lib.llama_vocab_n_tokens(self._vocabulary)
+
+    def close(self) -> None:
+        """Free everything; the object cannot be used afterwards."""
+        if self._model:
+            self._lib.llama_model_free(self._model)
+            self._model = None
+
+    def __enter__(self: _Opened) -> _Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """Token ids of `text`; with `special`, control tokens written in it are parsed as such. No BOS is added."""
+        data = text.encode()
+        room = len(data) + 8
+        buffer = (ctypes.c_int32 * room)()
+        count = self._lib.llama_tokenize(self._vocabulary, data, len(data), buffer, room, False, special)
+        return list(buffer[:count])
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of one token; control tokens are empty."""
+        buffer = ctypes.create_string_buffer(256)
+        count = self._lib.llama_token_to_piece(self._vocabulary, token, buffer, 256, 0, False)
+        return buffer.raw[: max(count, 0)]
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`, bytes that are no UTF-8 replaced."""
+        return b"".join(map(self.piece, tokens)).decode("utf-8", "replace")
+
+    def metadata(self, key: str) -> str | None:
+        """A metadata value of the model as llama.cpp prints it."""
+        size = self._lib.llama_model_meta_val_str(self._model, key.encode(), None, 0)
+        if size < 0:
+            return None
+        buffer = ctypes.create_string_buffer(size + 1)
+        self._lib.llama_model_meta_val_str(self._model, key.encode(), buffer, size + 1)
+        return buffer.value.decode("utf-8", "replace")
+
+    def chat(self, messages: str | Sequence[dict[str, str]], *, reply: str | None = None) -> list[int]:
+        """Tokens of a conversation in the base model's chat template, up to where the assistant starts to answer.
+
+        Args:
+            messages: a user's prompt, or role/content messages.
+            reply: the assistant's answer, appended with its end-of-turn token.
+        """
+        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+        tokens = self.tokenize(self._render(turns), special=True)
+        if reply is not None:
+            tokens += [*self.tokenize(reply), self.end_of_turn]
+        return tokens
+
+    @property
+    def end_of_turn(self) -> int:
+        """The token that ends an answer."""
+        token = int(self._lib.llama_vocab_eot(self._vocabulary))
+        return token if token >= 0 else int(self._lib.llama_vocab_eos(self._vocabulary))
+
+    def _render(self, turns: list[dict[str, str]]) -> str:
+        template = self.metadata("tokenizer.chat_template")
+        bos, eos = (
+            self._lib.llama_vocab_get_text(self._vocabulary, token).decode() if token >= 0 else ""
+            for token in (self._lib.llama_vocab_bos(self._vocabulary), self._lib.llama_vocab_eos(self._vocabulary))
+        )
+        if template is None:  # a base without a template continues plain text
+            start = bos if self._lib.llama_vocab_get_add_bos(self._vocabulary) else ""
+            return start + "\n\n".join(turn["content"] for turn in turns) + "\n\n"
+        return str(_template(template).render(messages=turns, add_generation_prompt=True, bos_token=bos, eos_token=eos))
+
+    def decoded(self, tokens: Iterable[int]) -> Iterator[str]:
+        """Text of tokens as they come."""
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for token in tokens:
+            if text := decoder.decode(self.piece(token)):
+                yield text
+        if text := decoder.decode(b"", final=True):
+            yield text
+
+
+@lru_cache(maxsize=4)
+def _template(source: str) -> Any:
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def refuse(message: str) -> None:
+        raise BadInput(f"the chat template refused the conversation: {message}")
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.globals["raise_exception"] = refuse
+    environment.globals["strftime_now"] = lambda form: ""
+    return environment.from_string(source)
