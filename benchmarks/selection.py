@@ -28,7 +28,7 @@ from xpert_cli.steps.catalogue import open_cache
 from xpert_cli.verbs.cache import answer_probes, placed
 
 POOL = 60  # test rows of a style that users are drawn from
-TRAINING = 60  # training rows of a style that source coordinates without length are read from
+TRAINING, ASKED = 500, 60  # training rows of a style behind source coordinates without length: counted, asked about
 DRAWS, SAMPLES, CUT = 25, 20, 50
 
 
@@ -36,12 +36,14 @@ def say(message: str, fraction: float = 0.0) -> None:
     print(f"\r{message} {fraction:4.0%}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def readings(name: str, texts: list[str], basis: explain.Basis, base: Path, out: Path) -> Floats:
+def readings(
+    name: str, texts: list[str], basis: explain.Basis, base: Path, out: Path, asked: int | None = None
+) -> Floats:
     """(texts, axes) readings, kept in a file named by what they were made of."""
     key = hashlib.sha256(json.dumps([name, texts, explain.questions_digest(basis)]).encode()).hexdigest()[:16]
     path = out / f"{name}-{key}.npy"
     if not path.exists():
-        found = explain.read(texts, basis, base, lambda message, part: say(name, part), asked=len(texts))
+        found = explain.read(texts, basis, base, lambda message, part: say(name, part), asked=asked or len(texts))
         np.save(path, found.values)
     return np.asarray(np.load(path), np.float64)
 
@@ -58,7 +60,8 @@ def without_length(
     said = [[cut(text, CUT) for text in texts] for texts in answers.values()]
     shown = [Readings(readings("answers", texts, basis, base, out)) for texts in said]
     trained = [[cut(text, CUT) for text in rows(styles / f"{s}_train.jsonl", TRAINING)] for s in range(1, 9)]
-    return placed(axes, basis, shown, [Readings(readings("train", some, basis, base, out)).mean for some in trained])
+    sources = [Readings(readings("train", some, basis, base, out, ASKED)) for some in trained]
+    return placed(axes, basis, shown, [source.mean for source in sources])
 
 
 def accuracy(users: list[Floats], adapters: Floats, space: Space, samples: int) -> Floats:

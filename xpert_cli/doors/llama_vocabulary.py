@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import codecs
 import ctypes
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from xpert_cli import platform
 from xpert_cli.doors import gguf
 from xpert_cli.errors import BadInput, BadModel
 
@@ -27,9 +27,7 @@ _Opened = TypeVar("_Opened", bound="Vocabulary")
 @lru_cache(maxsize=1)
 def library() -> Any:
     """The ctypes binding of llama.cpp, silenced. Importing it is what loads the native library."""
-    # Threads that wait by spinning for milliseconds take the cores from each other when another program runs: 100 times
-    # slower was seen. A short spin is as fast on an idle machine. Read once, when the native library is loaded.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    platform.spin_shortly()
     if sys.platform == "android":  # llama-cpp-python knows Android only by its kernel's name
         sys.platform = "linux"  # type: ignore[assignment]
         try:

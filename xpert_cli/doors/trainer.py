@@ -95,6 +95,7 @@ def require() -> None:
     Raises:
         MissingExtra: torch, transformers or peft is not installed.
     """
+    platform.spin_shortly()
     os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported; xpert shows its own progress
     try:
         import peft  # noqa: F401

@@ -92,7 +92,8 @@ def finetune(
         start: (id, file, weight) of the adapters to begin with; empty for the base.
         out: the run folder.
         steps, rank, learning_rate: derived from the number of messages and the start unless given.
-        type_name: quantization type of the merged model; the base's own by default.
+        type_name: of the merged model: Q8_0 by default, or the base's own float type. What few steps change is smaller
+            than the rounding of 4 bits: merged into Q4_1, nine tenths of the gain were lost; into Q8_0, none.
 
     Raises:
         BadInput: too few messages to hold some out.
@@ -117,7 +118,7 @@ def finetune(
     adapter = _with_source(trained.adapter, training, base, cache)
     (folder / "run.json").unlink(missing_ok=True)  # of an earlier run in this folder, which is none from here on
     gguf.write_adapter(adapter, folder / "adapter.gguf", "F16")
-    merge_into_base(base, adapter, folder / "merged.gguf", type_name, progress)
+    merge_into_base(base, adapter, folder / "merged.gguf", type_name or _roomy_type(base), progress)
     prompt = next((message.prompt for message in held.messages if message.prompt), PROMPT)
     result = Finetuned(
         started_from=tuple(Started(name, weight) for name, _, weight in start),
@@ -206,6 +207,12 @@ def _with_source(adapter: Adapter, corpus: Corpus, base: Path, cache: Catalogue 
     readings = explain.read(corpus.texts, basis, base if able else None, asked=ASKED)
     metadata = explain.source_metadata(readings, axes, basis) | {FINGERPRINT: gguf.base_info(base).fingerprint}
     return dataclasses.replace(adapter, metadata=metadata)
+
+
+def _roomy_type(base: Path) -> str | None:
+    """A type fine enough for a merged model; None (the base's own) for a base that is not quantized."""
+    matrices = {info.type for info in gguf.read_header(base).tensors.values() if len(info.shape) > 1}
+    return None if matrices <= {"F32", "F16", "BF16"} else "Q8_0"
 
 
 def _answer(path: Path, prompt: str, seed: int) -> str:
