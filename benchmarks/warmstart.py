@@ -42,9 +42,8 @@ def main() -> None:
     parser.add_argument("--only", default="1,2,3,4,5,6,7,8", help="numbers of the styles, with commas")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    print(
-        "| style | started from | base | base + 30 steps | selection | selection + 30 steps |\n|---|---|---|---|---|---|"
-    )
+    print("| style | started from | base | base + 30 steps | selection | selection + 30 steps |")
+    print("|---|---|---|---|---|---|")
     gained = []
     for style in map(int, options.only.split(",")):
         warm, cold = (run(style, arm, options.styles, options.out) for arm in ("selection", "base"))

@@ -29,6 +29,7 @@ STYLES = {
         start=1,
     )
 }
+ABOUT = Path(__file__).resolve().parent.parent / "prompts" / "demo_cache.md"
 ROWS = 500  # training rows 0-499; the others belong to benchmarks
 RECIPE = ["--from", "base", "--rank", "4", "--steps", "250", "--learning-rate", "1e-3", "--max-tokens", "512"]
 RECIPE += ["--held-out", "0.08", "--seed", "0"]
@@ -79,7 +80,16 @@ def main() -> None:
         for run in runs:
             run.result()
     if not options.train_only:
-        xpert("cache", "build", *(str(options.runs / style) for style in STYLES), *base, "--out", str(options.out))
+        xpert(
+            "cache",
+            "build",
+            *(str(options.runs / style) for style in STYLES),
+            *base,
+            "--about",
+            str(ABOUT),
+            "--out",
+            str(options.out),
+        )
 
 
 if __name__ == "__main__":

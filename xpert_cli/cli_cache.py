@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from xpert_cli import views
+from xpert_cli import paths, views
 from xpert_cli.options import (
     BaseOpt,
     CacheOpt,
@@ -43,6 +43,9 @@ def build(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The cache's folder.")],
     base: BaseOpt = None,
     summarizer: SummarizerOpt = None,
+    about: Annotated[
+        Path | None, typer.Option("--about", metavar="FILE", help="Markdown for the card: the data, and its terms.")
+    ] = None,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
     json: JsonOpt = False,
@@ -58,6 +61,7 @@ def build(
             base_file(base, offline),
             summarizer=base_file(summarizer, offline) if summarizer else None,
             seed=seed,
+            about=paths.text(about) if about else "",
             progress=o.progress,
         )
         o.show(result, views.built(result))

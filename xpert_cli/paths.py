@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from xpert_cli.errors import CannotWrite, XpertError
+from xpert_cli.errors import BadInput, CannotWrite, XpertError
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -55,6 +55,18 @@ def writable(folder: Path) -> Path:
     except OSError as error:
         raise CannotWrite(f"cannot write to {folder}: {error.strerror}. Choose another folder with --out.") from error
     return folder
+
+
+def text(path: Path) -> str:
+    """What a small text file of the user's says.
+
+    Raises:
+        BadInput: it cannot be read, or is no UTF-8 text.
+    """
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read as text ({error}). Give a UTF-8 text file.") from error
 
 
 def digest(path: Path) -> str:
