@@ -20,7 +20,9 @@ def main() -> None:
     target, arguments = Path(sys.argv[1]), sys.argv[2:]
     environment = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": str(WIDTH)}
     command = [sys.executable, "-m", "xpert_cli", *arguments]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+    printed = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ).stdout
     target.parent.mkdir(parents=True, exist_ok=True)
     with Path(os.devnull).open("w") as nowhere:
         console = Console(record=True, width=WIDTH, file=nowhere, force_terminal=True)

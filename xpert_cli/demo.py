@@ -34,6 +34,7 @@ WRITER, OTHER = "mara.jsonl", "okoro.md"
 PROMPT = "Why do cats purr?"
 STEPS = 10
 TRAINED_TOKENS = 160  # of a message
+HELD_OUT = 0.3
 ANSWER_TOKENS = 120
 
 
@@ -136,6 +137,7 @@ def _finetuned(
                 steps=STEPS,
                 rank=runs[0].rank if runs else None,
                 max_tokens=TRAINED_TOKENS,
+                held_out=HELD_OUT,
                 progress=story.out.progress,
             )
             if run.interrupted:
