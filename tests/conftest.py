@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from tiny import packaged_base
 
+from xpert_cli import platform
+
+platform.spin_shortly()  # before any test loads a library that uses OpenMP
+
 # Both are read before these fixtures run: by the Hub's client when imported, and by fixtures of the whole session.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("XPERT_TEST_CACHE", str(Path.home() / ".cache" / "xpert-tests"))

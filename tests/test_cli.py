@@ -254,7 +254,8 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch):
 def test_a_selection_tells_the_choice_first_and_then_the_ranking():
     def shown(verdict: str, *chosen: tuple[str, float]) -> list[str]:
         selected = [SimpleNamespace(adapter=name, weight=weight) for name, weight in chosen]
-        reasons = [SimpleNamespace(words="in shorter sentences"), SimpleNamespace(words="with emoji")]
+        told = {"in shorter sentences": 0.5, "in rarer words": -0.3, "with emoji": 0.2}
+        reasons = [SimpleNamespace(words=words, share=share) for words, share in told.items()]
         ranking = [
             SimpleNamespace(adapter="terse", score=0.75, reasons=reasons),
             SimpleNamespace(adapter="formal", score=-0.5, reasons=[]),

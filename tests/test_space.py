@@ -77,3 +77,11 @@ def test_arrays_that_do_not_fit_the_axes_are_refused():
         space(spread=(1.0, 0.0))
     with pytest.raises(BadModel, match="precision"):
         space(precision=[[1.0]])
+
+
+def test_an_axis_that_nothing_varies_on_stays_silent():
+    spread, precision = pooled([np.array([[1.0, 0.0], [1.0, 2.0]]), np.array([[1.0, 0.0], [1.0, 2.0]])])
+    assert spread[0] == np.inf
+    assert np.isfinite(precision).all()
+    there = space(spread=spread, precision=precision)
+    assert there.shift(np.array([7.0, 1.0]), writing=False)[0] == 0.0

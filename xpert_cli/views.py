@@ -99,7 +99,7 @@ def selection(result: Selection, top: int) -> RenderableType:
     ranking.add_column(justify="right", no_wrap=True)
     ranking.add_column(overflow="fold")
     for item in result.ranking[:top]:
-        why = ", ".join(part.words for part in item.reasons[:3])
+        why = ", ".join([part.words for part in item.reasons if part.share > 0][:3])
         ranking.add_row(f"{item.score:+.2f}", Text(item.adapter) + Text(f"\n{why}" if why else "", "dim"))
     title = Text.assemble((head, "bold"), (f" (confidence {result.confidence:.2f})", "dim"))
     return Group(title, Text(result.explanation), Text(), ranking)

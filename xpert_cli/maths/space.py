@@ -130,8 +130,8 @@ def pooled(groups: Sequence[Floats]) -> tuple[Floats, Floats]:
     Args:
         groups: (texts, axes) readings of one writer each, NaN where missing.
     Returns:
-        (axes,) pooled standard deviation, and the (axes, axes) inverse of the pooled correlation shrunk towards the
-        identity, R = (1 - s) C + s I with s = SHRINKAGE.
+        (axes,) pooled standard deviation, infinite where nothing varies, and the (axes, axes) inverse of the pooled
+        correlation shrunk towards the identity, R = (1 - s) C + s I with s = SHRINKAGE.
     """
     centred = [group - Readings(group).mean for group in groups if len(group) > 1]
     rows = np.concatenate(centred)
@@ -141,7 +141,8 @@ def pooled(groups: Sequence[Floats]) -> tuple[Floats, Floats]:
     spread = np.sqrt((rows**2).sum(axis=0) / freedom)
     everything = np.concatenate(list(groups))
     overall = np.nan_to_num(everything - Readings(everything).mean).std(axis=0)
-    spread = np.maximum(spread, np.maximum(FLOOR * overall, 1e-6))
+    spread = np.maximum(spread, FLOOR * overall)
+    spread = np.where(spread > 0, spread, np.inf)  # an axis that no text varies on stays silent
     scaled = rows / spread
     correlation = scaled.T @ scaled / max(1, len(rows) - len(centred))
     np.fill_diagonal(correlation, 1.0)

@@ -28,6 +28,7 @@ SCHEMA = 1
 CATALOGUE, COORDINATES, ANSWERS = "catalogue.json", "coordinates.npz", "base_answers.jsonl"
 MOST_BYTES = 256 << 20  # of coordinates.npz: 100,000 adapters on 500 axes take 200 MB
 _TOP = {"schema", "base", "summarizer", "probes", "axes", "adapters", "coordinates"}
+_AXIS = {"name", "kind", "low", "high", "length"}
 _ENTRY = {"id", "file", "sha256", "bytes", "rank", "alpha", "explanation", "provenance", "explained_by"}
 
 
@@ -111,14 +112,19 @@ def open_cache(source: Source) -> Catalogue:
     """
     told = _json(source)
     _known(source, told, _TOP, "catalogue.json")
-    axes = tuple(Axis(**axis) for axis in told["axes"])
+    axes = []
+    for one in told["axes"]:
+        _known(source, one, _AXIS, "an axis")
+        axes.append(Axis(**one))
     entries = []
     for one in told["adapters"]:
-        _known(source, one, _ENTRY, f"the entry {one.get('id')!r}")
+        _known(source, one, _ENTRY, "an adapter's entry")
         entries.append(Entry(**{**one, "explained_by": tuple(one["explained_by"])}))
+    if len({entry.id for entry in entries}) < len(entries):
+        raise CacheMismatch(f"{source.name}: two adapters have one id. Get the cache anew, or use another.")
     arrays = _arrays(source, told["coordinates"], len(entries), len(axes))
     space = Space(
-        axes,
+        tuple(axes),
         arrays["basis"].astype(np.float32),
         *(arrays[name].astype(np.float64) for name in ("reference", "gap", "spread", "precision")),
     )
@@ -142,7 +148,7 @@ def _json(source: Source) -> dict[str, Any]:
 
 
 def _known(source: Source, told: Mapping[str, Any], keys: set[str], where: str) -> None:
-    wrong = sorted(set(told) ^ keys)
+    wrong = sorted(set(told) ^ keys) if isinstance(told, dict) else ["not an object"]
     if wrong:
         raise CacheMismatch(
             f"{source.name}: {where} has unknown or missing keys ({', '.join(map(str, wrong[:6]))}). "

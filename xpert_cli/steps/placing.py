@@ -93,10 +93,10 @@ def _retold(cache: Catalogue, summarizer: Path, progress: Callable[[str, float],
     )
     spread, precision = pooled([answers.values])
     gap = np.zeros(len(axes))
-    told = {axis.name: value for axis, value in zip(cache.space.axes, cache.space.gap, strict=True)}
+    told = {axis.name: index for index, axis in enumerate(cache.space.axes) if axis.kind == "measured"}
     for index, axis in enumerate(axes):
-        if axis.kind == "measured":
-            gap[index] = told.get(axis.name, 0.0)
+        if axis.kind == "measured" and axis.name in told:  # what the cache knows better, from all its adapters' answers
+            spread[index], gap[index] = cache.space.spread[told[axis.name]], cache.space.gap[told[axis.name]]
     return Space(axes, basis, np.nan_to_num(answers.mean), gap, spread, precision)
 
 

@@ -175,7 +175,7 @@ def placed(
     known = [i for i, claim in enumerate(claims) if claim is not None]
     gap = np.zeros(len(axes))
     if known:
-        gap = np.nan_to_num(np.nanmean(np.array([claims[i] - answered[i] for i in known]), axis=0))
+        gap = np.nan_to_num(Readings(np.array([claims[i] - answered[i] for i in known])).mean)
     space = Space(tuple(axes), basis.astype(np.float16).astype(np.float32), reference, gap, spread, precision)
     shown = np.array([space.shift(mean, writing=False) for mean in answered])
     nothing = np.full(len(axes), np.nan)

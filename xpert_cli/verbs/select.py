@@ -152,7 +152,7 @@ def _checked(cache: Catalogue, adapter: str, base: Path) -> Path:
 
 def _in_words(verdict: str, chosen: tuple[Chosen, ...], ranking: tuple[Ranked, ...]) -> str:
     best = ranking[0]
-    why = ", ".join(reason.words for reason in best.reasons[:3] if reason.share > 0)
+    why = ", ".join([reason.words for reason in best.reasons if reason.share > 0][:3])
     if verdict == "none":
         return f"None of the {len(ranking)} adapters is near: {best.adapter}, the best, scores {best.score:+.2f}."
     if verdict == "mixture":
