@@ -118,7 +118,7 @@ def open_cache(source: Source) -> Catalogue:
         axes.append(Axis(**one))
     entries = []
     for one in told["adapters"]:
-        _known(source, one, _ENTRY, "an adapter's entry")
+        _known(source, one, _ENTRY, f"the entry {one.get('id')!r}")
         entries.append(Entry(**{**one, "explained_by": tuple(one["explained_by"])}))
     if len({entry.id for entry in entries}) < len(entries):
         raise CacheMismatch(f"{source.name}: two adapters have one id. Get the cache anew, or use another.")
