@@ -226,9 +226,7 @@ class Model(Vocabulary):
     def _share_prefix(self, tokens: Sequence[int], sequences: int) -> None:
         """Clear the memory and put `tokens` at the start of the first `sequences` sequences, evaluated once."""
         self._clear()
-        for start in range(0, len(tokens), self._batch_size):
-            chunk = tokens[start : start + self._batch_size]
-            self._decode([(token, start + i, 0, i == len(chunk) - 1) for i, token in enumerate(chunk)])
+        self._feed(tokens, 0)
         for sequence in range(1, sequences):
             self._lib.llama_memory_seq_cp(self._memory, 0, sequence, -1, -1)
 
@@ -294,9 +292,7 @@ class Model(Vocabulary):
             self._clear()
             kept = 0
         self._held = []
-        for start in range(kept, len(tokens), self._batch_size):
-            chunk = tokens[start : start + self._batch_size]
-            self._decode([(token, start + i, 0, i == len(chunk) - 1) for i, token in enumerate(chunk)])
+        self._feed(tokens, 0, kept)
         self._held = list(tokens)
 
     def generate(self, tokens: Sequence[int], **options: Any) -> Iterator[str]:
@@ -326,7 +322,7 @@ class Model(Vocabulary):
                 for sequence in range(self.sequences):
                     if sequence not in running and waiting:
                         index = waiting.pop()
-                        self._start(prompts[index], sequence)
+                        self._feed(prompts[index], sequence)
                         running[sequence] = (
                             index,
                             self._sampler(temperature, top_p, seed + index),
@@ -346,8 +342,9 @@ class Model(Vocabulary):
             for _, sampler, _ in running.values():
                 self._lib.llama_sampler_free(sampler)
 
-    def _start(self, tokens: Sequence[int], sequence: int) -> None:
-        for start in range(0, len(tokens), self._batch_size):
+    def _feed(self, tokens: Sequence[int], sequence: int, first: int = 0) -> None:
+        """Evaluate `tokens` from position `first` on in a sequence that holds those before it."""
+        for start in range(first, len(tokens), self._batch_size):
             chunk = tokens[start : start + self._batch_size]
             self._decode([(token, start + i, sequence, i == len(chunk) - 1) for i, token in enumerate(chunk)])
 
