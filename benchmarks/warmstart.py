@@ -1,71 +1,313 @@
-"""Held-out loss of a user of each style: 30 steps from the selected adapter against 30 steps from the base.
+"""Time and data until scratch's best loss, from the selected adapter, for similarities of 30/50/70/80/90 %.
 
-    python benchmarks/warmstart.py --styles DIR [--out DIR] [--only 1,4,6,7]
+    python benchmarks/warmstart.py --styles DIR --adapters DIR [--out DIR] [--rows 50,240] [--report FILE]
 
-A user has 20 messages (training rows 500-519 of the style); losses, in nats a response token, are measured on 12 other
-messages (rows 520-531). Both arms have rank 4, texts cut at 96 tokens and xpert's own learning rates, and keep the best
-of the losses taken every 15 steps. The adapter is selected by measured axes. Finished users are kept under --out.
+Adapters are those of benchmarks/adapters.py: DIR/ROWS/4-90.gguf. Where DIR/ROWS/cache-90 is a cache of the eight
+adapters of that level (made with: xpert cache build DIR/ROWS/?-90.gguf -o DIR/ROWS/cache-90), xpert selects among them;
+without one, or with --oracle, the adapter of the user's own style is taken, and the report says so. PROTOCOL below has
+the rest. Every run is kept under --out, so that an interrupted benchmark goes on; --stored runs nothing and reports
+what is there.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from xpert_cli.doors import gguf, trainer
-from xpert_cli.doors.corpus import Corpus, read
-from xpert_cli.doors.hub import find_base, open_source
-from xpert_cli.doors.llama_vocabulary import Vocabulary
-from xpert_cli.maths.adapters import Adapter, merge, recompress
-from xpert_cli.paths import default
-from xpert_cli.steps.catalogue import Catalogue, open_cache
-from xpert_cli.steps.samples import tokenized
+from _common import TOKENS, TUNING, Bench, kept, numbers, stored
+from _outcomes import PAPER, SCRATCH, Outcome, Run, Start, beside_the_paper, users
+
+from xpert_cli import platform
+from xpert_cli.doors.corpus import Corpus
+from xpert_cli.doors.hub import open_source
+from xpert_cli.maths.adapters import Adapter
+from xpert_cli.paths import digest, whole
+from xpert_cli.steps.catalogue import open_cache
+from xpert_cli.training.loop import Progress, Recipe, evaluate, train
 from xpert_cli.verbs.select import select
 
-STEPS, FIRST, MESSAGES, HELD_OUT, TOKENS, RANK = 30, 500, 20, 12, 96, 4
+if TYPE_CHECKING:
+    from xpert_cli.training.decoder import Decoder
+
+FIRST = 500  # training row of a user's first message
+CHECKED = 24  # tuning rows, and as many test rows
+RATES = (2e-3, 1e-3, 4e-3, 5e-4)  # likeliest first: a warm run ends where it cannot be sooner than an earlier one
+STEPS, EVERY, PATIENCE, RANK = 60, 5, 4, 8
+NEAR = 0.01  # nats a token above scratch's lowest loss
+PROTOCOL = f"""\
+A user's messages are training rows {FIRST} onwards of one style. Scratch starts from the base, the other arm from the
+selected adapter; both have rank {RANK}, batch 4, samples cut at {TOKENS} tokens, a learning rate of the grid
+{", ".join(f"{rate:g}" for rate in sorted(RATES))}, constant after warm-up, and are measured every {EVERY} steps
+on {CHECKED} tuning rows: {STEPS} steps at most, or until {PATIENCE} measurements brought no new best.
+
+Target: scratch's lowest loss at its best rate, plus {NEAR} nats a token; the other arm takes the rate that reaches it
+soonest. Time: wall time until the first measurement at the target, measurements included and, for the selected
+adapter, selecting (where the adapter is that of the user's style: one selection for 50 messages from the packaged
+cache); the base's loss, which is measured for the record, is not counted. "Any rate": against scratch at the rate that
+brings it to the target soonest. Data: the fewest of five sizes of the user's messages with which an arm reaches the
+target, selected of scratch, at the rates chosen with all; an adapter that is at the target at step 0 still counts the
+smallest size, which selects it. A user whose warm runs never reach the target has saved nothing. Test losses, scratch
+and selected, are on {CHECKED} test rows at the step where an arm is first at the target; all losses are nats a
+response token."""
 
 
-def user(style: int, styles: Path, base: Path, cache: Catalogue) -> dict[str, Any]:
-    """Losses of one user, both ways."""
-    trainer.require()
-    rows = read([str(styles / f"{style}_train.jsonl")]).messages
-    messages, others = Corpus(rows[FIRST:][:MESSAGES]), Corpus(rows[FIRST + MESSAGES :][:HELD_OUT])
-    chosen = select(messages, cache, base, measured_only=True)
-    merged = merge([(gguf.read_adapter(path), weight) for path, weight in chosen.files])
-    warm: Adapter = merged if merged.rank == RANK else recompress(merged, RANK)[0]
-    with Vocabulary(base) as vocabulary:
-        samples, held = (tokenized(vocabulary, part, TOKENS) for part in (messages, others))
-    told: dict[str, Any] = {"from": " + ".join(f"{one.weight:g} {one.adapter}" for one in chosen.selected)}
-    for arm, start, rate in (("warm", warm, 5e-4), ("cold", None, 1e-3)):
-        recipe = trainer.Recipe(steps=STEPS, rank=RANK, learning_rate=rate, evaluate_every=15)
-        ran = trainer.train(base, samples, held, recipe, start=start)
-        told[arm] = {"base": ran.loss_base, "before": ran.loss_before, "after": ran.loss_after}
-    return told
+class Missing(Exception):
+    """A measurement that is not stored, and is not to be made."""
+
+
+class _Enough(Exception):
+    """Ends a run from its progress callback."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run to make; it ends at a loss of `until`, or where it cannot be there before step `limit`."""
+
+    style: int
+    messages: int
+    rate: float
+    start: Start = SCRATCH
+    until: float = -math.inf
+    limit: int = STEPS
+
+    def recipe(self, seed: int) -> Recipe:
+        return Recipe(STEPS, RANK, 2.0, self.rate, decay=False, evaluate_every=EVERY, patience=PATIENCE, seed=seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Warmstart:
+    """The benchmark of users of one size, and its runs by name in `out`."""
+
+    bench: Bench
+    adapters: Path
+    out: Path
+    user: int
+    seed: int
+    oracle: bool
+    measured_only: bool
+    stored_only: bool
+
+    def messages(self, style: int, count: int) -> Corpus:
+        return Corpus(self.bench.rows(f"{style}_train")[FIRST : FIRST + count])
+
+    def stored(self, name: str, identity: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What is measured under a name, or was.
+
+        Raises:
+            Missing: nothing is to be measured, and it was not.
+        """
+        path = self.out / f"{name}.json"
+        if not self.stored_only:
+            return stored(path, identity, measure)
+        if (found := kept(path, identity)) is None:
+            raise Missing(name)
+        return found
+
+    def run(self, arm: str, case: Case) -> Run:
+        """A run, stored or made now."""
+        name = f"{case.style}-{arm}-messages{case.messages}-rate{case.rate:g}-seed{self.seed}"
+        identity: dict[str, Any] = {
+            "base": self.bench.fingerprint,
+            "messages": case.messages,
+            "checked": CHECKED,
+            "tokens": TOKENS,
+            "recipe": dataclasses.asdict(case.recipe(self.seed)),
+            "start": case.start.digests(),
+            "until": case.until if math.isfinite(case.until) else None,
+            "threads": self.bench.threads,
+        }
+        found = self.stored(name, identity, partial(self._measure, name, case))
+        curve = tuple((step, loss, seconds) for step, loss, seconds in found["curve"])
+        return Run(curve, found["test_step"], found["test"], found["ended"])
+
+    def _measure(self, name: str, case: Case) -> dict[str, Any]:
+        test = self.bench.samples(self.bench.rows(f"{case.style}_test")[:CHECKED])
+        curve, factors, ended = self._trained(case)
+        lowest = min(loss for _, loss, _ in curve)
+        mark = case.until if lowest <= case.until else lowest + NEAR
+        first = next(index for index, (_, loss, _) in enumerate(curve) if loss <= mark)
+        self.decoder.begin(factors[first], RANK, case.recipe(0).scale, 0)
+        tested = evaluate(self.decoder, test)
+        print(f"{name}: {lowest:.3f} in {curve[-1][0]} steps, {curve[-1][2]:.0f} s ({ended})", flush=True)
+        return {"curve": curve, "test_step": curve[first][0], "test": tested, "ended": ended}
+
+    def _trained(self, case: Case) -> tuple[list[tuple[int, float, float]], list[Adapter], str]:
+        """Every measurement of a run as in Run.curve, the adapter there, and why the run ended."""
+        samples = self.bench.samples(self.messages(case.style, case.messages).messages)
+        tuning = self.bench.samples(self.bench.rows(f"{case.style}_train")[TUNING:][:CHECKED])
+        decoder, start = self.decoder, case.start.adapter(RANK)
+        curve: list[tuple[int, float, float]] = []
+        factors: list[Adapter] = []
+        ended = ""
+
+        def note(at: Progress) -> None:
+            nonlocal ended
+            if at.held_out is None:
+                return
+            curve.append((at.step, at.held_out, at.seconds))
+            factors.append(decoder.adapter())
+            if at.held_out <= case.until:
+                ended = "target"
+            elif at.step >= case.limit - EVERY and case.limit < STEPS:
+                ended = "slower than another rate"
+            if ended:
+                raise _Enough
+
+        with contextlib.suppress(_Enough):
+            ended = train(decoder, samples, tuning, case.recipe(self.seed), start=start, progress=note).ended
+        return curve, factors, ended
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """After two steps that are not timed: kernels are compiled when they are first used."""
+        samples = self.bench.samples(self.messages(4, 8).messages)
+        train(self.bench.decoder, samples, samples, Recipe(2, RANK, evaluate_every=2))
+        return self.bench.decoder
+
+    def start(self, style: int, level: int, rows: int, messages: int) -> Start:
+        """What a user of so many messages begins with.
+
+        Raises:
+            Missing: there is neither a cache nor the style's adapter.
+        """
+        folder, axes = self.adapters / str(rows), "measured" if self.measured_only else "all"
+        told, path = folder / f"cache-{level}" / "catalogue.json", folder / f"{style}-{level}.gguf"
+        if told.exists() and not self.oracle:
+            identity: dict[str, Any] = {"style": style, "messages": messages, "catalogue": digest(told)}
+            name, source = f"select-{axes}-{rows}-{style}-{level}-{messages}", str(told.parent)
+            found = self.stored(name, identity, partial(self._select, source, style, messages))
+            return Start(tuple((file, weight) for file, weight in found["files"]), found["seconds"], f"{axes} axes")
+        if not path.exists():
+            raise Missing(path.name)
+        found = self.stored(f"select-{axes}", {"cores": platform.cores()}, partial(self._select, "embedded", 4, 50))
+        return Start(((str(path), 1.0),), found["seconds"], "its style")
+
+    def _select(self, source: str, style: int, messages: int) -> dict[str, Any]:
+        corpus, cache = self.messages(style, messages), open_cache(open_source(source))
+        chosen = select(corpus, cache, self.bench.base, measured_only=self.measured_only)
+        return {"files": [[str(file), weight] for file, weight in chosen.files], "seconds": chosen.seconds}
+
+    def scratch(self, style: int) -> tuple[Run, float, float, int]:
+        """The best run from the base, the target, seconds to it at the soonest rate, and the messages needed."""
+        runs = [self.run("scratch", Case(style, self.user, rate)) for rate in RATES]
+        best = min(range(len(RATES)), key=lambda index: runs[index].lowest)
+        target = runs[best].lowest + NEAR
+        soonest = min(found[1] for run in runs if (found := run.reached(target)))
+        for size in self.smaller():
+            if self.run(f"scratch{self.user}", Case(style, size, RATES[best], until=target)).reached(target):
+                return runs[best], target, soonest, size
+        return runs[best], target, soonest, self.user
+
+    def smaller(self) -> list[int]:
+        """Four sizes of a user's messages below all."""
+        return [self.user * fifth // 5 for fifth in range(1, 5)]
+
+    def outcome(self, style: int, level: int, rows: int) -> Outcome:
+        """Both arms of one user.
+
+        Raises:
+            Missing: an adapter, or with `stored_only` a run, that is not there.
+        """
+        start = self.start(style, level, rows, self.user)
+        scratch, target, soonest, scratch_data = self.scratch(style)
+        arm, limit = f"from{rows}-{level}-user{self.user}", STEPS
+        runs: dict[float, Run] = {}
+        for rate in RATES:
+            runs[rate] = self.run(arm, Case(style, self.user, rate, start, target, limit))
+            if found := runs[rate].reached(target):
+                limit = min(limit, found[0])
+            if limit <= EVERY:
+                break
+        rate = min(runs, key=lambda rate: (runs[rate].reached(target) or (math.inf,), runs[rate].lowest))
+        needed = self.user if runs[rate].reached(target) else None
+        for size in self.smaller() if needed else ():
+            case = Case(style, size, rate, self.start(style, level, rows, size), target)
+            if self.run(arm, case).reached(target):
+                needed = size
+                break
+        user = f"style {style}" + (f", seed {self.seed}" if self.seed else "")
+        return Outcome(user, level, start, target, scratch, soonest, scratch_data, runs[rate], needed)
+
+
+def outcomes(
+    warmstart: Warmstart, styles: Sequence[int], levels: Sequence[int], rows: int, missing: list[str]
+) -> Iterator[Outcome]:
+    """Every user at every level; what is not there is added to `missing`."""
+    for style in styles:
+        for level in levels:
+            try:
+                yield warmstart.outcome(style, level, rows)
+            except Missing as error:
+                missing.append(f"style {style} at {level} % from {rows} rows (no {error})")
+
+
+def markdown(options: argparse.Namespace) -> str:
+    """The report of the settings that `arguments` parses; makes the runs that are missing."""
+    bench = Bench(options.styles, options.threads)
+    parts, missing = [PROTOCOL], list[str]()
+    for rows in options.rows:
+        found: list[Outcome] = []
+        for seed in options.seeds:
+            switches = (options.oracle, options.measured_only, options.stored)
+            warmstart = Warmstart(bench, options.adapters, options.out, options.user, seed, *switches)
+            found += outcomes(warmstart, options.styles_only, options.levels, rows, missing)
+        kind = "no more" if rows <= options.user else "more"
+        parts.append(f"### Adapters of {rows} rows ({kind} than the user's {options.user} messages)")
+        if found:
+            parts += [beside_the_paper(found), users(found)]
+    if missing:
+        parts.append("Not measured: " + "; ".join(missing) + ".")
+    return "\n\n".join(parts) + "\n"
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--styles", type=Path, required=True)
+    parser.add_argument("--adapters", type=Path, default=Path("runs/benchmark-adapters"))
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmark-finetune/warmstart"))
+    parser.add_argument("--rows", type=numbers, default=(50, 240), help="rows that adapters were trained on")
+    parser.add_argument("--styles-only", type=numbers, default=(1, 4, 6, 7), help="styles of the users")
+    parser.add_argument("--levels", type=numbers, default=tuple(PAPER), help="similarities, in per cent")
+    parser.add_argument("--user", type=int, default=50, help="a user's messages")
+    parser.add_argument("--seeds", type=numbers, default=(0,))
+    parser.add_argument("--threads", type=int, default=platform.cores())
+    parser.add_argument("--oracle", action="store_true", help="take the adapter of the user's own style")
+    parser.add_argument("--measured-only", action="store_true", help="select by measured axes, which need no model")
+    parser.add_argument("--stored", action="store_true", help="run nothing")
+    parser.add_argument("--report", type=Path, help="Markdown file to write")
+    return parser
+
+
+def section(options: argparse.Namespace) -> str:
+    """This benchmark as a part of another's report: `options` has styles, out, threads and adapters (or None)."""
+    given = [
+        "--styles",
+        str(options.styles),
+        "--out",
+        str(options.out / "warmstart"),
+        "--threads",
+        f"{options.threads}",
+    ]
+    if options.adapters:
+        given += ["--adapters", str(options.adapters)]
+    return markdown(arguments().parse_args(given))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--styles", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmark-warmstart"))
-    parser.add_argument("--only", default="1,2,3,4,5,6,7,8", help="numbers of the styles, with commas")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    base, cache = find_base(default("base")), open_cache(open_source("embedded"))
-    print("| style | started from | base | base + 30 steps | selection | selection + 30 steps |")
-    print("|---|---|---|---|---|---|")
-    gained = []
-    for style in map(int, options.only.split(",")):
-        path = options.out / f"{style}.json"
-        if not path.exists():
-            path.write_text(json.dumps(user(style, options.styles, base, cache)), "utf-8")
-        told = json.loads(path.read_text("utf-8"))
-        cold, warm = told["cold"], told["warm"]
-        losses = " | ".join(f"{loss:.3f}" for loss in (cold["base"], cold["after"], warm["before"], warm["after"]))
-        print(f"| {style} | {told['from']} | {losses} |", flush=True)
-        gained.append(cold["after"] - warm["after"])
-    print(f"\nThe warm start ends {sum(gained) / len(gained):.3f} nats a token lower on average.")
+    options = arguments().parse_args()
+    told = markdown(options)
+    print("\n" + told)
+    if options.report:
+        command = "```sh\npython benchmarks/warmstart.py --styles DIR --adapters DIR\n```"
+        with whole(options.report) as part:
+            part.write_text(f"# What a warm start is worth\n\n{command}\n\n{told}", "utf-8")
 
 
 if __name__ == "__main__":

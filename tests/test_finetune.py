@@ -8,8 +8,9 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from command import EXTRAS, MARA, called, xpert
+from command import EXTRAS, MARA, OKORO, called, xpert
 
 from xpert_cli import options, paths
 from xpert_cli.doors import corpus, gguf, hub
@@ -24,18 +25,27 @@ from xpert_cli.verbs.summarize import summarize
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 QUICK = ("--max-tokens", "64", "--held-out", "0.1")
-FILES = ["adapter.gguf", "merged.gguf", "run.json"]
+FILES = ["adapter.gguf", "merged.gguf", "messages.jsonl", "run.json"]
 ID = "elementary-concise-playful"
 AT_STEP = """
 import os, signal
-from xpert_cli.doors import trainer
-step, taken = trainer._step, []
+from xpert_cli.training import loop
+step, taken = loop._Run.step, []
 def counting(*arguments):
     taken.append(1)
     if len(taken) == {number}:
         os.kill(os.getpid(), signal.{signal})
     return step(*arguments)
-trainer._step = counting
+loop._Run.step = counting
+"""
+AFTER_A_WHILE = """
+import os, signal, threading
+from xpert_cli.training import loop
+train = loop.train
+def doomed(*arguments, **options):
+    threading.Timer({seconds}, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    return train(*arguments, **options)
+loop.train = doomed
 """
 IN_MERGE = """
 import os, signal
@@ -75,7 +85,10 @@ def test_a_run_prints_its_fields_and_leaves_a_whole_folder(from_base):
     folder, result = from_base
     fields = {"started_from", "steps", "seconds", "tokens", "tokens_per_second", "loss_before", "loss_after"}
     assert fields | {"peak_rss_bytes", "adapter", "merged"} <= result.keys()
-    assert (result["started_from"], result["steps"], result["interrupted"]) == ([], 3, False)
+    assert (result["started_from"], result["steps"], result["ended"], result["resumed"]) == ([], 3, "steps", None)
+    assert result["curve"] == [[0, result["loss_before"]], [3, result["loss_after"]]]
+    assert result["memory_estimate_bytes"] == pytest.approx(result["peak_rss_bytes"], rel=0.2)
+    assert [axis["axis"] for axis in result["axes"]]
     assert result["loss_base"] == result["loss_before"] >= result["loss_after"] > 0
     assert 0 < result["tokens"] <= 3 * 4 * 64
     assert contents(folder) == FILES
@@ -113,17 +126,71 @@ def test_a_run_from_a_cached_adapter_starts_there(tmp_path, base):
     assert contents(tmp_path) == FILES
 
 
-def test_ctrl_c_keeps_the_best_so_far(tmp_path, base):
-    fault = AT_STEP.format(number=7, signal="SIGINT")
-    arguments = ["finetune", MARA, "--from", "base", "--steps", "30", *QUICK, "--out", str(tmp_path), "--json"]
-    done = xpert(*arguments, fault=fault)
-    assert (done.returncode, done.stderr) == (0, "")
-    result = json.loads(done.stdout)
-    assert (result["interrupted"], result["steps"], result["best_step"]) == (True, 7, 5)
-    assert result["loss_after"] < result["loss_before"]
-    assert "stopped at step 7" in result["notes"][0]
+def test_stopped_it_says_how_to_go_on_and_ends_as_if_it_had_not_been(from_base, tmp_path):
+    arguments = ["finetune", MARA, "--from", "base", "--steps", "3", *QUICK, "--out", str(tmp_path)]
+    for signal in ("SIGINT", "SIGTERM"):
+        done = xpert(*arguments, fault=AT_STEP.format(number=1, signal=signal))
+        assert (done.returncode, done.stdout) == (130, "")
+        assert "stopped; nothing is lost. The same command carries on" in " ".join(done.stderr.split())
+        assert contents(tmp_path) == ["checkpoints"]
+    done = xpert(*arguments, "--json")
+    assert json.loads(done.stdout)["loss_after"] == from_base[1]["loss_after"]
     assert contents(tmp_path) == FILES
-    assert run("Hello!", tmp_path / "merged.gguf", [], sampling=Sampling(max_tokens=4)).generated_tokens > 0
+    assert paths.digest(tmp_path / "adapter.gguf") == paths.digest(from_base[0] / "adapter.gguf")
+
+
+def test_killed_ten_times_at_random_it_still_ends_bit_for_bit(tmp_path, base, monkeypatch):
+    monkeypatch.setenv("XPERT_HOME", str(tmp_path / "home"))
+    random = np.random.default_rng(0)
+    arguments = [
+        "finetune",
+        MARA,
+        "--from",
+        "base",
+        "--steps",
+        "24",
+        "--max-tokens",
+        "48",
+        "--held-out",
+        "0.05",
+        "--json",
+    ]
+    killed = 0
+    for seconds in random.uniform(0.5, 6, 10):
+        killed += xpert(*arguments, fault=AFTER_A_WHILE.format(seconds=seconds)).returncode == -9
+    left = json.loads(xpert(*arguments).stdout)
+    straight = json.loads(xpert(*arguments, "--out", str(tmp_path / "straight")).stdout)
+    assert killed >= 3
+    assert (left["curve"], left["best_step"]) == (straight["curve"], straight["best_step"])
+    assert paths.digest(Path(left["adapter"])) == paths.digest(Path(straight["adapter"]))
+    assert len(list((tmp_path / "home" / "runs").iterdir())) <= 1 + (killed < 10)
+
+
+def test_with_no_time_it_keeps_the_start_and_with_too_little_memory_it_is_refused(tmp_path, base):
+    arguments = ["finetune", MARA, "--from", "base", *QUICK, "--out", str(tmp_path), "--export", "ollama", "--json"]
+    done = xpert(*arguments, "--memory", "300M")
+    assert done.returncode == 1
+    assert "more than --memory allows" in json.loads(done.stdout)["error"]
+    plot = tmp_path / "loss.svg"
+    result = json.loads(xpert(*arguments, "--minutes", "0", "--while", "true", "--plot", str(plot)).stdout)
+    assert (result["steps"], result["ended"]) == (0, "time")
+    assert plot.read_text("utf-8").startswith("<svg")
+    assert Path(result["modelfile"]).read_text("utf-8").startswith("FROM ./merged.gguf\n")
+
+
+def test_from_last_goes_on_and_learns_the_old_messages_again(tmp_path, base, monkeypatch):
+    monkeypatch.setenv("XPERT_HOME", str(tmp_path))
+    quick = ("--steps", "1", *QUICK, "--json")
+    first = json.loads(xpert("finetune", MARA, "--from", "base", *quick).stdout)
+    kept = Path(first["folder"]) / "messages.jsonl"
+    assert corpus.read([str(kept)]).digest == corpus.read([MARA]).digest
+    assert kept.stat().st_mode & 0o077 == 0
+    second = json.loads(xpert("finetune", OKORO, "--from", "last", *quick).stdout)
+    new = len(corpus.read([OKORO]))
+    assert second["started_from"] == [{"adapter": first["adapter"], "weight": 1.0}]
+    assert second["replayed"] == min(30, new)
+    assert second["messages"] + second["held_out"] == new + second["replayed"]
+    assert len(corpus.read([str(Path(second["folder"]) / "messages.jsonl")])) == 30 + new
 
 
 def test_killed_at_any_time_a_run_is_the_old_one_or_none_and_the_next_carries_on(from_base, tmp_path, monkeypatch):

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xpert_cli import __version__, paths, views
+from xpert_cli import __version__, views
 from xpert_cli.cli_cache import app as cache_app
+from xpert_cli.cli_finetune import finetune
 from xpert_cli.errors import BadInput
 from xpert_cli.options import (
     AdapterOpt,
@@ -45,7 +45,6 @@ from xpert_cli.options import (
     base_file,
     known_catalogue,
     open_catalogue,
-    starting_points,
 )
 from xpert_cli.output import Output, complain
 
@@ -162,54 +161,7 @@ def select(
         out.hint(again("finetune", text, base=base, cache=cache, author=author))
 
 
-@app.command()
-def finetune(
-    text: TextArg,
-    start: Annotated[
-        str, typer.Option("--from", metavar="base|last|ID", help="Where to start: by default what select chooses.")
-    ] = "selection",
-    base: BaseOpt = None,
-    cache: CacheOpt = None,
-    author: AuthorOpt = None,
-    out: OutOpt = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps.")] = None,
-    rank: RankOpt = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Peak learning rate.")] = None,
-    max_tokens: MaxTokensOpt = 512,
-    held_out: Annotated[float, typer.Option("--held-out", help="Share of the messages kept for measuring.")] = 0.2,
-    type: TypeOpt = None,
-    seed: SeedOpt = 0,
-    offline: OfflineOpt = False,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
-) -> None:
-    """Train an adapter on TEXT, from the nearest cached one on, and merge it into a model of its own."""
-    from xpert_cli.doors import corpus, trainer
-    from xpert_cli.verbs import finetune as verb
-
-    with Output(json=json, quiet=quiet) as o:
-        written = corpus.read(text, author=author)
-        trainer.require()  # before selecting, which takes a while too
-        model = base_file(base, offline)
-        catalogue = known_catalogue(start, cache, model, offline, o)
-        result = verb.finetune(
-            written,
-            model,
-            catalogue,
-            start=starting_points(start, written, model, catalogue, o),
-            out=out or paths.data_dir() / "runs" / time.strftime("%Y%m%d-%H%M%S"),
-            steps=steps,
-            rank=rank,
-            learning_rate=learning_rate,
-            max_tokens=max_tokens,
-            held_out=held_out,
-            seed=seed,
-            type_name=type,
-            progress=o.progress,
-        )
-        o.show(result, views.finetuned(result))
-        o.notes(result.notes)
-        o.hint(again("chat", base=base, adapter=result.adapter))
+app.command()(finetune)
 
 
 @app.command()
@@ -293,7 +245,10 @@ def evaluate(
     with Output(json=json, quiet=quiet) as out:
         written = corpus.read(text, author=author)
         model, adapters = base_file(base, offline), adapter_files(adapter, cache, offline)
-        result = verb.evaluate(written, model, adapters, merged, max_tokens=max_tokens, progress=out.progress)
+        catalogue = known_catalogue("base", cache, model, offline, out)
+        result = verb.evaluate(
+            written, model, adapters, merged, cache=catalogue, max_tokens=max_tokens, progress=out.progress
+        )
         out.show(result, views.evaluation(result))
 
 

@@ -139,8 +139,6 @@ def _finetuned(
                 held_out=HELD_OUT,
                 progress=story.out.progress,
             )
-            if run.interrupted:
-                raise KeyboardInterrupt
             runs.append(run)
     except MissingExtra as error:
         story.tell("finetune", "Fine-tuning was left out", [], Text(str(error)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from functools import cache as once
@@ -52,6 +53,7 @@ MaxTokensOpt = Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens a
 SystemOpt = Annotated[str | None, typer.Option("--system", help="An instruction that comes first.")]
 TemperatureOpt = Annotated[float, typer.Option("--temperature", min=0.0, help="0 always takes the likeliest token.")]
 TopPOpt = Annotated[float, typer.Option("--top-p", min=0.0, max=1.0, help="Draw from this share of probability.")]
+MemoryOpt = Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Memory at most, as in 900M or 2G.")]
 ContextOpt = Annotated[int, typer.Option("--context", min=64, help="Tokens that are remembered.")]
 
 
@@ -71,6 +73,18 @@ def weighted(spec: str) -> tuple[str, float]:
     if not math.isfinite(weight) or not name:
         raise BadInput(f"--adapter {spec}: {tail!a} is no weight. Write FILE=0.5, or FILE alone.")
     return name, weight
+
+
+def memory_size(told: str) -> int:
+    """Bytes of "900M", "900 MB", "1.5G" or, without a unit, megabytes.
+
+    Raises:
+        BadInput: it says no size.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?)i?b?\s*", told.lower())
+    if not match:
+        raise BadInput(f"--memory {told!a} is no size. Write 900M or 2G.")
+    return int(float(match[1]) * {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "": 1 << 20}[match[2]])
 
 
 def is_file_name(name: str) -> bool:
@@ -142,6 +156,14 @@ def last_run() -> Path:
     if not finished:
         raise BadInput("there is no earlier run to go on from. Leave --from out.")
     return finished[-1].parent / "adapter.gguf"
+
+
+def earlier_messages() -> Any:
+    """The messages that the newest finished run learnt from; None where it kept none."""
+    from xpert_cli.doors import corpus
+
+    kept = last_run().with_name("messages.jsonl")
+    return corpus.read([str(kept)]) if kept.exists() else None
 
 
 def again(command: str, text: Sequence[str] = (), **options: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,20 @@ def writable(folder: Path) -> Path:
     except OSError as error:
         raise CannotWrite(f"cannot write to {folder}: {error.strerror}. Choose another folder with --out.") from error
     return folder
+
+
+def require_room(folder: Path, size: int) -> None:
+    """Make sure that a folder's disk has `size` bytes free.
+
+    Raises:
+        CannotWrite: it has not.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise CannotWrite(
+            f"{folder} has {free >> 20} MB free, and {size >> 20} MB are needed. "
+            "Free some space or choose another folder with --out."
+        )
 
 
 def text(path: Path) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -50,6 +52,29 @@ def available_memory() -> int | None:
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def succeeds(command: str) -> Callable[[], bool]:
+    """A function that runs a shell command and tells whether it succeeded."""
+    return lambda: subprocess.run(command, shell=True, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+
+
+def resident_memory() -> int:
+    """Resident set of this process now, in bytes (its peak where the system does not say)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError):
+        return peak_memory()
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def release_memory() -> None:
+    """Hand freed memory back to the system where the C library can (glibc)."""
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def peak_memory() -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xpert_cli.verbs.cache import Built, Listing, Verified
     from xpert_cli.verbs.convert import Converted
     from xpert_cli.verbs.doctor import Diagnosis
-    from xpert_cli.verbs.evaluate import Evaluation
+    from xpert_cli.verbs.evaluate import Evaluation, Standing
     from xpert_cli.verbs.finetune import Finetuned
     from xpert_cli.verbs.merge import Merged
     from xpert_cli.verbs.run import Run
@@ -113,10 +113,12 @@ def finetuned(result: Finetuned) -> RenderableType:
         ("loss", f"{result.loss_before:.3f} -> {result.loss_after:.3f} nats a token, on messages held out"),
         ("trained", f"{result.steps} steps in {result.seconds:.0f} s, {result.tokens_per_second:.0f} tokens/s"),
         ("adapter", str(result.adapter)),
-        ("merged", str(result.merged) if result.merged else ""),
+        ("merged", str(result.merged)),
+        *((("for Ollama", f"ollama create mine -f {result.modelfile}"),) if result.modelfile else ()),
     ]
+    moved = [("style" if not index else "", axis.sentence) for index, axis in enumerate(result.axes[:4])]
     texts = [("prompt", result.prompt), ("before", result.before), ("after", result.after)]
-    return Group(_pairs(rows), Text(), _pairs([(name, text.strip()) for name, text in texts if text]))
+    return Group(_pairs([*rows, *moved]), Text(), _pairs([(name, text.strip()) for name, text in texts if text]))
 
 
 def races(runs: Sequence[Finetuned]) -> RenderableType:
@@ -154,8 +156,24 @@ def evaluation(result: Evaluation) -> RenderableType:
         if loss is not None:
             table.add_row(name, f"{loss:.4f}", "" if name == "base" else f"{loss - result.loss_base:+.4f}")
     tail = Text(f"nats a token, over {result.tokens} tokens of {result.samples} messages", "dim")
-    axes: list[RenderableType] = [Text(), Bars(result.axes)] if result.axes else []
+    axes: list[RenderableType] = [Text(), _standings(result.axes)] if result.axes else []
     return Group(table, tail, *axes)
+
+
+def _standings(axes: Sequence[Standing]) -> RenderableType:
+    """A row an axis: where each model's answers lie, and the person's writing."""
+    from xpert_cli.steps.change import signed
+
+    columns = {"base": "base", "adapter": "with adapters", "merged": "merged", "you": "you"}
+    given = [field for field in columns if any(getattr(axis, field) is not None for axis in axes)]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    for _ in given:
+        table.add_column(justify="right", no_wrap=True)
+    table.add_row("", *(Text(columns[field], "dim") for field in given))
+    for axis in axes:
+        table.add_row(axis.name, *(signed(getattr(axis, field)) for field in given))
+    return table
 
 
 def converted(result: Converted) -> RenderableType:

@@ -76,30 +76,31 @@ def raw(source: Path | Header, name: str) -> NDArray[np.uint8]:
     return np.asarray(np.memmap(header.path, np.uint8, "r", info.offset, (info.bytes,)))
 
 
-def tensor(source: Path | Header, name: str) -> Floats:
-    """A tensor as float32 in numpy's shape; of type F32 it is memory-mapped and read-only.
+def tensor(source: Path | Header, name: str, rows: slice = slice(None)) -> Floats:
+    """A tensor, or some of its rows, as float32 in numpy's shape; of type F32 it is memory-mapped and read-only.
 
     Raises:
         BadModel: there is no such tensor, or its type has no dequantizer.
     """
     header = opened(source)
-    data, info = raw(header, name), header.tensors.get(name)
-    assert info is not None
+    data, info = raw(header, name), header.tensors[name]
+    data = data.reshape(info.shape[0], -1)[rows].reshape(-1)
+    shape = (-1, *info.shape[1:])
     if info.type == "F32":
-        return data.view("<f4").reshape(info.shape)
+        return data.view("<f4").reshape(shape)
     if info.type == "F16":
-        return data.view("<f2").astype(np.float32).reshape(info.shape)
+        return data.view("<f2").astype(np.float32).reshape(shape)
     if info.type == "BF16":
-        return (data.view("<u2").astype(np.uint32) << 16).view(np.float32).reshape(info.shape)
+        return (data.view("<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
     from gguf import GGMLQuantizationType, quants
 
     try:
-        values = quants.dequantize(data.reshape(*info.shape[:-1], -1), GGMLQuantizationType[info.type])
+        values = quants.dequantize(data.reshape(-1, info.bytes // info.shape[0]), GGMLQuantizationType[info.type])
     except (KeyError, NotImplementedError) as error:
         raise BadModel(
             f"{header.path}: {info.type} tensors cannot be read. Use a file of another type, such as Q8_0."
         ) from error
-    return np.asarray(values, np.float32).reshape(info.shape)
+    return np.asarray(values, np.float32).reshape(shape)
 
 
 def fingerprint(source: Path | Header) -> str:

@@ -54,7 +54,7 @@ def doctor() -> Diagnosis:
         _llama_cpp(),
         _base(),
         _cache(),
-        _extra("fine-tuning", ("torch", "transformers", "peft", "safetensors"), "finetune", _FINETUNE_TERMUX),
+        _extra("fine-tuning", ("torch",), "finetune", _FINETUNE_TERMUX),
         _extra("encoder", ("sentence-transformers",), "encoder", "sentence-transformers cannot be had on Android"),
         _converter(),
         _hub(),
@@ -62,7 +62,7 @@ def doctor() -> Diagnosis:
     return Diagnosis(all(check.ok is not False for check in checks), checks)
 
 
-_FINETUNE_TERMUX = "pkg install python-torch python-numpy && pip install transformers peft safetensors"
+_FINETUNE_TERMUX = "pkg install python-torch python-numpy"
 
 
 def _python() -> Check:

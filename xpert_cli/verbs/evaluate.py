@@ -3,7 +3,8 @@
     evaluate(corpus, base, [(Path("mine.gguf"), 1.0)], Path("merged.gguf")).loss_adapter
 
 Losses are mean nats a response token under llama.cpp, so they hold for the quantized files that are run in the end.
-Give writing that was not trained on. Not here: judging generated text.
+Style is read from answers to the person's own prompts. Give writing that was not trained on. Not here: whether an
+answer is right.
 """
 
 from __future__ import annotations
@@ -13,13 +14,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from xpert_cli.doors.corpus import Corpus
 from xpert_cli.doors.llama import Model, Sample
+from xpert_cli.steps import change
+from xpert_cli.steps.catalogue import Catalogue
 from xpert_cli.steps.samples import tokenized
 
 Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the answers of each model and the person's writing lie on one axis; None for what was not given.
+
+    Values are shifts in pooled within-writer standard deviations; `name` is the person's end of the axis, in words.
+    """
+
+    axis: str
+    name: str
+    base: float
+    adapter: float | None
+    merged: float | None
+    you: float
 
 
 @dataclass(frozen=True)
@@ -31,7 +48,7 @@ class Evaluation:
     loss_base: float
     loss_adapter: float | None
     loss_merged: float | None
-    axes: tuple[Any, ...]
+    axes: tuple[Standing, ...]
     seconds: float
 
 
@@ -41,14 +58,18 @@ def evaluate(
     adapters: Sequence[tuple[Path, float]] = (),
     merged: Path | None = None,
     *,
+    cache: Catalogue | None = None,
     max_tokens: int = 512,
+    seed: int = 0,
     progress: Progress = lambda message, fraction: None,
 ) -> Evaluation:
-    """Losses of `base`, of base and adapters, and of a merged model on every message of `corpus`.
+    """Losses of `base`, of base and adapters, and of a merged model on every message of `corpus`, and their styles.
 
     Args:
         adapters: adapter GGUF files with their weights, applied together.
+        cache: of this base, whose space the styles are told in; without one, a space of the base's own answers.
         max_tokens: what is read of a message, its prompt included.
+        seed: of the answers that show the style.
 
     Raises:
         BadInput: no message fits into `max_tokens`.
@@ -67,8 +88,36 @@ def evaluate(
     if merged is not None:
         with _opened(merged, max_tokens) as model:
             loss_merged, _ = _loss(model, tokenized(model, corpus, max_tokens), partial(progress, "merged model"))
+    axes = _standings(corpus, base, adapters, merged, cache, seed, progress)
     seconds = time.monotonic() - started
-    return Evaluation(len(samples), tokens, loss_base, loss_adapter, loss_merged, (), seconds)
+    return Evaluation(len(samples), tokens, loss_base, loss_adapter, loss_merged, axes, seconds)
+
+
+def _standings(
+    corpus: Corpus,
+    base: Path,
+    adapters: Sequence[tuple[Path, float]],
+    merged: Path | None,
+    cache: Catalogue | None,
+    seed: int,
+    progress: Progress,
+) -> tuple[Standing, ...]:
+    """The axes where the person lies furthest from the base, strongest first."""
+    asked = change.prompts(corpus)
+    models: dict[str, tuple[Path, Sequence[tuple[Path, float]]]] = {"base model": (base, ())}
+    models |= {"with adapters": (base, adapters)} if adapters else {}
+    models |= {"merged model": (merged, ())} if merged else {}
+    said = {
+        name: change.answers(path, asked, applied, seed=seed, progress=partial(progress, f"answers of the {name}"))
+        for name, (path, applied) in models.items()
+    }
+    space = cache.space if cache else change.own_space(said["base model"], corpus.texts)
+    standings = []
+    for axis, values, you in change.compared(list(said.values()), corpus.texts, space):
+        at = dict(zip(said, values, strict=True))
+        shifts = (at["base model"], at.get("with adapters"), at.get("merged model"))
+        standings.append(Standing(axis.name, axis.words(you), *shifts, you))
+    return tuple(standings)
 
 
 def _opened(path: Path, context: int) -> Model:

@@ -1,0 +1,379 @@
+"""A frozen GGUF base model and its LoRA factors as torch tensors, and the decoder that they make.
+
+    decoder = Decoder(read_header(path), torch.bfloat16)
+    decoder.begin(None, rank=8, scale=2.0, seed=0)
+    loss = decoder.loss([([1, 2, 3], 1)])                  # nats, summed over scored tokens
+    loss.backward()                                        # adds to decoder.gradient
+    decoder.parameters -= 0.01 * decoder.gradient
+    decoder.refresh()
+
+Weights keep the layout of the GGUF file (rotary pairs interleaved for llama), so adapters need no conversion on their
+way to llama.cpp. Covered: llama, qwen2, qwen3 and gemma3, dense, with plain, linear or llama3 rotary embeddings.
+Importing this module imports torch. Not here: the training loop (training/loop.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from xpert_cli import platform
+from xpert_cli.doors import gguf
+from xpert_cli.errors import BadInput, BadModel
+from xpert_cli.maths.adapters import Adapter, shorten
+from xpert_cli.maths.architectures import ARCHITECTURES
+from xpert_cli.training.operations import (
+    Attention,
+    Before,
+    CrossEntropy,
+    Gate,
+    Heads,
+    Norm,
+    Nothing,
+    Projection,
+    RmsNorm,
+    Rotation,
+    Weights,
+    rounded,
+)
+
+Sample = tuple[Sequence[int], int]  # tokens, and the index of the first one that is scored
+GROUPS = (("attn_q", "attn_k", "attn_v"), ("attn_output",), ("ffn_gate", "ffn_up"), ("ffn_down",))
+_LOCAL = 6  # in gemma3 every sixth layer sees all tokens, the others a window
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a base model, from its GGUF metadata."""
+
+    architecture: str
+    layers: int
+    hidden: int
+    wide: int
+    heads: int
+    groups: int
+    size: int
+    epsilon: float
+    window: int | None
+    frequency: float
+    local_frequency: float
+    stretch: float
+    cap: float | None
+
+    @classmethod
+    def of(cls, header: gguf.Header) -> Shape:
+        """Raises BadModel for an architecture, or a variant of one, that this decoder does not compute."""
+        told = header.metadata
+        name = str(told.get("general.architecture"))
+        if name not in ARCHITECTURES:
+            raise BadModel(
+                f"{header.path}: xpert does not train {name!r:.40} models. "
+                f"Use a base of one of these architectures: {', '.join(ARCHITECTURES)}."
+            )
+
+        def value(key: str, default: Any = None) -> Any:
+            found = told.get(f"{name}.{key}", default)
+            if found is None or isinstance(found, list):
+                raise BadModel(f"{header.path}: no usable {name}.{key}. Convert the model again with: xpert convert")
+            return found
+
+        if (scaling := value("rope.scaling.type", "none")) not in ("none", "linear"):
+            raise BadModel(
+                f"{header.path}: xpert does not train models with {scaling} rotary embeddings yet. Use another base."
+            )
+        heads, hidden = value("attention.head_count"), value("embedding_length")
+        return cls(
+            architecture=name,
+            layers=value("block_count"),
+            hidden=hidden,
+            wide=value("feed_forward_length"),
+            heads=heads,
+            groups=value("attention.head_count_kv", heads),
+            size=value("attention.key_length", hidden // heads),
+            epsilon=value("attention.layer_norm_rms_epsilon"),
+            window=value("attention.sliding_window", 0) or None if name == "gemma3" else None,
+            frequency=value("rope.freq_base", 10000.0),
+            local_frequency=value("rope.freq_base_swa", 10000.0),
+            stretch=value("rope.scaling.factor", 1.0) if scaling == "linear" else 1.0,
+            cap=value("final_logit_softcapping", 0.0) or None,
+        )
+
+    def is_local(self, layer: int) -> bool:
+        """Whether a layer sees only a window of the tokens before."""
+        return self.window is not None and (layer + 1) % _LOCAL != 0
+
+
+class Group:
+    """Frozen linear layers that share an input, with room for their LoRA factors beside them."""
+
+    def __init__(self, names: Sequence[str], parts: Sequence[Tensor], bias: Tensor | None) -> None:
+        self.names, self.bias = names, bias
+        self.width = parts[0].shape[1]
+        self.heights = [len(part) for part in parts]
+        self.joined = torch.cat(list(parts))
+        self.factors: list[tuple[Tensor, Tensor]] = []  # views of the parameters: A (rank, in), B (out, rank)
+        self.weights: Weights
+
+    def begin(self, parameters: Tensor, gradient: Tensor, rank: int, scale: float) -> None:
+        """Make views of this group's share of the parameters: every A, then every B."""
+        ranks = rank * len(self.names)
+        at = self.width * ranks
+        down, down_gradient = (flat[:at].view(ranks, self.width) for flat in (parameters, gradient))
+        self.factors, ups, blocks, row = [], [], [], 0
+        for index, height in enumerate(self.heights):
+            share, rows = slice(at, at + height * rank), slice(row, row + height)
+            columns = slice(index * rank, (index + 1) * rank)
+            self.factors.append((down[columns], parameters[share].view(height, rank)))
+            ups.append(gradient[share].view(height, rank))
+            blocks.append((rows, columns))
+            at, row = share.stop, rows.stop
+        joined = self.joined.new_zeros(row, self.width + ranks)
+        joined[:, : self.width] = self.joined[:, : self.width]
+        self.joined = joined
+        self.weights = Weights(
+            lambda: self.joined,
+            joined.new_empty(ranks, self.width),
+            self.bias,
+            scale,
+            blocks,
+            down_gradient,
+            ups,
+        )
+
+    def refresh(self) -> None:
+        """Copy the parameters to where the matrix products read them."""
+        for (a, b), (rows, columns) in zip(self.factors, self.weights.blocks, strict=True):
+            self.weights.down[columns] = a
+            self.joined[rows, self.width :][:, columns] = b * self.weights.scale
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One block: attention and MLP, each behind a norm and added to the stream."""
+
+    qkv: Group
+    output: Group
+    gate_up: Group
+    down: Group
+    norms: dict[str, RmsNorm]
+    gate: Gate
+    local: bool
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """In the order of the parameters."""
+        return self.qkv, self.output, self.gate_up, self.down
+
+    def forward(self, stream: Tensor, switch: Tensor, heads: Heads, rotation: Rotation) -> Tensor:
+        """The residual stream, (tokens, hidden), after this block."""
+        qkv = self._project(stream, switch, self.norms["attn_norm"], self.qkv)
+        mixed = Attention.apply(self._head_norms(qkv, heads), heads, rotation)
+        stream = stream + self._after(self._project(mixed, switch, Nothing(), self.output), "post_attention_norm")
+        both = self._project(stream, switch, self.norms["ffn_norm"], self.gate_up)
+        return stream + self._after(self._project(both, switch, self.gate, self.down), "post_ffw_norm")
+
+    @staticmethod
+    def _project(source: Tensor, switch: Tensor, before: Before, group: Group) -> Tensor:
+        return Projection.apply(source, switch, before, group.weights)  # type: ignore[no-any-return]
+
+    def _head_norms(self, qkv: Tensor, heads: Heads) -> Tensor:
+        if "attn_q_norm" not in self.norms:
+            return qkv
+        sizes = [heads.queries * heads.size, heads.groups * heads.size]
+        q, k, v = qkv.split([*sizes, sizes[1]], 1)
+        normed = [
+            Norm.apply(part.unflatten(1, (-1, heads.size)), self.norms[name]).flatten(1)
+            for part, name in ((q, "attn_q_norm"), (k, "attn_k_norm"))
+        ]
+        return torch.cat([*normed, v], 1)
+
+    def _after(self, added: Tensor, name: str) -> Tensor:
+        return Norm.apply(added, self.norms[name]) if name in self.norms else added
+
+
+class Decoder:
+    """A base model's weights, frozen, with LoRA on every linear layer.
+
+    Args:
+        dtype: of the weights and the computation.
+        recompute: the number of layers that keep only their input, and work out the rest again for the gradient.
+
+    Attributes:
+        parameters, gradient: (count,) float32, all factors of all layers end to end.
+
+    Raises:
+        BadModel: an architecture that is not computed here, or tensors that are missing.
+    """
+
+    def __init__(self, header: gguf.Header, dtype: torch.dtype, *, recompute: int = 0) -> None:
+        self.shape, self.dtype, self.recompute = Shape.of(header), dtype, recompute
+        self._header = header
+        self._embedding = self._matrix("token_embd.weight")
+        self._head = self._matrix("output.weight") if "output.weight" in header.tensors else self._embedding
+        self._norm = self._rms("output_norm.weight")
+        self.layers = [self._layer(index) for index in range(self.shape.layers)]
+        platform.release_memory()  # what reading the weights took for a moment would stay
+        self._factors = torch.ones(self.shape.size // 2)
+        if "rope_freqs.weight" in header.tensors:
+            self._factors = torch.tensor(gguf.tensor(header, "rope_freqs.weight"))
+        self._turns: dict[bool, tuple[Tensor, Tensor]] = {}
+        self.rank, self.scale = 0, 1.0
+        self.parameters = self.gradient = torch.empty(0)
+        self._switch = torch.zeros((), requires_grad=True)
+
+    def begin(self, start: Adapter | None, rank: int, scale: float, seed: int) -> None:
+        """Set the factors to those of `start`, whose rank replaces `rank`; without one, A is random and B is zero.
+
+        A is uniform in +-1/sqrt(in), as PEFT initializes it. A start's factors are rescaled so that its deltas stay
+        what they are at `scale`: a step of the optimizer then changes them as much as it changes fresh ones.
+
+        Raises:
+            BadInput: the start changes tensors that are not trained.
+        """
+        self.rank, self.scale = start.rank if start else rank, scale
+        groups = [group for layer in self.layers for group in layer.groups]
+        sizes = [self.rank * (group.width * len(group.names) + sum(group.heights)) for group in groups]
+        self.parameters, self.gradient = torch.zeros(sum(sizes)), torch.zeros(sum(sizes))
+        random = torch.Generator().manual_seed(seed)
+        given = dict(start.factors) if start else {}
+        for group, part, into in zip(groups, self.parameters.split(sizes), self.gradient.split(sizes), strict=True):
+            group.begin(part, into, self.rank, scale)
+            for name, (a, b) in zip(group.names, group.factors, strict=True):
+                a.uniform_(-(group.width**-0.5), group.width**-0.5, generator=random)
+                if found := given.pop(name, None):
+                    balance = math.sqrt((start.scale if start else scale) / scale)
+                    a.copy_(torch.from_numpy(found[0] * np.float32(balance)))
+                    b.copy_(torch.from_numpy(found[1] * np.float32(balance)))
+        if given:
+            raise BadInput(f"the adapter changes {shorten(given)}, which is not trained here. Start from another.")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Have the next forward pass use the parameters as they are now."""
+        for layer in self.layers:
+            for group in layer.groups:
+                group.refresh()
+
+    def disabled(self) -> Callable[[], None]:
+        """Compute with the base alone until the function that is returned is called."""
+        kept = self.parameters.clone()
+        self.parameters.zero_()
+        self.refresh()
+
+        def enable() -> None:
+            self.parameters.copy_(kept)
+            self.refresh()
+
+        return enable
+
+    def loss(self, samples: Sequence[Sample]) -> Tensor:
+        """Summed -log p of the scored tokens of samples packed end to end, each seeing only itself."""
+        lengths = [len(tokens) for tokens, _ in samples]
+        padding = rounded(sum(lengths)) - sum(lengths)
+        ids = torch.tensor([token for tokens, _ in samples for token in tokens] + [0] * padding)
+        positions = torch.cat([torch.arange(length) for length in (*lengths, padding)])
+        ends = np.cumsum(lengths)
+        spans = [(int(end) - length, int(end)) for end, length in zip(ends, lengths, strict=True)]
+        scored = torch.cat(
+            [torch.arange(begin + first, end) for (begin, end), (_, first) in zip(spans, samples, strict=True)]
+        )
+        stream = torch.nn.functional.embedding(ids, self._embedding)
+        if self.shape.architecture == "gemma3":
+            stream = stream * self.shape.hidden**0.5
+        rotations = {local: self._rotation(positions, local) for local in {layer.local for layer in self.layers}}
+        for index, layer in enumerate(self.layers):
+            given = stream, self._switch, self._heads(spans, layer.local), rotations[layer.local]
+            again = index < self.recompute and torch.is_grad_enabled()
+            stream = checkpoint(layer.forward, *given, use_reentrant=False) if again else layer.forward(*given)
+        rows = torch.cat([scored - 1, scored.new_zeros(rounded(len(scored)) - len(scored))])
+        states = Norm.apply(stream[rows], self._norm)
+        return CrossEntropy.apply(states, self._head, ids[scored], self.shape.cap)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def packs(samples: Sequence[Sample], tokens: int) -> Iterator[list[Sample]]:
+        """Samples grouped for one pass each of at most `tokens`, longest first; a longer one goes alone."""
+        pack: list[Sample] = []
+        room = tokens
+        for sample in sorted(samples, key=lambda sample: -len(sample[0])):
+            if pack and len(sample[0]) > room:
+                yield pack
+                pack, room = [], tokens
+            pack.append(sample)
+            room -= len(sample[0])
+        if pack:
+            yield pack
+
+    def adapter(self) -> Adapter:
+        """The factors as they are now."""
+        factors = {
+            name: (a.numpy().copy(), b.numpy().copy())
+            for layer in self.layers
+            for group in layer.groups
+            for name, (a, b) in zip(group.names, group.factors, strict=True)
+        }
+        return Adapter(self.shape.architecture, self.scale * self.rank, factors)
+
+    def _matrix(self, name: str) -> Tensor:
+        """A tensor in the computation's type, read a few rows at a time."""
+        shape = self._header.tensors[name].shape if name in self._header.tensors else (1, 1)
+        out = torch.empty(shape, dtype=self.dtype)
+        step = max(1, (1 << 18) // shape[1])
+        for begin in range(0, shape[0], step):
+            rows = slice(begin, min(begin + step, shape[0]))
+            values = np.array(gguf.tensor(self._header, name, rows), np.float32)
+            out[rows] = torch.from_numpy(values)
+        return out
+
+    def _vector(self, name: str) -> Tensor:
+        return torch.tensor(np.array(gguf.tensor(self._header, name), np.float32))
+
+    def _rms(self, name: str) -> RmsNorm:
+        return RmsNorm(self._vector(name), self.shape.epsilon)
+
+    def _layer(self, index: int) -> Layer:
+        groups = []
+        for modules in GROUPS:
+            names = [f"blk.{index}.{module}.weight" for module in modules]
+            biases = [name.removesuffix("weight") + "bias" for name in names]
+            bias = None
+            if any(name in self._header.tensors for name in biases):
+                bias = torch.cat([self._vector(name) for name in biases]).to(self.dtype)
+            groups.append(Group(names, [self._matrix(name) for name in names], bias))
+        known = ARCHITECTURES[self.shape.architecture].blocks.values()
+        norms = {name: self._rms(f"blk.{index}.{name}.weight") for name in known if name.endswith("_norm")}
+        activation = "gelu" if self.shape.architecture == "gemma3" else "silu"
+        qkv, output, gate_up, down = groups
+        return Layer(qkv, output, gate_up, down, norms, Gate(activation), self.shape.is_local(index))
+
+    def _heads(self, spans: Sequence[tuple[int, int]], local: bool) -> Heads:
+        shape = self.shape
+        window = shape.window if local else None
+        return Heads(shape.heads, shape.groups, shape.size, spans, shape.size**-0.5, window)
+
+    def _rotation(self, positions: Tensor, local: bool) -> Rotation:
+        """Angles position / (frequency ** (2 i / size) * stretch * factor i)."""
+        shape, interleaved = self.shape, ARCHITECTURES[self.shape.architecture].permuted
+        base, stretch = (shape.local_frequency, 1.0) if local else (shape.frequency, shape.stretch)
+        inverse = base ** -(torch.arange(0, shape.size, 2, dtype=torch.float64) / shape.size) / stretch / self._factors
+        angles = (positions[:, None] * inverse)[:, None]
+        cos, sin = angles.cos().to(self.dtype), angles.sin().to(self.dtype)
+        axis = -1 if interleaved else -2
+        return Rotation(
+            torch.stack([cos, cos], axis).flatten(-2), torch.stack([-sin, sin], axis).flatten(-2), interleaved
+        )
+
+
+def open_decoder(base: Path, dtype: torch.dtype | str, *, recompute: int = 0, threads: int | None = None) -> Decoder:
+    """The decoder of a GGUF file, computed by so many threads; None leaves torch's number as it is."""
+    if threads:
+        torch.set_num_threads(threads)
+    kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    return Decoder(gguf.read_header(base), kind, recompute=recompute)

@@ -1,0 +1,146 @@
+"""How a run is laid out on this machine: number type, threads, tokens side by side, and the memory that it will take.
+
+    plan = plan_for(header, longest=256, rank=8, limit=None)
+    plan.memory                                   # bytes, the estimate of the process's peak
+
+The estimate is the sum of what is kept: the process as it is with torch loaded, the base, the factors with their
+gradient, moments and best copy, a pack's activations, the logits of a chunk, and the kernels that oneDNN compiles.
+Not here: what is computed (training/decoder.py).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from xpert_cli import platform
+from xpert_cli.doors import gguf
+from xpert_cli.errors import BadInput, MissingExtra
+
+if TYPE_CHECKING:
+    import torch
+
+    from xpert_cli.training.decoder import Shape
+
+PACKS = (512, 256)  # tokens side by side: more is faster, and keeps more activations
+_KERNELS = 100 << 20  # bytes; what oneDNN compiles and keeps for the shapes of a run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A layout that fits. `recompute`: layers that keep only their input, and work out the rest again."""
+
+    dtype: str
+    threads: int
+    pack: int
+    recompute: int
+    memory: int
+
+
+def require() -> None:
+    """Import what training needs.
+
+    Raises:
+        MissingExtra: torch is not installed.
+    """
+    platform.spin_shortly()
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("fine-tuning", "finetune") from error
+
+
+def plan_for(header: gguf.Header, *, longest: int, rank: int, limit: int | None) -> Plan:
+    """The fastest layout whose estimate stays within `limit` bytes; None: what the machine has free.
+
+    Args:
+        longest: tokens of the longest sample.
+        rank: of the adapter that is trained.
+
+    Raises:
+        BadInput: the leanest layout takes more than `limit`.
+        MissingExtra: torch is not installed.
+    """
+    require()
+    from xpert_cli.training.decoder import Shape
+
+    shape = Shape.of(header)
+    bfloat16 = _bfloat16_pays()
+    dtype = "bfloat16" if bfloat16 else "float32"
+    free = platform.available_memory()
+    allowed = limit or (platform.resident_memory() + int(0.9 * free) if free else None)
+    packs = [pack for pack in PACKS if pack >= longest] or [longest]
+    for pack in packs:
+        for recompute in (0, shape.layers // 2, shape.layers):
+            memory = estimate(header, shape, 2 if bfloat16 else 4, max(pack, longest), recompute, rank)
+            if allowed is None or memory <= allowed:
+                return Plan(dtype, _threads(dtype), pack, recompute, memory)
+    asked = "--memory allows" if limit else "is free"
+    raise BadInput(
+        f"fine-tuning this base with messages of {longest} tokens takes {memory >> 20} MB, more than {asked}. "
+        "Give a smaller --max-tokens, a smaller base, or more --memory."
+    )
+
+
+def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute: int, rank: int) -> int:
+    """Bytes that a process with torch loaded will take at its peak.
+
+    Args:
+        width: bytes of a number in the computation.
+        pack: tokens side by side.
+        recompute: layers that keep only their input.
+    """
+    matrices = [info.shape for info in header.tensors.values() if len(info.shape) == 2]
+    base = width * sum(math.prod(shape) for shape in matrices)
+    linear = [
+        s for name, s in ((n, i.shape) for n, i in header.tensors.items()) if name.startswith("blk.") and len(s) == 2
+    ]
+    factors = rank * sum(sum(s) for s in linear)
+    qkv = (shape.heads + 2 * shape.groups) * shape.size
+    kept = 2 * shape.hidden + qkv + shape.heads * shape.size + 2 * shape.wide
+    layers = (shape.layers - recompute) * kept + recompute * shape.hidden + (kept if recompute else 0)
+    passing = 4 * 2 * shape.wide + 8 * shape.hidden  # inputs and gradients of the layer at work
+    vocabulary = header.tensors["token_embd.weight"].shape[0]
+    logits = 64 * vocabulary * (width + 4)
+    return (
+        platform.resident_memory()
+        + base
+        + factors * (5 * 4 + 4 + width)
+        + pack * width * (layers + passing)
+        + logits
+        + _KERNELS
+    )
+
+
+def _bfloat16_pays() -> bool:
+    """Whether this processor multiplies bf16 at least as fast as fp32; it also halves the memory."""
+    import torch
+
+    return _seconds(torch.bfloat16, 1) <= 1.1 * _seconds(torch.float32, 1)
+
+
+def _threads(dtype: str) -> int:
+    """The number of threads that multiplies fastest: of all cores worth one, and of half of them."""
+    import torch
+
+    cores = platform.cores()
+    kind: Any = getattr(torch, dtype)
+    return min(sorted({cores, max(1, cores // 2)}, reverse=True), key=lambda count: _seconds(kind, count))
+
+
+def _seconds(dtype: torch.dtype, threads: int) -> float:
+    """The best of five times that a matrix product of a usual size takes."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    rows, matrix = torch.ones(256, 576, dtype=dtype), torch.ones(576, 1536, dtype=dtype)
+    times = []
+    for _ in range(6):
+        began = time.perf_counter()
+        rows @ matrix
+        times.append(time.perf_counter() - began)
+    torch.set_num_threads(before)
+    return min(times[1:])
