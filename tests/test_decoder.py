@@ -308,5 +308,5 @@ def test_a_missing_tensor_is_named(tmp_path, name):
 def test_a_start_that_changes_what_is_not_trained_is_refused(tmp_path):
     head = Adapter("llama", 2.0, {"output.weight": (np.ones((2, 64), np.float32), np.ones((32, 2), np.float32))})
     assert refused(tiny_gguf.write_base(tmp_path / "a.gguf"), BadInput, head) == (
-        "the adapter changes output.weight, which fine-tuning does not train. Start from another."
+        "the adapter changes output.weight, which is not trained here. Start from another."
     )

@@ -24,7 +24,7 @@ from xpert_cli.verbs.summarize import summarize
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
-QUICK = ("--max-tokens", "64", "--held-out", "0.1")
+QUICK = ("--max-tokens", "64", "--held-out", "0.25")
 FILES = ["adapter.gguf", "merged.gguf", "messages.jsonl", "run.json"]
 ID = "elementary-concise-playful"
 AT_STEP = """
@@ -109,7 +109,7 @@ def test_the_adapter_tells_where_its_text_lies_in_the_caches_space(from_base, ba
 def test_the_merged_model_speaks_as_base_and_adapter_do(from_base, base):
     folder, result = from_base
     assert run("Hello!", folder / "merged.gguf", [], sampling=Sampling(max_tokens=8)).generated_tokens > 0
-    held = corpus.read([MARA]).split(0.1, 0)[1]
+    held = corpus.read([MARA]).split(0.25, 0)[1]
     found = evaluate(held, base, [(folder / "adapter.gguf", 1.0)], folder / "merged.gguf", max_tokens=64)
     assert found.loss_adapter == pytest.approx(result["loss_after"], abs=0.05)
     assert found.loss_merged == pytest.approx(found.loss_adapter, abs=0.02)

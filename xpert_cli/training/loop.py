@@ -140,9 +140,11 @@ def train(
         try:
             ended = ""
             while not ended:
+                measured = run.evaluate(stopping.check) if run.due() else None
                 run.state.seconds = earlier + time.monotonic() - began
                 spent = run.state.seconds / seconds if seconds else 0.0
-                measured = run.evaluate(stopping.check) if run.due() or spent >= 1 else None
+                if spent >= 1:
+                    measured = run.evaluate(stopping.check)
                 ended = run.ended(spent)
                 if keep and not ended and keep.due(run.state):
                     keep.write(run.state)

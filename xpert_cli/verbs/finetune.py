@@ -35,6 +35,7 @@ from xpert_cli.training.checkpoints import Checkpoints
 from xpert_cli.training.plan import Plan, plan_for
 
 Progress = Callable[[str, float], None]
+TOLD = ("steps", "best_step", "ended", "resumed", "tokens", "loss_base", "loss_before", "loss_after", "curve")
 MOST_HELD_OUT = 40  # messages; more would cost more time than they add certainty
 BATCH = 4
 ASKED = 120  # texts that the described axes are read from: this is done once, and others rely on it
@@ -135,11 +136,7 @@ def finetune(
     began = time.monotonic()
     budget = budget or Budget()
     messages, replayed = _with_earlier(corpus, earlier, seed)
-    if len(messages) < 4:
-        raise BadInput(f"{len(messages)} messages are too few to learn from and to check against. Give at least 4.")
-    training, held = messages.split(min(held_out, MOST_HELD_OUT / len(messages)), seed)
-    if not len(held):
-        raise BadInput("all messages are the same, so none can be held out. Give at least 2 different ones.")
+    training, held = _split(messages, held_out, seed)
     header = gguf.read_header(base)
     first, error = _start(start, header, rank)
     recipe = _recipe(len(training), first, steps, rank, learning_rate, seed)
@@ -152,46 +149,39 @@ def finetune(
     plan = _plan(keep, header, max(len(tokens) for tokens, _ in (*samples, *checks)), recipe.rank, budget.memory)
     note(f"about {plan.memory >> 20} MB of memory, {plan.threads} threads, {plan.dtype}")
     progress("loading the base model", 0.0)
-    left = None if budget.seconds is None else max(1.0, budget.seconds - AFTERWARDS - (time.monotonic() - began))
-    trained = _train(base, plan, samples, checks, recipe, first, keep, left, budget.may_run, _told(progress))
-    progress("placing your writing among the styles", 1.0)
-    adapter = _with_source(trained.adapter, training, base, cache)
+    left = None if budget.seconds is None else max(0.001, budget.seconds - AFTERWARDS - (time.monotonic() - began))
+    settings = {"start": first, "keep": keep, "seconds": left, "may_run": budget.may_run, "progress": _told(progress)}
+    trained = _train(base, plan, samples, checks, recipe, settings)
     (folder / "run.json").unlink(missing_ok=True)  # of an earlier run in this folder, which is none from here on
     _write_messages(folder / "messages.jsonl", (*messages.messages, *(earlier.messages if earlier else ())))
-    gguf.write_adapter(adapter, folder / "adapter.gguf", "F16")
-    merge_into_base(base, adapter, folder / "merged.gguf", type_name or _roomy_type(header), progress)
+    progress("placing your writing among the styles", 1.0)
+    gguf.write_adapter(_with_source(trained.adapter, training, base, cache), folder / "adapter.gguf", "F16")
+    merged = folder / "merged.gguf"
+    merge_into_base(base, trained.adapter, merged, type_name or _roomy_type(header), progress)
     if for_ollama:
         with paths.whole(folder / "Modelfile") as part:
-            part.write_text(ollama.modelfile(folder / "merged.gguf"), "utf-8")
+            part.write_text(ollama.modelfile(merged), "utf-8")
     asked = change.prompts(held)
     before, after = (
         change.answers(path, asked, seed=seed, progress=lambda done: progress("asking the model", done))
-        for path in (base, folder / "merged.gguf")
+        for path in (base, merged)
     )
     space = cache.space if cache else change.own_space(before, messages.texts)
     result = Finetuned(
         started_from=tuple(Started(name, weight) for name, _, weight in start),
-        steps=trained.steps,
-        best_step=trained.best_step,
-        ended=trained.ended,
-        resumed=trained.resumed,
+        **{name: getattr(trained, name) for name in TOLD},
         messages=len(training),
         replayed=replayed,
         held_out=len(held),
         seconds=time.monotonic() - began,
-        tokens=trained.tokens,
         tokens_per_second=trained.tokens / max(trained.train_seconds, 1e-9),
-        loss_base=trained.loss_base,
-        loss_before=trained.loss_before,
-        loss_after=trained.loss_after,
-        curve=trained.curve,
         memory_estimate_bytes=plan.memory,
         peak_rss_bytes=platform.peak_memory(),
         folder=str(folder),
         adapter=str(folder / "adapter.gguf"),
-        merged=str(folder / "merged.gguf"),
+        merged=str(merged),
         modelfile=str(folder / "Modelfile") if for_ollama else None,
-        rank=adapter.rank,
+        rank=trained.adapter.rank,
         recompression_error=error,
         axes=change.change(before, after, messages.texts, space),
         prompt=asked[0],
@@ -199,18 +189,34 @@ def finetune(
         after=after[0].strip(),
         notes=_notes(trained),
     )
+    _write_record(
+        folder / "run.json", header, messages, {**dataclasses.asdict(recipe), "max_tokens": max_tokens}, result
+    )
+    keep.clear()
+    return result
+
+
+def _write_record(path: Path, header: gguf.Header, messages: Corpus, recipe: dict[str, Any], result: Finetuned) -> None:
+    """What was trained on what, how, and what came of it."""
     record = {
         "xpert": __version__,
         "base": dataclasses.asdict(gguf.base_info(header)),
         "data": {"digest": messages.digest, "messages": len(messages)},
-        "recipe": dataclasses.asdict(recipe) | {"max_tokens": max_tokens},
-        "layout": dataclasses.asdict(plan),
+        "recipe": recipe,
         "result": dataclasses.asdict(result),
     }
-    with paths.whole(folder / "run.json") as part:
+    with paths.whole(path) as part:
         part.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-    keep.clear()
-    return result
+
+
+def _split(messages: Corpus, held_out: float, seed: int) -> tuple[Corpus, Corpus]:
+    """Messages to learn from, and messages to check against."""
+    if len(messages) < 4:
+        raise BadInput(f"{len(messages)} messages are too few to learn from and to check against. Give at least 4.")
+    training, held = messages.split(min(held_out, MOST_HELD_OUT / len(messages)), seed)
+    if not len(held):
+        raise BadInput("all messages are the same, so none can be held out. Give at least 2 different ones.")
+    return training, held
 
 
 def _with_earlier(corpus: Corpus, earlier: Corpus | None, seed: int) -> tuple[Corpus, int]:
@@ -268,30 +274,17 @@ def _train(
     samples: Sequence[loop.Sample],
     checks: Sequence[loop.Sample],
     recipe: loop.Recipe,
-    first: Adapter | None,
-    keep: Checkpoints,
-    seconds: float | None,
-    may_run: Callable[[], bool],
-    progress: Callable[[loop.Progress], None],
+    settings: dict[str, Any],
 ) -> loop.Trained:
     """Train, and leave no memory behind for what comes after."""
     from xpert_cli.training.decoder import open_decoder
 
+    layout = dataclasses.asdict(plan)
     try:
-        return loop.train(
-            open_decoder(base, plan.dtype, recompute=plan.recompute, threads=plan.threads),
-            samples,
-            checks,
-            recipe,
-            start=first,
-            pack=plan.pack,
-            layout=dataclasses.asdict(plan),
-            keep=keep,
-            seconds=seconds,
-            may_run=may_run,
-            progress=progress,
-        )
+        decoder = open_decoder(base, plan.dtype, recompute=plan.recompute, threads=plan.threads)
+        return loop.train(decoder, samples, checks, recipe, pack=plan.pack, layout=layout, **settings)
     finally:
+        decoder = None  # type: ignore[assignment]
         gc.collect()
         platform.release_memory()
 
