@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from xpert_cli.training.decoder import Decoder
 
 Sample = tuple[Sequence[int], int]  # tokens, and the index of the first one that is scored
+PACK = 1024  # tokens; more is no faster
 POLL = 5.0  # seconds between two looks at whether a paused run may go on
 
 
@@ -107,7 +108,7 @@ def train(
     recipe: Recipe,
     *,
     start: Adapter | None = None,
-    pack: int = 512,
+    pack: int = PACK,
     layout: Mapping[str, Any] | None = None,
     keep: Checkpoints | None = None,
     seconds: float | None = None,
@@ -297,7 +298,7 @@ def _wait(
 
 
 def evaluate(
-    decoder: Decoder, samples: Sequence[Sample], pack: int = 512, check: Callable[[], None] = lambda: None
+    decoder: Decoder, samples: Sequence[Sample], pack: int = PACK, check: Callable[[], None] = lambda: None
 ) -> float:
     """Mean loss in nats a scored token."""
     import torch

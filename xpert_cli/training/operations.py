@@ -23,9 +23,8 @@ from torch.autograd import Function
 from torch.nn.functional import gelu, silu
 
 ROWS = 256  # queries whose attention weights exist at one time
-SCORED = 64  # positions whose logits exist at one time
+SCORED = 128  # positions whose logits exist at one time
 GRAIN = 64
-TILE = 256
 
 
 def rounded(count: int) -> int:
@@ -131,7 +130,7 @@ class Projection(Function):
     def forward(ctx: Any, source: Tensor, switch: Tensor, before: Before, weights: Weights) -> Tensor:
         ctx.before, ctx.weights = before, weights
         ctx.save_for_backward(source)
-        product = _product(_extended(source, before, weights), weights.joined().t())
+        product = _extended(source, before, weights) @ weights.joined().t()
         return product if weights.bias is None else product.add_(weights.bias)
 
     @staticmethod
@@ -140,18 +139,15 @@ class Projection(Function):
         width, joined = weights.down.shape[1], weights.joined()
         extended = _extended(source, ctx.before, weights)
         wanted = ctx.needs_input_grad[0]
-        back = _product(gradient, joined if wanted else joined[:, width:])
+        to_joined = extended[:, width:].t() @ gradient
+        for (rows, ranks), into in zip(weights.blocks, weights.up_gradients, strict=True):
+            into.t().add_(to_joined[ranks, rows], alpha=weights.scale)
+        back = gradient @ (joined if wanted else joined[:, width:])
         to_lowered = back[:, -len(weights.down) :]
-        for tile in _tiles(len(source)):
-            to_joined = extended[tile, width:].t() @ gradient[tile]
-            for (rows, ranks), into in zip(weights.blocks, weights.up_gradients, strict=True):
-                into.t().add_(to_joined[ranks, rows], alpha=weights.scale)
-            weights.down_gradient.add_(to_lowered[tile].t() @ extended[tile, :width])
-            if wanted:
-                back[tile, :width] += to_lowered[tile] @ weights.down
+        weights.down_gradient.add_(to_lowered.t() @ extended[:, :width])
         if not wanted:
             return None, None, None, None
-        return ctx.before.backward(source, back[:, :width]), None, None, None
+        return ctx.before.backward(source, torch.addmm(back[:, :width], to_lowered, weights.down)), None, None, None
 
 
 def _extended(source: Tensor, before: Before, weights: Weights) -> Tensor:
@@ -159,20 +155,8 @@ def _extended(source: Tensor, before: Before, weights: Weights) -> Tensor:
     ranks, width = weights.down.shape
     extended = source.new_empty(len(source), width + ranks)
     before.forward(source, extended[:, :width])
-    extended[:, width:] = _product(extended[:, :width], weights.down.t())
+    extended[:, width:] = extended[:, :width] @ weights.down.t()
     return extended
-
-
-def _product(rows: Tensor, matrix: Tensor) -> Tensor:
-    """rows @ matrix, a tile of rows at a time."""
-    out = rows.new_empty(len(rows), matrix.shape[1])
-    for tile in _tiles(len(rows)):
-        torch.mm(rows[tile], matrix, out=out[tile])
-    return out
-
-
-def _tiles(count: int) -> list[slice]:
-    return [slice(begin, min(begin + TILE, count)) for begin in range(0, count, TILE)]
 
 
 class Norm(Function):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from xpert_cli.training.decoder import Shape
 
-PACKS = (512, 256)  # tokens side by side: more is faster, and keeps more activations
-_KERNELS = 100 << 20  # bytes; what oneDNN compiles and keeps for the shapes of a run
+PACKS = (1024, 512, 256)  # tokens side by side: more is faster, and keeps more activations
+_KERNELS = 180 << 20  # bytes; what oneDNN compiles and keeps for the shapes of a run
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ def plan_for(header: gguf.Header, *, longest: int, rank: int, limit: int | None)
     free = platform.available_memory()
     allowed = limit or (platform.resident_memory() + int(0.9 * free) if free else None)
     packs = [pack for pack in PACKS if pack >= longest] or [longest]
-    for pack in packs:
-        for recompute in (0, shape.layers // 2, shape.layers):
-            memory = estimate(header, shape, 2 if bfloat16 else 4, max(pack, longest), recompute, rank)
-            if allowed is None or memory <= allowed:
-                return Plan(dtype, _threads(dtype), pack, recompute, memory)
+    layouts = [*((pack, 0) for pack in packs), (packs[-1], shape.layers // 2), (packs[-1], shape.layers)]
+    for pack, recompute in layouts:
+        memory = estimate(header, shape, 2 if bfloat16 else 4, max(pack, longest), recompute, rank)
+        if allowed is None or memory <= allowed:
+            return Plan(dtype, _threads(dtype), pack, recompute, memory)
     asked = "--memory allows" if limit else "is free"
     raise BadInput(
         f"fine-tuning this base with messages of {longest} tokens takes {memory >> 20} MB, more than {asked}. "
@@ -103,7 +103,7 @@ def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute
     layers = (shape.layers - recompute) * kept + recompute * shape.hidden + (kept if recompute else 0)
     passing = 4 * 2 * shape.wide + 8 * shape.hidden  # inputs and gradients of the layer at work
     vocabulary = header.tensors["token_embd.weight"].shape[0]
-    logits = 64 * vocabulary * (width + 4)
+    logits = 128 * vocabulary * (width + 4)
     return (
         platform.resident_memory()
         + base
