@@ -1,6 +1,6 @@
 """How a run is laid out on this machine: number type, threads, tokens side by side, and the memory that it will take.
 
-    plan = plan_for(header, longest=256, rank=8, limit=None)
+    plan = plan_for(header, longest=256, batch=4, rank=8, limit=None)
     plan.memory                                   # bytes, the estimate of the process's peak
 
 The estimate is the sum of what is kept: the process as it is with torch loaded, the base, the factors with their
@@ -52,11 +52,12 @@ def require() -> None:
         raise MissingExtra("fine-tuning", "finetune") from error
 
 
-def plan_for(header: gguf.Header, *, longest: int, rank: int, limit: int | None) -> Plan:
+def plan_for(header: gguf.Header, *, longest: int, batch: int, rank: int, limit: int | None) -> Plan:
     """The fastest layout whose estimate stays within `limit` bytes; None: what the machine has free.
 
     Args:
         longest: tokens of the longest sample.
+        batch: samples a step.
         rank: of the adapter that is trained.
 
     Raises:
@@ -74,7 +75,9 @@ def plan_for(header: gguf.Header, *, longest: int, rank: int, limit: int | None)
     packs = [pack for pack in PACKS if pack >= longest] or [longest]
     layouts = [*((pack, 0) for pack in packs), (packs[-1], shape.layers // 2), (packs[-1], shape.layers)]
     for pack, recompute in layouts:
-        memory = estimate(header, shape, 2 if bfloat16 else 4, max(pack, longest), recompute, rank)
+        memory = estimate(
+            header, shape, 2 if bfloat16 else 4, max(longest, min(pack, batch * longest)), recompute, rank
+        )
         if allowed is None or memory <= allowed:
             return Plan(dtype, _threads(dtype), pack, recompute, memory)
     asked = "--memory allows" if limit else "is free"

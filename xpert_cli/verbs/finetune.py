@@ -265,7 +265,7 @@ def _plan(keep: Checkpoints, header: gguf.Header, longest: int, rank: int, limit
     found = keep.newest()
     if found is not None and found.layout and (limit is None or found.layout["memory"] <= limit):
         return Plan(**found.layout)
-    return plan_for(header, longest=longest, rank=rank, limit=limit)
+    return plan_for(header, longest=longest, batch=BATCH, rank=rank, limit=limit)
 
 
 def _train(
