@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from xpert_cli.training.decoder import Shape
 
 PACKS = (1024, 512, 256)  # tokens side by side: more is faster, and keeps more activations
-_KERNELS = 180 << 20  # bytes; what oneDNN compiles and keeps for the shapes of a run
+_KERNELS = 18 << 20  # bytes; what oneDNN compiles and keeps for each number of rows that it meets
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,11 @@ def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute
         pack: tokens side by side.
         recompute: layers that keep only their input.
     """
-    matrices = [info.shape for info in header.tensors.values() if len(info.shape) == 2]
-    base = width * sum(math.prod(shape) for shape in matrices)
-    linear = [
-        s for name, s in ((n, i.shape) for n, i in header.tensors.items()) if name.startswith("blk.") and len(s) == 2
-    ]
-    factors = rank * sum(sum(s) for s in linear)
+    from xpert_cli.training.operations import GRAIN
+
+    matrices = {name: info.shape for name, info in header.tensors.items() if len(info.shape) == 2}
+    base = width * sum(math.prod(sizes) for sizes in matrices.values())
+    factors = rank * sum(sum(sizes) for name, sizes in matrices.items() if name.startswith("blk."))
     qkv = (shape.heads + 2 * shape.groups) * shape.size
     kept = 2 * shape.hidden + qkv + shape.heads * shape.size + 2 * shape.wide
     layers = (shape.layers - recompute) * kept + recompute * shape.hidden + (kept if recompute else 0)
@@ -113,7 +112,7 @@ def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute
         + factors * (5 * 4 + 4 + width)
         + pack * width * (layers + passing)
         + logits
-        + _KERNELS
+        + _KERNELS * -(-pack // GRAIN)
     )
 
 
