@@ -114,6 +114,9 @@ def known_catalogue(start: str, name: str | None, base: Path, offline: bool, out
     """
     if not (start in ("base", "last") or is_file_name(start)):
         return open_catalogue(name, offline)
+    from xpert_cli.doors.gguf import read_header
+
+    read_header(base)  # a base that is none is no matter of the cache
     try:
         catalogue = open_catalogue(name, offline=True)
         catalogue.require(base)
