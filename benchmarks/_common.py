@@ -20,6 +20,7 @@ from xpert_cli import platform
 from xpert_cli.doors import gguf
 from xpert_cli.doors.corpus import Corpus, Message, read
 from xpert_cli.doors.hub import find_base
+from xpert_cli.doors.llama import Sample
 from xpert_cli.doors.llama_vocabulary import Vocabulary
 from xpert_cli.paths import default, whole
 from xpert_cli.steps.samples import tokenized
@@ -27,7 +28,6 @@ from xpert_cli.steps.samples import tokenized
 if TYPE_CHECKING:
     from xpert_cli.training.decoder import Decoder
 
-Sample = tuple[Sequence[int], int]
 TOKENS = 256  # samples are cut at
 TUNING = 750  # first of the training rows kept for learning rates, early stop and the like
 

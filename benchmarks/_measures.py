@@ -1,6 +1,6 @@
 """What benchmarks/finetune.py measures, one process a measurement: MEASURES["trainer"](options, "bfloat16", "1").
 
-Every function loads what it needs, so that `peak_bytes` (VmHWM of the process) has the load in it. Seconds do not.
+Every function loads what it needs, so that "peak_bytes" (VmHWM of the process) has the load in it. Seconds do not.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from _common import TOKENS, Bench, Sample
 
+from xpert_cli import platform
 from xpert_cli.doors import gguf
 from xpert_cli.doors.llama import Model
 from xpert_cli.doors.peft import WEIGHTS, read_peft, write_peft
@@ -31,12 +32,6 @@ PROMPT_TOKENS = 32  # not scored, of samples made to length
 STEPS = 6  # that are timed where cost grows; two go before
 ANSWER, ROUNDS = 128, 6  # generated tokens, and how often
 STORY = "Write a long story about a fox who travels through many countries."
-
-
-def peak_bytes() -> int:
-    """Largest resident set of this process. Unlike getrusage's, it does not begin with that of the parent."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def bench_of(options: argparse.Namespace) -> Bench:
@@ -88,7 +83,7 @@ def xpert(options: argparse.Namespace, dtype: str, _round: str) -> dict[str, Any
 
 def _trained(tokens: int, seconds: float, before: float, after: float) -> dict[str, Any]:
     told = {"tokens": tokens, "seconds": seconds, "before": before, "after": after}
-    return {**told, "tokens_per_second": tokens / seconds, "peak_bytes": peak_bytes()}
+    return {**told, "tokens_per_second": tokens / seconds, "peak_bytes": platform.peak_memory()}
 
 
 def trainer(options: argparse.Namespace, dtype: str, _round: str) -> dict[str, Any]:
@@ -234,7 +229,7 @@ def scaling(options: argparse.Namespace, kind: str, value: str) -> dict[str, Any
     return {
         "tokens": batch * length,
         "seconds": runs[1].train_seconds / STEPS,
-        "peak_bytes": peak_bytes(),
+        "peak_bytes": platform.peak_memory(),
         "parameters": sum(math.prod(info.shape) for info in header.tensors.values()),
     }
 

@@ -22,21 +22,13 @@ pytest.importorskip("transformers")
 pytest.importorskip("torch")
 __all__ = ["llama_cpp_source"]
 
-LLAMA3 = {
-    "rope_type": "llama3",
-    "rope_theta": 500000.0,
-    "factor": 32.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 64,
-}
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64}
 KINDS = ("F32", "F16", "BF16")
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "llama": ("llama", "smollm", {}),
     "llama-tied-biased": ("llama", "smollm", {"tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True}),
     "llama-smollm-size": ("llama", "smollm", {"vocab_size": 49152, "hidden_size": 32, "tie_word_embeddings": True}),
-    "llama3": ("llama", "llama-bpe", {"pre_tokenizer": "llama-bpe", "rope_parameters": LLAMA3, "head_dim": 32}),
+    "llama3": ("llama", "llama-bpe", {"pre_tokenizer": "llama-bpe", "rope_parameters": tiny.LLAMA3, "head_dim": 32}),
     "llama-gpt2-linear": (
         "llama",
         "gpt-2",

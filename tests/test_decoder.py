@@ -21,14 +21,6 @@ from xpert_cli.maths.adapters import Adapter
 for extra in ("torch", "transformers", "peft", "safetensors"):
     pytest.importorskip(extra)
 
-LLAMA3 = {
-    "rope_type": "llama3",
-    "rope_theta": 500000.0,
-    "factor": 32.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 64,
-}
 LINEAR = {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}
 GEMMA_LINEAR = {
     "full_attention": {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0},
@@ -37,7 +29,7 @@ GEMMA_LINEAR = {
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", {}),
     "llama-tied-biased": ("llama", {"tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True}),
-    "llama3": ("llama", {"pre_tokenizer": "llama-bpe", "rope_parameters": LLAMA3, "head_dim": 32}),
+    "llama3": ("llama", {"pre_tokenizer": "llama-bpe", "rope_parameters": tiny.LLAMA3, "head_dim": 32}),
     "llama-linear": ("llama", {"rope_parameters": LINEAR}),
     "qwen2": ("qwen2", {}),
     "qwen3": ("qwen3", {}),

@@ -31,6 +31,15 @@ SIZES = {
     "max_position_embeddings": 256,
 }
 
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+
 
 def llama(folder: Path, *, pre_tokenizer: str = "smollm", **changes: Any) -> Path:
     """A LlamaForCausalLM with grouped heads and untied embeddings."""

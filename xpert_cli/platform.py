@@ -47,11 +47,7 @@ def total_memory() -> int | None:
 
 def available_memory() -> int | None:
     """Memory in bytes that can be used without swapping, or None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    return _told("/proc/meminfo", "MemAvailable:")
 
 
 def succeeds(command: str) -> Callable[[], bool]:
@@ -82,14 +78,20 @@ def peak_memory() -> int:
 
     What getrusage tells begins, on Linux, with the size of the process that started this one.
     """
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        pass
+    if (peak := _told("/proc/self/status", "VmHWM:")) is not None:
+        return peak
     try:
         import resource
     except ImportError:
         return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _told(path: str, name: str) -> int | None:
+    """Bytes that a line of Linux's own tables gives in kB; None where there is no such line."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), None)

@@ -27,6 +27,7 @@ from torch.utils.checkpoint import checkpoint
 
 from xpert_cli import platform
 from xpert_cli.doors import gguf
+from xpert_cli.doors.llama import Sample
 from xpert_cli.errors import BadInput, BadModel
 from xpert_cli.maths.adapters import Adapter, shorten
 from xpert_cli.maths.architectures import ARCHITECTURES
@@ -45,7 +46,6 @@ from xpert_cli.training.operations import (
     rounded,
 )
 
-Sample = tuple[Sequence[int], int]  # tokens, and the index of the first one that is scored
 GROUPS = (("attn_q", "attn_k", "attn_v"), ("attn_output",), ("ffn_gate", "ffn_up"), ("ffn_down",))
 _LOCAL = 6  # in gemma3 every sixth layer sees all tokens, the others a window
 
@@ -139,7 +139,7 @@ class Group:
         joined[:, : self.width] = self.joined[:, : self.width]
         self.joined = joined
         self.weights = Weights(
-            lambda: self.joined,
+            joined,
             joined.new_empty(ranks, self.width),
             self.bias,
             scale,
@@ -224,7 +224,6 @@ class Decoder:
         self._factors = torch.ones(self.shape.size // 2)
         if "rope_freqs.weight" in header.tensors:
             self._factors = torch.tensor(gguf.tensor(header, "rope_freqs.weight"))
-        self._turns: dict[bool, tuple[Tensor, Tensor]] = {}
         self.rank, self.scale = 0, 1.0
         self.parameters = self.gradient = torch.empty(0)
         self._switch = torch.zeros((), requires_grad=True)

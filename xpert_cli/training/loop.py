@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from xpert_cli.doors.llama import Sample
 from xpert_cli.errors import BadInput
 from xpert_cli.maths.adapters import Adapter
 from xpert_cli.training.checkpoints import Checkpoints, State
@@ -25,7 +26,6 @@ from xpert_cli.training.stopping import Stopped, Stopping
 if TYPE_CHECKING:
     from xpert_cli.training.decoder import Decoder
 
-Sample = tuple[Sequence[int], int]  # tokens, and the index of the first one that is scored
 PACK = 1024  # tokens; more is no faster
 POLL = 5.0  # seconds between two looks at whether a paused run may go on
 
@@ -201,18 +201,15 @@ class _Run:
         state = self.state
         if state.curve and state.curve[-1][0] == state.step:
             return state.curve[-1][1]
-        if math.isnan(state.loss_base):
-            of_base = math.nan
-            if self.start is not None:
-                enable = self.decoder.disabled()
-                try:
-                    of_base = evaluate(self.decoder, self.held_out, self.pack, check)
-                finally:
-                    enable()
-            measured = evaluate(self.decoder, self.held_out, self.pack, check)
-            state.loss_base = measured if self.start is None else of_base
-        else:
-            measured = evaluate(self.decoder, self.held_out, self.pack, check)
+        if math.isnan(state.loss_base) and self.start is not None:
+            enable = self.decoder.disabled()
+            try:
+                state.loss_base = evaluate(self.decoder, self.held_out, self.pack, check)
+            finally:
+                enable()
+        measured = evaluate(self.decoder, self.held_out, self.pack, check)
+        if self.start is None and not state.curve:
+            state.loss_base = measured
         state.curve.append((state.step, measured))
         if measured < state.best_loss:
             state.best_loss, state.best_step = measured, state.step

@@ -1,18 +1,18 @@
 """The steps of a decoder that torch would do with more memory or more time: each with its gradient written out.
 
     states = Projection.apply(stream, switch, norm, weights)     # norm(stream) @ (W + scale B A)', gradients of A, B
-    mixed = Attention.apply(qkv, layout, rotation, scale, window)
-    loss = cross_entropy(states, head, targets)
+    mixed = Attention.apply(qkv, heads, rotation)
+    loss = CrossEntropy.apply(states, head, targets, None)
 
-Everything runs on tokens packed end to end, (tokens, width), with no padding. A function saves its input and works out
-the rest again, so a decoder layer keeps its two residual streams, q, k, v, the attention's output and the MLP's gate
-and up: 11.5 kB a token in bf16 for SmolLM2-135M. Importing this module imports torch. Not here: where weights come from
-(training/weights.py), the order of the layers (training/decoder.py).
+Everything runs on tokens packed end to end, (tokens, width), padded only to a multiple of GRAIN. A function saves its
+input and works out the rest again, so a decoder layer keeps its two residual streams, q, k, v, the attention's output
+and the MLP's gate and up: 11.5 kB a token in bf16 for SmolLM2-135M. Importing this module imports torch.
+Not here: where weights come from, and the order of the layers (training/decoder.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ from torch.nn.functional import gelu, silu
 
 ROWS = 256  # queries whose attention weights exist at one time
 SCORED = 128  # positions whose logits exist at one time
-GRAIN = 64
+GRAIN = 64  # rows of a matrix product, see `rounded`
 
 
 def rounded(count: int) -> int:
@@ -39,12 +39,12 @@ def rounded(count: int) -> int:
 class Weights:
     """Linear layers with one input, and their LoRA factors, as one matrix product: y = [x, x A'] [W, scale B]'.
 
-    `joined` gives (out, in + ranks): the frozen W beside scale * B of every layer, block-diagonal; `down`, (ranks, in),
+    `joined` is (out, in + ranks): the frozen W beside scale * B of every layer, block-diagonal; `down`, (ranks, in),
     is the layers' A one below the other; both in the type of the computation. `blocks` says which rows and ranks are
     whose. Gradients are float32.
     """
 
-    joined: Callable[[], Tensor]
+    joined: Tensor
     down: Tensor
     bias: Tensor | None
     scale: float
@@ -130,13 +130,13 @@ class Projection(Function):
     def forward(ctx: Any, source: Tensor, switch: Tensor, before: Before, weights: Weights) -> Tensor:
         ctx.before, ctx.weights = before, weights
         ctx.save_for_backward(source)
-        product = _extended(source, before, weights) @ weights.joined().t()
+        product = _extended(source, before, weights) @ weights.joined.t()
         return product if weights.bias is None else product.add_(weights.bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None, None]:  # type: ignore[override]
         (source,), weights = ctx.saved_tensors, ctx.weights
-        width, joined = weights.down.shape[1], weights.joined()
+        width, joined = weights.down.shape[1], weights.joined
         extended = _extended(source, ctx.before, weights)
         wanted = ctx.needs_input_grad[0]
         to_joined = extended[:, width:].t() @ gradient

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 from xpert_cli import platform
 from xpert_cli.doors import gguf
 from xpert_cli.errors import BadInput, MissingExtra
+from xpert_cli.training.loop import PACK
 
 if TYPE_CHECKING:
     import torch
 
     from xpert_cli.training.decoder import Shape
 
-PACKS = (1024, 512, 256)  # tokens side by side: more is faster, and keeps more activations
+PACKS = (PACK, 512, 256)  # tokens side by side: more is faster, and keeps more activations
 _KERNELS = 18 << 20  # bytes; what oneDNN compiles and keeps for each number of rows that it meets
 
 
@@ -95,7 +96,7 @@ def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute
         pack: tokens side by side.
         recompute: layers that keep only their input.
     """
-    from xpert_cli.training.operations import GRAIN
+    from xpert_cli.training.operations import GRAIN, SCORED
 
     matrices = {name: info.shape for name, info in header.tensors.items() if len(info.shape) == 2}
     base = width * sum(math.prod(sizes) for sizes in matrices.values())
@@ -105,7 +106,7 @@ def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute
     layers = (shape.layers - recompute) * kept + recompute * shape.hidden + (kept if recompute else 0)
     passing = 4 * 2 * shape.wide + 8 * shape.hidden  # inputs and gradients of the layer at work
     vocabulary = header.tensors["token_embd.weight"].shape[0]
-    logits = 128 * vocabulary * (width + 4)
+    logits = SCORED * vocabulary * (width + 4)
     return (
         platform.resident_memory()
         + base

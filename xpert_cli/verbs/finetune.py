@@ -23,7 +23,7 @@ from typing import Any
 from xpert_cli import __version__, paths, platform
 from xpert_cli.doors import gguf
 from xpert_cli.doors.corpus import Corpus, Message
-from xpert_cli.doors.llama import Vocabulary
+from xpert_cli.doors.llama import Sample, Vocabulary
 from xpert_cli.errors import BadInput
 from xpert_cli.maths.adapters import FINGERPRINT, Adapter, merge, recompress
 from xpert_cli.steps import change, explain, ollama
@@ -271,8 +271,8 @@ def _plan(keep: Checkpoints, header: gguf.Header, longest: int, rank: int, limit
 def _train(
     base: Path,
     plan: Plan,
-    samples: Sequence[loop.Sample],
-    checks: Sequence[loop.Sample],
+    samples: Sequence[Sample],
+    checks: Sequence[Sample],
     recipe: loop.Recipe,
     settings: dict[str, Any],
 ) -> loop.Trained:
@@ -340,9 +340,10 @@ def _with_source(adapter: Adapter, corpus: Corpus, base: Path, cache: Catalogue 
     Described axes are told only where the base is the model that the cache was explained with.
     """
     axes, basis = (cache.space.axes, cache.space.basis) if cache else explain.axes_of(base)
-    able = cache is None or cache.summarizer["fingerprint"] == gguf.fingerprint(base)
+    own = gguf.fingerprint(base)
+    able = cache is None or cache.summarizer["fingerprint"] == own
     readings = explain.read(corpus.texts, basis, base if able else None, asked=ASKED)
-    metadata = explain.source_metadata(readings, axes, basis) | {FINGERPRINT: gguf.base_info(base).fingerprint}
+    metadata = explain.source_metadata(readings, axes, basis) | {FINGERPRINT: own}
     return dataclasses.replace(adapter, metadata=metadata)
 
 
