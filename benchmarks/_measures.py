@@ -16,14 +16,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from _common import TOKENS, Bench, Sample
+from _common import TOKENS, Bench
 
 from xpert_cli import platform
 from xpert_cli.doors import gguf
-from xpert_cli.doors.llama import Model
+from xpert_cli.doors.llama import Model, Sample
 from xpert_cli.doors.peft import WEIGHTS, read_peft, write_peft
 from xpert_cli.paths import whole
 from xpert_cli.training.loop import Recipe, batch_at, scored_tokens, train
+from xpert_cli.training.shape import Shape
 
 FIRST, HELD_OUT = 500, 12  # training rows of set 4
 RANK, SCALE, BATCH = 8, 2.0, 4
@@ -164,8 +165,6 @@ def needed(header: gguf.Header, samples: Sequence[Sample], rank: int) -> int:
     input and factors, 6 a parameter and token. Attention: scores and mixed values, and two gradients of each, 12 an
     element of a head and pair of tokens that see each other. The head: output and gradient, at scored positions.
     """
-    from xpert_cli.training.decoder import Shape
-
     shape = Shape.of(header)
     tokens = sum(len(ids) for ids, _ in samples)
     total = 0

@@ -33,6 +33,7 @@ LEVELS = (30, 50, 70, 80, 90)
 FIRST, OTHERS = (1, 4, 6, 7), (2, 3, 5, 8)
 HELD_OUT = 20  # rows that losses before and after are measured on
 BATCH = 4
+LEAST = 30  # steps, as many as `xpert finetune` makes at least
 
 
 def identifiers() -> list[str]:
@@ -51,8 +52,8 @@ def diluted(bench: Bench, style: int, level: int, rows: int) -> tuple[list[Messa
 
 
 def recipe(rows: int) -> Recipe:
-    """One pass; the factors of the last step are kept unless the base is better on held-out rows."""
-    steps = math.ceil(rows / BATCH)
+    """One pass, at least LEAST steps; the last factors are kept unless the base is better on held-out rows."""
+    steps = max(LEAST, math.ceil(rows / BATCH))
     return Recipe(steps=steps, rank=8, learning_rate=1e-3, batch=BATCH, evaluate_every=steps)
 
 

@@ -34,9 +34,12 @@ ARROWS = {
     "ground": {"ground", "errors"},
     "errors": set(),
 }
-EXTRAS = {"accelerate", "peft", "safetensors", "scipy", "sentence_transformers", "sklearn", "torch", "transformers"}
+EXTRAS = {"accelerate", "peft", "resvg_py", "safetensors", "scipy", "sentence_transformers", "sklearn", "torch"}
+EXTRAS.add("transformers")
 HEAVY = EXTRAS | {"gguf", "huggingface_hub", "jinja2", "llama_cpp"}
-TENSORS = {"xpert_cli.training.decoder", "xpert_cli.training.operations"}  # torch is what they are made of
+TENSORS = {
+    f"xpert_cli.training.{name}" for name in ("attention", "decoder", "operations")
+}  # torch is what they are made of
 IO = {"io", "os", "pathlib", "shutil", "socket", "subprocess", "sys", "tempfile", "urllib"}
 MOST_LINES = 400
 

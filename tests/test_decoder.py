@@ -124,14 +124,13 @@ def test_losses_are_those_of_transformers(case):
     model, decoder = case.oracle(adapted=True), case.decoder()
     with torch.no_grad():
         expected = [float(nats(model, sample)) for sample in case.samples]
-        alone = [float(decoder.loss([sample])) for sample in case.samples]
-        together = float(decoder.loss(case.samples))
+        alone = [decoder.loss([sample]) for sample in case.samples]
+        together = decoder.loss(case.samples)
         with model.disable_adapter():
             of_base = [float(nats(model, sample)) for sample in case.samples]
-        enable = decoder.disabled()
-        assert [float(decoder.loss([sample])) for sample in case.samples] == pytest.approx(of_base, rel=1e-5, abs=1e-4)
-        enable()
-        assert [float(decoder.loss([sample])) for sample in case.samples] == alone
+        with decoder.disabled():
+            assert [decoder.loss([sample]) for sample in case.samples] == pytest.approx(of_base, rel=1e-5, abs=1e-4)
+        assert [decoder.loss([sample]) for sample in case.samples] == alone
     assert alone == pytest.approx(expected, rel=1e-5, abs=1e-4)
     assert together == pytest.approx(sum(expected), rel=1e-5)
     assert abs(sum(of_base) - sum(expected)) > 1  # the adapter does something
@@ -147,7 +146,7 @@ def test_gradients_are_those_of_autograd_and_peft(case, recompute, tmp_path):
     model.save_pretrained(tmp_path)
     heads = gguf.base_info(case.path)
     expected = read_peft(tmp_path, heads=heads.heads, kv_heads=heads.kv_heads, architecture=case.architecture)
-    decoder.loss(case.samples).backward()
+    assert decoder.learn(case.samples, over=1) == pytest.approx(decoder.loss(case.samples), rel=1e-6)
     decoder.parameters.copy_(decoder.gradient)
     found, tolerance = decoder.adapter(), GRADIENT.get(case.architecture, 2e-5)
     assert found.factors.keys() == expected.factors.keys()
@@ -158,10 +157,8 @@ def test_gradients_are_those_of_autograd_and_peft(case, recompute, tmp_path):
 
 def test_gradients_are_finite_differences(case):
     """At the steepest entry of each eighth of the factors; one scored token, so that float32 has digits to spare."""
-    import torch
-
     decoder, sample, step = case.decoder(), case.samples[2], 1e-3
-    decoder.loss([sample]).backward()
+    decoder.learn([sample], over=1)
     size = len(decoder.gradient) // 8
     for begin in range(0, 8 * size, size):
         entry = begin + int(decoder.gradient[begin : begin + size].abs().argmax())
@@ -169,22 +166,45 @@ def test_gradients_are_finite_differences(case):
         for sign in (1, -1):
             decoder.parameters[entry] += sign * step
             decoder.refresh()
-            with torch.no_grad():
-                around.append(float(decoder.loss([sample])))
+            around.append(decoder.loss([sample]))
             decoder.parameters[entry] -= sign * step
         slope = (around[0] - around[1]) / (2 * step)
         assert slope == pytest.approx(float(decoder.gradient[entry]), rel=0.01, abs=1e-3), entry
+
+
+def test_the_room_of_one_pass_serves_the_next(case):
+    """Smaller and larger packs in turn give the gradients that each gives to a decoder of its own."""
+    turns = [case.samples[:1], case.samples, case.samples[2:3]]
+    reused = case.decoder()
+    for samples in turns:
+        reused.gradient.zero_()
+        fresh = case.decoder()
+        assert reused.learn(samples, over=3) == fresh.learn(samples, over=3)
+        assert reused.gradient.equal(fresh.gradient)
+
+
+def test_a_room_gives_what_was_reserved_and_then_more():
+    import torch
+
+    from xpert_cli.training.operations import Room
+
+    room = Room(torch.float32)
+    room.reserve(10)
+    first, second, third = room.take(2, 3), room.take(1, 4), room.take(2, 2)
+    for value, part in enumerate((first, second, third)):
+        part.fill_(value)
+    assert [part.unique().tolist() for part in (first, second, third)] == [[0], [1], [2]]
+    assert second.data_ptr() == first.data_ptr() + 6 * 4
+    room.reserve(6)
+    assert room.take(3, 2).data_ptr() == first.data_ptr()
 
 
 def test_bfloat16_is_near_float32(case):
     import torch
 
     exact, coarse = case.decoder(), case.decoder("bfloat16")
-    losses = []
-    for decoder in (exact, coarse):
-        losses.append(decoder.loss(case.samples))
-        losses[-1].backward()
-    assert losses[1].item() == pytest.approx(losses[0].item(), rel=0.02)
+    losses = [decoder.learn(case.samples, over=1) for decoder in (exact, coarse)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
     assert torch.cosine_similarity(exact.gradient, coarse.gradient, dim=0) > COSINE.get(case.architecture, 0.995)
 
 
@@ -206,9 +226,7 @@ class Recorder:
 
 def logits(decoder: Any, tokens: list[int], monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """(tokens, vocabulary) what the decoder gives for every position."""
-    import torch
-
-    with monkeypatch.context() as patch, torch.no_grad():
+    with monkeypatch.context() as patch:
         patch.setattr("xpert_cli.training.decoder.CrossEntropy", Recorder)
         decoder.loss([([*tokens, 0], 1)])
     return np.asarray(Recorder.logits)
@@ -242,8 +260,8 @@ def test_trained_for_real_the_adapter_gives_llama_cpp_the_same_logits(case, tmp_
         model.apply([(tmp_path / "adapter.gguf", 1.0)])
         adapted = model.logits(tokens)
     ours = logits(decoder, tokens, monkeypatch)
-    decoder.disabled()
-    ours_of_base = logits(decoder, tokens, monkeypatch)
+    with decoder.disabled():
+        ours_of_base = logits(decoder, tokens, monkeypatch)
     near = LOGITS.get(case.architecture, 1e-4) * of_base.std()
     np.testing.assert_allclose(ours_of_base, of_base, rtol=0, atol=near)
     np.testing.assert_allclose(ours, adapted, rtol=0, atol=near)

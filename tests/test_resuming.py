@@ -133,15 +133,18 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 
 def stopped_at(decoder: Any, call: int) -> Any:
     """A decoder whose computation of the `call`-th loss is where SIGTERM comes."""
-    loss, calls = decoder.loss, []
+    calls = []
 
-    def counted(samples: Any) -> Any:
-        calls.append(1)
-        if len(calls) == call:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return loss(samples)
+    def counted(compute: Any) -> Any:
+        def computed(*given: Any) -> Any:
+            calls.append(1)
+            if len(calls) == call:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return compute(*given)
 
-    decoder.loss = counted
+        return computed
+
+    decoder.loss, decoder.learn = counted(decoder.loss), counted(decoder.learn)
     return decoder
 
 

@@ -2,8 +2,7 @@
 
     decoder = Decoder(read_header(path), torch.bfloat16)
     decoder.begin(None, rank=8, scale=2.0, seed=0)
-    loss = decoder.loss([([1, 2, 3], 1)])                  # nats, summed over scored tokens
-    loss.backward()                                        # adds to decoder.gradient
+    nats = decoder.learn([([1, 2, 3], 1)], over=2)         # loss summed over scored tokens; adds to decoder.gradient
     decoder.parameters -= 0.01 * decoder.gradient
     decoder.refresh()
 
@@ -15,10 +14,10 @@ Importing this module imports torch. Not here: the training loop (training/loop.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,87 +27,25 @@ from torch.utils.checkpoint import checkpoint
 from xpert_cli import platform
 from xpert_cli.doors import gguf
 from xpert_cli.doors.llama import Sample
-from xpert_cli.errors import BadInput, BadModel
+from xpert_cli.errors import BadInput
 from xpert_cli.maths.adapters import Adapter, shorten
 from xpert_cli.maths.architectures import ARCHITECTURES
+from xpert_cli.training.attention import Attention, Heads, Rotation
 from xpert_cli.training.operations import (
-    Attention,
     Before,
     CrossEntropy,
     Gate,
-    Heads,
     Norm,
     Nothing,
     Projection,
     RmsNorm,
-    Rotation,
+    Room,
     Weights,
     rounded,
 )
+from xpert_cli.training.shape import Shape
 
 GROUPS = (("attn_q", "attn_k", "attn_v"), ("attn_output",), ("ffn_gate", "ffn_up"), ("ffn_down",))
-_LOCAL = 6  # in gemma3 every sixth layer sees all tokens, the others a window
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The sizes of a base model, from its GGUF metadata."""
-
-    architecture: str
-    layers: int
-    hidden: int
-    wide: int
-    heads: int
-    groups: int
-    size: int
-    epsilon: float
-    window: int | None
-    frequency: float
-    local_frequency: float
-    stretch: float
-    cap: float | None
-
-    @classmethod
-    def of(cls, header: gguf.Header) -> Shape:
-        """Raises BadModel for an architecture, or a variant of one, that this decoder does not compute."""
-        told = header.metadata
-        name = str(told.get("general.architecture"))
-        if name not in ARCHITECTURES:
-            raise BadModel(
-                f"{header.path}: xpert does not train {name!r:.40} models. "
-                f"Use a base of one of these architectures: {', '.join(ARCHITECTURES)}."
-            )
-
-        def value(key: str, default: Any = None) -> Any:
-            found = told.get(f"{name}.{key}", default)
-            if found is None or isinstance(found, list):
-                raise BadModel(f"{header.path}: no usable {name}.{key}. Convert the model again with: xpert convert")
-            return found
-
-        if (scaling := value("rope.scaling.type", "none")) not in ("none", "linear"):
-            raise BadModel(
-                f"{header.path}: xpert does not train models with {scaling} rotary embeddings yet. Use another base."
-            )
-        heads, hidden = value("attention.head_count"), value("embedding_length")
-        return cls(
-            architecture=name,
-            layers=value("block_count"),
-            hidden=hidden,
-            wide=value("feed_forward_length"),
-            heads=heads,
-            groups=value("attention.head_count_kv", heads),
-            size=value("attention.key_length", hidden // heads),
-            epsilon=value("attention.layer_norm_rms_epsilon"),
-            window=value("attention.sliding_window", 0) or None if name == "gemma3" else None,
-            frequency=value("rope.freq_base", 10000.0),
-            local_frequency=value("rope.freq_base_swa", 10000.0),
-            stretch=value("rope.scaling.factor", 1.0) if scaling == "linear" else 1.0,
-            cap=value("final_logit_softcapping", 0.0) or None,
-        )
-
-    def is_local(self, layer: int) -> bool:
-        """Whether a layer sees only a window of the tokens before."""
-        return self.window is not None and (layer + 1) % _LOCAL != 0
 
 
 class Group:
@@ -172,17 +109,24 @@ class Layer:
         """In the order of the parameters."""
         return self.qkv, self.output, self.gate_up, self.down
 
-    def forward(self, stream: Tensor, switch: Tensor, heads: Heads, rotation: Rotation) -> Tensor:
+    def forward(self, stream: Tensor, switch: Tensor, heads: Heads, rotation: Rotation, room: Room) -> Tensor:
         """The residual stream, (tokens, hidden), after this block."""
-        qkv = self._project(stream, switch, self.norms["attn_norm"], self.qkv)
-        mixed = Attention.apply(self._head_norms(qkv, heads), heads, rotation)
-        stream = stream + self._after(self._project(mixed, switch, Nothing(), self.output), "post_attention_norm")
-        both = self._project(stream, switch, self.norms["ffn_norm"], self.gate_up)
-        return stream + self._after(self._project(both, switch, self.gate, self.down), "post_ffw_norm")
+        own = Room(room.dtype)  # for what is not kept
+        qkv = Projection.apply(stream, None, switch, self.norms["attn_norm"], self.qkv.weights, own)
+        mixed = Attention.apply(self._head_norms(qkv, heads), heads, rotation, room)
+        stream = self._added(stream, mixed, switch, Nothing(), self.output, "post_attention_norm", room)
+        both = Projection.apply(stream, None, switch, self.norms["ffn_norm"], self.gate_up.weights, room)
+        return self._added(stream, both, switch, self.gate, self.down, "post_ffw_norm", room)
 
-    @staticmethod
-    def _project(source: Tensor, switch: Tensor, before: Before, group: Group) -> Tensor:
-        return Projection.apply(source, switch, before, group.weights)  # type: ignore[no-any-return]
+    def _added(
+        self, stream: Tensor, source: Tensor, switch: Tensor, before: Before, group: Group, after: str, room: Room
+    ) -> Tensor:
+        """The stream with a sublayer's output added, normed first where the architecture has it so."""
+        if after not in self.norms:
+            return Projection.apply(source, stream, switch, before, group.weights, room)  # type: ignore[no-any-return]
+        added: Tensor = Projection.apply(source, None, switch, before, group.weights, room)
+        normed: Tensor = Norm.apply(added, self.norms[after])
+        return stream + normed
 
     def _head_norms(self, qkv: Tensor, heads: Heads) -> Tensor:
         if "attn_q_norm" not in self.norms:
@@ -194,9 +138,6 @@ class Layer:
             for part, name in ((q, "attn_q_norm"), (k, "attn_k_norm"))
         ]
         return torch.cat([*normed, v], 1)
-
-    def _after(self, added: Tensor, name: str) -> Tensor:
-        return Norm.apply(added, self.norms[name]) if name in self.norms else added
 
 
 class Decoder:
@@ -227,6 +168,7 @@ class Decoder:
         self.rank, self.scale = 0, 1.0
         self.parameters = self.gradient = torch.empty(0)
         self._switch = torch.zeros((), requires_grad=True)
+        self._room = Room(dtype)
 
     def begin(self, start: Adapter | None, rank: int, scale: float, seed: int) -> None:
         """Set the factors to those of `start`, whose rank replaces `rank`; without one, A is random and B is zero.
@@ -254,6 +196,7 @@ class Decoder:
         if given:
             raise BadInput(f"the adapter changes {shorten(given)}, which is not trained here. Start from another.")
         self.refresh()
+        platform.release_memory()
 
     def refresh(self) -> None:
         """Have the next forward pass use the parameters as they are now."""
@@ -261,20 +204,33 @@ class Decoder:
             for group in layer.groups:
                 group.refresh()
 
-    def disabled(self) -> Callable[[], None]:
-        """Compute with the base alone until the function that is returned is called."""
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
+        """Compute with the base alone for a while."""
         kept = self.parameters.clone()
         self.parameters.zero_()
         self.refresh()
-
-        def enable() -> None:
+        try:
+            yield
+        finally:
             self.parameters.copy_(kept)
             self.refresh()
 
-        return enable
+    def learn(self, samples: Sequence[Sample], over: float) -> float:
+        """Add the gradient of the samples' summed loss, divided by `over`; returns the loss, not divided."""
+        tokens = rounded(sum(len(tokens) for tokens, _ in samples))
+        self._room.reserve(tokens * self.shape.kept * (self.shape.layers - self.recompute))
+        loss = self._loss(samples, self._room)
+        (loss / over).backward()  # type: ignore[no-untyped-call]
+        platform.release_memory()  # holes that the next pack's tensors would not fit
+        return float(loss.detach())
 
-    def loss(self, samples: Sequence[Sample]) -> Tensor:
-        """Summed -log p of the scored tokens of samples packed end to end, each seeing only itself."""
+    @torch.no_grad()
+    def loss(self, samples: Sequence[Sample]) -> float:
+        """Summed -log p, in nats, of the scored tokens of samples packed end to end, each seeing only itself."""
+        return float(self._loss(samples, Room(self.dtype)))
+
+    def _loss(self, samples: Sequence[Sample], room: Room) -> Tensor:
         lengths = [len(tokens) for tokens, _ in samples]
         padding = rounded(sum(lengths)) - sum(lengths)
         ids = torch.tensor([token for tokens, _ in samples for token in tokens] + [0] * padding)
@@ -290,8 +246,10 @@ class Decoder:
         rotations = {local: self._rotation(positions, local) for local in {layer.local for layer in self.layers}}
         for index, layer in enumerate(self.layers):
             given = stream, self._switch, self._heads(spans, layer.local), rotations[layer.local]
-            again = index < self.recompute and torch.is_grad_enabled()
-            stream = checkpoint(layer.forward, *given, use_reentrant=False) if again else layer.forward(*given)
+            if index < self.recompute and torch.is_grad_enabled():
+                stream = checkpoint(layer.forward, *given, Room(self.dtype), use_reentrant=False)
+            else:
+                stream = layer.forward(*given, room)
         rows = torch.cat([scored - 1, scored.new_zeros(rounded(len(scored)) - len(scored))])
         states = Norm.apply(stream[rows], self._norm)
         return CrossEntropy.apply(states, self._head, ids[scored], self.shape.cap)  # type: ignore[no-any-return]

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from xpert_cli import platform
 from xpert_cli.doors.llama import Sample
 from xpert_cli.errors import BadInput
 from xpert_cli.maths.adapters import Adapter
@@ -26,7 +27,7 @@ from xpert_cli.training.stopping import Stopped, Stopping
 if TYPE_CHECKING:
     from xpert_cli.training.decoder import Decoder
 
-PACK = 1024  # tokens; more is no faster
+PACK = 512  # tokens; more is no faster
 POLL = 5.0  # seconds between two looks at whether a paused run may go on
 
 
@@ -202,11 +203,8 @@ class _Run:
         if state.curve and state.curve[-1][0] == state.step:
             return state.curve[-1][1]
         if math.isnan(state.loss_base) and self.start is not None:
-            enable = self.decoder.disabled()
-            try:
+            with self.decoder.disabled():
                 state.loss_base = evaluate(self.decoder, self.held_out, self.pack, check)
-            finally:
-                enable()
         measured = evaluate(self.decoder, self.held_out, self.pack, check)
         if self.start is None and not state.curve:
             state.loss_base = measured
@@ -224,14 +222,12 @@ class _Run:
         scored, total = scored_tokens(batch), 0.0
         decoder.gradient.zero_()
         for samples in decoder.packs(batch, self.pack):
-            loss = decoder.loss(samples) / scored
-            loss.backward()
-            total += float(loss.detach())
+            total += decoder.learn(samples, scored)
             check()
         self.optimizer.step(state.step + 1, self.recipe.rate(state.step, spent))
         state.step += 1
         decoder.refresh()
-        self.loss = total
+        self.loss = total / scored
         state.tokens += sum(len(tokens) for tokens, _ in batch)
         state.train_seconds += time.monotonic() - began
 
@@ -298,13 +294,11 @@ def evaluate(
     decoder: Decoder, samples: Sequence[Sample], pack: int = PACK, check: Callable[[], None] = lambda: None
 ) -> float:
     """Mean loss in nats a scored token."""
-    import torch
-
     total = 0.0
-    with torch.no_grad():
-        for part in decoder.packs(samples, pack):
-            total += float(decoder.loss(part))
-            check()
+    for part in decoder.packs(samples, pack):
+        total += decoder.loss(part)
+        check()
+    platform.release_memory()
     return total / max(1, scored_tokens(samples))
 
 

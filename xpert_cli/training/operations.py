@@ -1,20 +1,18 @@
 """The steps of a decoder that torch would do with more memory or more time: each with its gradient written out.
 
-    states = Projection.apply(stream, switch, norm, weights)     # norm(stream) @ (W + scale B A)', gradients of A, B
-    mixed = Attention.apply(qkv, heads, rotation)
+    states = Projection.apply(stream, None, switch, norm, weights, room)    # norm(stream) @ (W + scale B A)'
     loss = CrossEntropy.apply(states, head, targets, None)
 
 Everything runs on tokens packed end to end, (tokens, width), padded only to a multiple of GRAIN. A function saves its
 input and works out the rest again, so a decoder layer keeps its two residual streams, q, k, v, the attention's output
 and the MLP's gate and up: 11.5 kB a token in bf16 for SmolLM2-135M. Importing this module imports torch.
-Not here: where weights come from, and the order of the layers (training/decoder.py).
+Not here: attention (training/attention.py), where weights come from, and the order of layers (training/decoder.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -22,9 +20,36 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import gelu, silu
 
-ROWS = 256  # queries whose attention weights exist at one time
-SCORED = 128  # positions whose logits exist at one time
+SCORED = 64  # positions whose logits exist at one time
 GRAIN = 64  # rows of a matrix product, see `rounded`
+
+
+class Room:
+    """Memory for what a pass keeps until its gradient is made, used again by the next pass.
+
+    The heap would be left in pieces by packs of ever different sizes: 125 MB for SmolLM2-135M. Only one pass may be
+    under way: tensors of an earlier one are overwritten.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self._buffer, self._used = torch.empty(0, dtype=dtype), 0
+
+    def reserve(self, size: int) -> None:
+        """Begin a pass that keeps so many numbers."""
+        self._used = 0
+        if size > len(self._buffer):
+            self._buffer = self._buffer.new_empty(0)  # first given back, so that there are never two
+            self._buffer = self._buffer.new_empty(size)
+
+    def take(self, rows: int, width: int) -> Tensor:
+        """(rows, width), not initialized; once what was reserved is used up, memory of its own."""
+        start, self._used = self._used, self._used + rows * width
+        if self._used > len(self._buffer):
+            return self._buffer.new_empty(rows, width)
+        # No view: autograd would take a change of one tensor for a change of all.
+        fresh = self._buffer.new_empty(0)
+        return fresh.set_(self._buffer.untyped_storage(), start, (rows, width), (width, 1))  # type: ignore[call-overload]
 
 
 def rounded(count: int) -> int:
@@ -120,21 +145,27 @@ class Gate:
 
 
 class Projection(Function):
-    """Linear layers that share an input, with LoRA: `before`, then `Weights`.
+    """Linear layers that share an input, with LoRA: `before`, then `Weights`, then `residual` added if there is one.
 
     Gradients of the factors are added to `weights.down_gradient` and `weights.up_gradients`, so the graph carries none
-    of them; `switch` is a tensor that requires a gradient and receives none.
+    of them; `switch` is a tensor that requires a gradient and receives none. The result lies in `room`.
     """
 
     @staticmethod
-    def forward(ctx: Any, source: Tensor, switch: Tensor, before: Before, weights: Weights) -> Tensor:
+    def forward(
+        ctx: Any, source: Tensor, residual: Tensor | None, switch: Tensor, before: Before, weights: Weights, room: Room
+    ) -> Tensor:
         ctx.before, ctx.weights = before, weights
         ctx.save_for_backward(source)
-        product = _extended(source, before, weights) @ weights.joined.t()
-        return product if weights.bias is None else product.add_(weights.bias)
+        extended, out = _extended(source, before, weights), room.take(len(source), len(weights.joined))
+        if residual is None:
+            torch.mm(extended, weights.joined.t(), out=out)
+        else:
+            torch.addmm(residual, extended, weights.joined.t(), out=out)
+        return out if weights.bias is None else out.add_(weights.bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (source,), weights = ctx.saved_tensors, ctx.weights
         width, joined = weights.down.shape[1], weights.joined
         extended = _extended(source, ctx.before, weights)
@@ -145,9 +176,10 @@ class Projection(Function):
         back = gradient @ (joined if wanted else joined[:, width:])
         to_lowered = back[:, -len(weights.down) :]
         weights.down_gradient.add_(to_lowered.t() @ extended[:, :width])
-        if not wanted:
-            return None, None, None, None
-        return ctx.before.backward(source, torch.addmm(back[:, :width], to_lowered, weights.down)), None, None, None
+        to_source = None
+        if wanted:
+            to_source = ctx.before.backward(source, torch.addmm(back[:, :width], to_lowered, weights.down))
+        return to_source, gradient if ctx.needs_input_grad[1] else None, None, None, None, None
 
 
 def _extended(source: Tensor, before: Before, weights: Weights) -> Tensor:
@@ -174,134 +206,6 @@ class Norm(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         (source,) = ctx.saved_tensors
         return ctx.norm.backward(source, gradient), None
-
-
-@dataclass(frozen=True, eq=False)
-class Heads:
-    """How q, k and v lie in a row, and where each sample's tokens lie in a pack."""
-
-    queries: int
-    groups: int
-    size: int
-    spans: Sequence[tuple[int, int]]
-    scale: float
-    window: int | None  # tokens a query sees, itself included; None for all before it
-
-
-@dataclass(frozen=True, eq=False)
-class Rotation:
-    """Rotary position embedding (Su et al. 2021): cos and sin, (tokens, 1, size), signs of sin included.
-
-    `interleaved` pairs neighbours (llama in GGUF); otherwise the first half of a head is paired with its second.
-    """
-
-    cos: Tensor
-    sin: Tensor
-    interleaved: bool
-
-    def apply(self, heads: Tensor, back: bool = False) -> Tensor:
-        """(tokens, heads, size) turned by each token's position, or back."""
-        pairs = heads.unflatten(-1, (-1, 2) if self.interleaved else (2, -1))
-        swapped = pairs.flip(-1 if self.interleaved else -2).flatten(-2)
-        return torch.addcmul(heads * self.cos, swapped, self.sin, value=-1 if back else 1)
-
-
-class Attention(Function):
-    """Causal attention within each sample of a pack, query heads in groups (Ainslie et al. 2023).
-
-    Weights are worked out again for the gradient, `ROWS` queries at a time against the keys before them.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, joined: Tensor, heads: Heads, rotation: Rotation) -> Tensor:
-        turned = (heads.queries + heads.groups) * heads.size
-        rotated = torch.empty_like(joined)
-        rotated[:, turned:] = joined[:, turned:]
-        rotated[:, :turned] = rotation.apply(joined[:, :turned].unflatten(1, (-1, heads.size))).flatten(1)
-        ctx.heads, ctx.rotation = heads, rotation
-        ctx.save_for_backward(rotated)
-        out = joined.new_zeros(len(joined), heads.queries * heads.size)
-        for start, end in heads.spans:
-            q, k, v = _split(rotated[start:end], heads)
-            mixed = torch.empty_like(q)
-            for rows, seen in _blocks(q.shape[2], heads.window):
-                weights = _weights(q[:, :, rows], k[:, seen], rows, seen, heads)
-                mixed[:, :, rows] = torch.bmm(weights, v[:, seen]).unflatten(1, (q.shape[1], -1))
-            out[start:end].unflatten(1, (heads.groups, -1, heads.size)).copy_(
-                mixed[:, :, : end - start].permute(2, 0, 1, 3)
-            )
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        (rotated,), heads = ctx.saved_tensors, ctx.heads
-        result = torch.zeros_like(rotated)
-        for start, end in heads.spans:
-            q, k, v = _split(rotated[start:end], heads)
-            to_q, to_k, to_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-            to_mixed = _grouped(gradient[start:end], heads.groups, q.shape)
-            for rows, seen in _blocks(q.shape[2], heads.window):
-                weights = _weights(q[:, :, rows], k[:, seen], rows, seen, heads)
-                wanted = to_mixed[:, :, rows].flatten(1, 2)
-                to_v[:, seen].baddbmm_(weights.transpose(1, 2), wanted)
-                to_weights = torch.bmm(wanted, v[:, seen].transpose(1, 2))
-                to_scores = torch.ops.aten._softmax_backward_data(to_weights, weights, -1, weights.dtype)
-                to_q[:, :, rows] = torch.bmm(to_scores, k[:, seen]).mul_(heads.scale).unflatten(1, (q.shape[1], -1))
-                to_k[:, seen].baddbmm_(to_scores.transpose(1, 2), q[:, :, rows].flatten(1, 2))
-            _join(to_q, to_k, to_v, result[start:end], heads)
-        turned = (heads.queries + heads.groups) * heads.size
-        part = result[:, :turned].unflatten(1, (-1, heads.size))
-        part.copy_(ctx.rotation.apply(part, back=True))
-        return result, None, None
-
-
-def _split(joined: Tensor, heads: Heads) -> tuple[Tensor, Tensor, Tensor]:
-    """Scaled q (groups, queries a group, tokens, size), k and v (groups, tokens, size); tokens padded with zeros."""
-    groups, size, tokens = heads.groups, heads.size, rounded(len(joined))
-    q, k, v = joined.split([heads.queries * size, groups * size, groups * size], 1)
-    k, v = (_grouped(part, groups, (groups, 1, tokens, size)).squeeze(1) for part in (k, v))
-    return _grouped(q, groups, (groups, heads.queries // groups, tokens, size)).mul_(heads.scale), k, v
-
-
-def _grouped(part: Tensor, groups: int, shape: Sequence[int]) -> Tensor:
-    """(tokens, heads * size) as (groups, heads a group, padded tokens, size)."""
-    result = part.new_empty(shape)
-    result[:, :, : len(part)] = part.unflatten(1, (groups, -1, shape[-1])).permute(1, 2, 0, 3)
-    result[:, :, len(part) :] = 0
-    return result
-
-
-def _join(q: Tensor, k: Tensor, v: Tensor, out: Tensor, heads: Heads) -> None:
-    """The inverse of `_split`, written to `out`."""
-    at, width, tokens = heads.queries * heads.size, heads.groups * heads.size, len(out)
-    out[:, :at].unflatten(1, (heads.groups, -1, heads.size)).copy_(q[:, :, :tokens].permute(2, 0, 1, 3))
-    for part, begin in ((k, at), (v, at + width)):
-        out[:, begin : begin + width].unflatten(1, (heads.groups, -1)).copy_(part[:, :tokens].transpose(0, 1))
-
-
-def _blocks(tokens: int, window: int | None) -> list[tuple[slice, slice]]:
-    """Slices of queries, and the keys that any of them sees."""
-    starts = range(0, tokens, ROWS)
-    ends = [min(start + ROWS, tokens) for start in starts]
-    return [
-        (slice(start, end), slice(0 if window is None else max(0, start - window + 1), end))
-        for start, end in zip(starts, ends, strict=True)
-    ]
-
-
-def _weights(q: Tensor, k: Tensor, rows: slice, seen: slice, heads: Heads) -> Tensor:
-    """(groups, queries a group * rows, keys) softmax of the scores, zero for keys that a query does not see."""
-    scores = torch.bmm(q.flatten(1, 2), k.transpose(1, 2))
-    shape = rows.start, rows.stop, seen.start, seen.stop
-    return torch.softmax(scores.add_(_hidden(*shape, q.shape[1], heads.window, scores.dtype)), -1)
-
-
-@lru_cache(maxsize=64)
-def _hidden(begin: int, end: int, first: int, last: int, copies: int, window: int | None, dtype: torch.dtype) -> Tensor:
-    """(copies * queries, keys) what is added to scores: 0, or -inf for keys that a query does not see."""
-    behind = torch.arange(begin, end)[:, None] - torch.arange(first, last)
-    hidden = behind < 0 if window is None else (behind < 0) | (behind >= window)
-    return torch.zeros(behind.shape, dtype=dtype).masked_fill_(hidden, float("-inf")).repeat(copies, 1)
 
 
 class CrossEntropy(Function):

@@ -19,13 +19,12 @@ from xpert_cli import platform
 from xpert_cli.doors import gguf
 from xpert_cli.errors import BadInput, MissingExtra
 from xpert_cli.training.loop import PACK
+from xpert_cli.training.shape import Shape
 
 if TYPE_CHECKING:
     import torch
 
-    from xpert_cli.training.decoder import Shape
-
-PACKS = (PACK, 512, 256)  # tokens side by side: more is faster, and keeps more activations
+PACKS = (PACK, 256)  # tokens side by side: more is faster, and keeps more activations
 _KERNELS = 18 << 20  # bytes; what oneDNN compiles and keeps for each number of rows that it meets
 
 
@@ -66,8 +65,6 @@ def plan_for(header: gguf.Header, *, longest: int, batch: int, rank: int, limit:
         MissingExtra: torch is not installed.
     """
     require()
-    from xpert_cli.training.decoder import Shape
-
     shape = Shape.of(header)
     bfloat16 = _bfloat16_pays()
     dtype = "bfloat16" if bfloat16 else "float32"
@@ -101,9 +98,7 @@ def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute
     matrices = {name: info.shape for name, info in header.tensors.items() if len(info.shape) == 2}
     base = width * sum(math.prod(sizes) for sizes in matrices.values())
     factors = rank * sum(sum(sizes) for name, sizes in matrices.items() if name.startswith("blk."))
-    qkv = (shape.heads + 2 * shape.groups) * shape.size
-    kept = 2 * shape.hidden + qkv + shape.heads * shape.size + 2 * shape.wide
-    layers = (shape.layers - recompute) * kept + recompute * shape.hidden + (kept if recompute else 0)
+    layers = (shape.layers - recompute) * shape.kept + recompute * shape.hidden + (shape.kept if recompute else 0)
     passing = 4 * 2 * shape.wide + 8 * shape.hidden  # inputs and gradients of the layer at work
     vocabulary = header.tensors["token_embd.weight"].shape[0]
     logits = SCORED * vocabulary * (width + 4)

@@ -1,0 +1,84 @@
+"""The sizes of a base model's decoder, from its GGUF metadata.
+
+    shape = Shape.of(read_header(path))
+    shape.layers, shape.hidden                     # (30, 576)
+
+Not here: its weights, and what is computed with them (training/decoder.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from xpert_cli.doors import gguf
+from xpert_cli.errors import BadModel
+from xpert_cli.maths.architectures import ARCHITECTURES
+
+_LOCAL = 6  # in gemma3 every sixth layer sees all tokens, the others a window
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a base model, from its GGUF metadata."""
+
+    architecture: str
+    layers: int
+    hidden: int
+    wide: int
+    heads: int
+    groups: int
+    size: int
+    epsilon: float
+    window: int | None
+    frequency: float
+    local_frequency: float
+    stretch: float
+    cap: float | None
+
+    @classmethod
+    def of(cls, header: gguf.Header) -> Shape:
+        """Raises BadModel for an architecture, or a variant of one, that this decoder does not compute."""
+        told = header.metadata
+        name = str(told.get("general.architecture"))
+        if name not in ARCHITECTURES:
+            raise BadModel(
+                f"{header.path}: xpert does not train {name!r:.40} models. "
+                f"Use a base of one of these architectures: {', '.join(ARCHITECTURES)}."
+            )
+
+        def value(key: str, default: Any = None) -> Any:
+            found = told.get(f"{name}.{key}", default)
+            if found is None or isinstance(found, list):
+                raise BadModel(f"{header.path}: no usable {name}.{key}. Convert the model again with: xpert convert")
+            return found
+
+        if (scaling := value("rope.scaling.type", "none")) not in ("none", "linear"):
+            raise BadModel(
+                f"{header.path}: xpert does not train models with {scaling} rotary embeddings yet. Use another base."
+            )
+        heads, hidden = value("attention.head_count"), value("embedding_length")
+        return cls(
+            architecture=name,
+            layers=value("block_count"),
+            hidden=hidden,
+            wide=value("feed_forward_length"),
+            heads=heads,
+            groups=value("attention.head_count_kv", heads),
+            size=value("attention.key_length", hidden // heads),
+            epsilon=value("attention.layer_norm_rms_epsilon"),
+            window=value("attention.sliding_window", 0) or None if name == "gemma3" else None,
+            frequency=value("rope.freq_base", 10000.0),
+            local_frequency=value("rope.freq_base_swa", 10000.0),
+            stretch=value("rope.scaling.factor", 1.0) if scaling == "linear" else 1.0,
+            cap=value("final_logit_softcapping", 0.0) or None,
+        )
+
+    @property
+    def kept(self) -> int:
+        """Numbers a token that a layer keeps for its gradient: two streams, q, k, v, their mix, gate and up."""
+        return 2 * self.hidden + (2 * self.heads + 2 * self.groups) * self.size + 2 * self.wide
+
+    def is_local(self, layer: int) -> bool:
+        """Whether a layer sees only a window of the tokens before."""
+        return self.window is not None and (layer + 1) % _LOCAL != 0
