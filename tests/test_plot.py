@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from xpert_cli.plot import BOTTOM, LEFT, RIGHT, TOP, Scale, loss_curve, ticks
+from xpert_cli.plot.loss import BOTTOM, LEFT, RIGHT, TOP, loss_curve
+from xpert_cli.plot.svg import Scale, ticks
 
 CURVE = ((0, 3.4), (10, 3.0), (20, 2.8), (30, 2.9))
 NAME = "{http://www.w3.org/2000/svg}"

@@ -1,10 +1,12 @@
-"""Ranking and mixing, on shifts whose cosines can be checked in the head."""
+"""Ranking, confidence, misfit and mixing, on shifts whose cosines can be checked in the head."""
 
 import numpy as np
 import pytest
 
-from xpert_cli.maths.selection import confidence, direction_scores, mixture
+from xpert_cli.doors.hub import open_source
+from xpert_cli.maths.selection import FITS, PLACED, SPREAD, choose, confidence, direction_scores, misfit, mixture
 from xpert_cli.maths.space import Axis, Readings, Space
+from xpert_cli.steps.catalogue import open_cache
 
 ADAPTERS = np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]])
 
@@ -35,38 +37,152 @@ def test_a_shift_of_no_length_scores_nothing():
     np.testing.assert_array_equal(direction_scores(np.ones(3), 0 * ADAPTERS, np.eye(3)), [0, 0, 0])
 
 
-def test_confidence_is_certain_when_every_text_points_one_way():
-    assert confidence(writing([0, 1, 0], [0, 2, 0], [0, 3, 0]), ADAPTERS, plain()) == 1.0
+# -- how sure
 
 
-def test_confidence_is_divided_when_the_texts_are():
-    value = confidence(writing([1, 0, 0], [0, 1.01, 0]), ADAPTERS, plain())
-    assert 0.5 < value < 0.9  # second first in 3 of 4 draws: (2,2), (1,2), (2,1)
+def test_who_is_like_no_adapter_more_than_another_may_be_any():
+    assert confidence(writing([1, 1, 1]), ADAPTERS, plain()) == pytest.approx(1 / 3)
+    assert confidence(writing([-1, -2, -3]), ADAPTERS, plain()) == pytest.approx(1 / 3)
+
+
+def test_confidence_is_the_profile_likelihood_of_the_first():
+    # One text: squared standard error (0 + 1) / 1. Evidence 4^2 and 3^2 over twice the variance, and 0.
+    variance = PLACED + SPREAD
+    odds = np.exp(np.array([16, 9, 0]) / (2 * variance))
+    assert confidence(writing([4, 3, 0]), ADAPTERS, plain()) == pytest.approx(odds[0] / odds.sum())
+
+
+def test_more_texts_that_agree_and_fewer_that_differ_make_it_surer():
+    one, three = (confidence(writing(*[[2, 1, 0]] * count), ADAPTERS, plain()) for count in (1, 3))
+    scattered = confidence(writing([5, 1, 0], [2, 4, 0], [-1, -2, 0]), ADAPTERS, plain())
+    assert three > one
+    assert three > scattered
+
+
+def test_confidence_does_not_depend_on_how_far_the_adapters_went():
+    texts = writing([2, 1, 0], [1, 2, 0.5])
+    assert confidence(texts, 0.3 * ADAPTERS, plain()) == pytest.approx(confidence(texts, ADAPTERS, plain()))
+
+
+def test_two_adapters_alike_halve_the_confidence():
+    texts = writing(*[[9, 0, 0]] * 9)
+    assert confidence(texts, ADAPTERS, plain()) == pytest.approx(1, abs=1e-6)
+    assert confidence(texts, ADAPTERS[[0, 0, 1, 2]], plain()) == pytest.approx(0.5, abs=1e-6)
+
+
+# -- whether the first fits
+
+
+def test_misfit_is_the_squared_tangent():
+    assert misfit(writing(*[[4, 3, 0]] * 4), ADAPTERS, plain()) == pytest.approx(9 / 16)
+    assert misfit(writing(*[[4, 0, 0]] * 4), ADAPTERS, plain()) == 0
+
+
+def test_what_is_no_more_than_noise_is_no_misfit():
+    # The mean is 4 along the first and 3 along the second; two different texts multiply to 16 and 41/6 on average.
+    texts = writing([4, 6, 0], [4, 0, 0], [4, 1, 0], [4, 5, 0])
+    assert misfit(texts, ADAPTERS, plain()) == pytest.approx((41 / 6) / 16)
+    assert misfit(writing([4, 6, 0], [4, -6, 0], [4, 3, 0], [4, -3, 0]), ADAPTERS, plain()) == 0
+
+
+def test_what_no_adapter_differs_in_is_no_misfit():
+    assert misfit(writing(*[[4, 0, 3]] * 4), ADAPTERS[:2], plain()) == 0
+
+
+def test_too_few_texts_tell_no_misfit_and_who_points_nowhere_fits_nothing():
+    assert misfit(writing(*[[4, 3, 0]] * 3), ADAPTERS, plain()) == 0
+    assert misfit(writing(*[[-1, -1, 0]] * 4), ADAPTERS, plain()) == np.inf
+
+
+def test_an_axis_few_texts_tell_is_as_uncertain_as_those_texts():
+    nan = np.nan
+    # 4 x 2, the product of the two texts that tell the second axis, for its squared length
+    texts = writing([4, 4, 0], [4, 2, 0], [4, nan, 0], [4, nan, 0])
+    assert misfit(texts, ADAPTERS, plain()) == pytest.approx(8 / 16)
+
+
+# -- mixtures
 
 
 def test_a_writer_between_two_adapters_gets_both():
-    half = writing([1.0, 1.0, 0.0], [1.0, 1.0, 0.0])
-    assert mixture((half, half), ADAPTERS, plain()) == pytest.approx({0: 0.5, 1: 0.5})
+    between = np.array([1.0, 1.0, 0.0])
+    assert misfit(writing(*[between] * 4), ADAPTERS, plain()) > FITS
+    assert mixture(between, ADAPTERS, np.eye(3)) == pytest.approx({0: 0.5, 1: 0.5})
 
 
-def test_a_writer_of_one_style_gets_no_mixture():
-    half = writing([2.0, 0.05, 0.0], [2.0, -0.05, 0.0])
-    assert mixture((half, half), ADAPTERS, plain()) is None
-
-
-def test_what_only_one_half_shows_is_no_reason_to_mix():
-    assert mixture((writing([2, 1, 0]), writing([2, -1, 0])), ADAPTERS, plain()) is None
+def test_a_writer_that_one_adapter_is_nearest_to_gets_no_mixture():
+    assert mixture(np.array([2.0, 0.0, -0.5]), ADAPTERS, np.eye(3)) is None
 
 
 def test_weights_are_positive_and_sum_to_at_most_one_and_a_half():
-    half = writing([4.0, 3.0, 0.0])
-    weights = mixture((half, half), ADAPTERS, plain())
     # least squares gives 2 and 1.5, 2 too many: 1 less each, for adapters of one length
-    assert weights == pytest.approx({0: 1.0, 1: 0.5})
+    assert mixture(np.array([4.0, 3.0, 0.0]), ADAPTERS, np.eye(3)) == pytest.approx({0: 1.0, 1: 0.5})
 
 
 def test_the_order_of_adapters_does_not_matter():
-    half = writing([1.0, 2.0, 0.0])
-    forward = mixture((half, half), ADAPTERS, plain())
-    backward = mixture((half, half), ADAPTERS[::-1], plain())
+    user = np.array([1.0, 2.0, 0.0])
+    forward, backward = (mixture(user, some, np.eye(3)) for some in (ADAPTERS, ADAPTERS[::-1]))
     assert forward == pytest.approx({2 - index: weight for index, weight in backward.items()})
+
+
+# -- the embedded cache's own adapters, as writers whose texts vary as the cache says
+
+
+@pytest.fixture(scope="module")
+def cache():
+    return open_cache(open_source("embedded"))
+
+
+def written_like(cache, index, count=20):
+    """Texts about where an adapter lies, each off by the cache's own spread and correlation of one writer's texts."""
+    space, draw = cache.space, np.random.default_rng(index)
+    noise = draw.multivariate_normal(np.zeros(len(space.axes)), np.linalg.inv(space.precision), count)
+    return Readings((cache.coordinates[index] + noise) * space.spread + space.reference + space.gap)
+
+
+def test_shares_of_the_axes_sum_to_the_score(cache):
+    adapters, space = cache.coordinates, cache.space
+    for user in adapters:
+        scores = direction_scores(user, adapters, space.precision)
+        shares = [space.shares(user, adapter) for adapter in adapters]
+        np.testing.assert_allclose(np.sum(shares, axis=1), scores, atol=1e-9)
+
+
+def test_each_adapter_is_chosen_for_who_writes_like_it_and_not_without_doubt_for_others(cache):
+    for index in range(len(cache.entries)):
+        texts = written_like(cache, index)
+        assert choose(texts, cache.coordinates, cache.space) == {index: 1.0}
+        assert confidence(texts, cache.coordinates, cache.space) > 0.8
+
+
+def test_who_is_left_without_an_adapter_gets_a_mixture_that_is_nearer(cache):
+    mixed = 0
+    for index, style in enumerate(cache.coordinates):
+        others = np.delete(cache.coordinates, index, axis=0)
+        weights = choose(written_like(cache, index), others, cache.space)
+        if len(weights) > 1:
+            mixed += 1
+            mixture_of = sum(weight * others[i] for i, weight in weights.items())
+            score = direction_scores(style, np.vstack([mixture_of, others]), cache.space.precision)
+            assert score[0] > score[1:].max()
+    assert mixed >= 6  # of 8; three have a neighbour of cosine over 0.8
+
+
+def test_who_is_like_none_gets_none(cache):
+    away = np.random.default_rng(0).normal(0, 1, len(cache.space.axes))
+    away -= np.linalg.pinv(cache.coordinates @ cache.space.precision) @ (
+        cache.coordinates @ cache.space.precision @ away
+    )
+    texts = Readings(away * cache.space.spread + cache.space.reference + cache.space.gap + np.zeros((5, 1)))
+    assert choose(texts, cache.coordinates, cache.space) == {}
+
+
+def test_deleting_any_one_of_twenty_texts_changes_under_one_selection_in_twenty(cache):
+    changed = 0
+    for index in range(len(cache.entries)):
+        texts = written_like(cache, index).values
+        whole = choose(Readings(texts), cache.coordinates, cache.space)
+        for row in range(20):
+            left = choose(Readings(np.delete(texts, row, axis=0)), cache.coordinates, cache.space)
+            changed += left.keys() != whole.keys()
+    assert changed < 0.05 * 8 * 20

@@ -30,6 +30,7 @@ from xpert_cli.options import (
     MeasuredOpt,
     OfflineOpt,
     OutOpt,
+    PlotOpt,
     QuietOpt,
     RankOpt,
     SeedOpt,
@@ -46,7 +47,7 @@ from xpert_cli.options import (
     known_catalogue,
     open_catalogue,
 )
-from xpert_cli.output import Output, complain
+from xpert_cli.output import Output, complain, plain
 
 if TYPE_CHECKING:
     from xpert_cli.verbs.run import Sampling
@@ -106,16 +107,20 @@ def summarize(
     measured_only: MeasuredOpt = False,
     summarizer: SummarizerOpt = None,
     top: TopOpt = 8,
+    plot: PlotOpt = None,
     offline: OfflineOpt = False,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
     """Say in words how TEXT differs from what the base model writes."""
     from xpert_cli.doors import corpus
+    from xpert_cli.plot import files, portrait
     from xpert_cli.verbs import summarize as verb
 
     with Output(json=json, quiet=quiet) as out:
         written = corpus.read(text, author=author)
+        if plot:
+            files.check(plot)
         result = verb.summarize(
             written,
             open_catalogue(cache, offline),
@@ -124,7 +129,9 @@ def summarize(
             summarizer=base_file(summarizer, offline) if summarizer else None,
             progress=out.progress,
         )
-        out.show(result, views.summary(result, top))
+        if plot:
+            files.write(portrait.of_summary(result), plot)
+        out.show({**plain(result), "plot": plot} if plot else result, views.summary(result, top))
         out.notes(result.notes)
         out.hint(again("select", text, base=base, cache=cache, author=author))
 
@@ -138,16 +145,20 @@ def select(
     measured_only: MeasuredOpt = False,
     summarizer: SummarizerOpt = None,
     top: TopOpt = 5,
+    plot: PlotOpt = None,
     offline: OfflineOpt = False,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
     """Choose the cached adapter nearest to TEXT, and say why."""
     from xpert_cli.doors import corpus
+    from xpert_cli.plot import files, portrait
     from xpert_cli.verbs import select as verb
 
     with Output(json=json, quiet=quiet) as out:
         written = corpus.read(text, author=author)
+        if plot:
+            files.check(plot)
         result = verb.select(
             written,
             open_catalogue(cache, offline),
@@ -156,7 +167,9 @@ def select(
             summarizer=base_file(summarizer, offline) if summarizer else None,
             progress=out.progress,
         )
-        out.show(result, views.selection(result, top))
+        if plot:
+            files.write(portrait.of_selection(result), plot)
+        out.show({**plain(result), "plot": plot} if plot else result, views.selection(result, top))
         out.notes(result.notes)
         out.hint(again("finetune", text, base=base, cache=cache, author=author))
 

@@ -45,6 +45,9 @@ QuietOpt = Annotated[bool, typer.Option("--quiet", help="Print the result only."
 TypeOpt = Annotated[str | None, typer.Option("--type", help="Quantization type of what is written.")]
 RankOpt = Annotated[int | None, typer.Option("--rank", min=1, help="Rank of the adapter written.")]
 TopOpt = Annotated[int, typer.Option("--top", min=1, help="How many to show.")]
+PlotOpt = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE.svg|.html|.png", help="Draw it: axis names and numbers only.")
+]
 MeasuredOpt = Annotated[bool, typer.Option("--measured-only", help="Use measured axes only; needs no model.")]
 SummarizerOpt = Annotated[
     str | None, typer.Option("--summarizer", metavar="FILE|ID", help="The model that describes writing.")

@@ -44,8 +44,8 @@ def default(name: str) -> str:
     return settings["xpert"][name]
 
 
-def writable(folder: Path) -> Path:
-    """`folder`, made if need be and known to take files.
+def writable(folder: Path, option: str = "--out") -> Path:
+    """`folder`, made if need be and known to take files; `option` is what named it.
 
     Raises:
         CannotWrite: it cannot be made or written.
@@ -54,7 +54,8 @@ def writable(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise CannotWrite(f"cannot write to {folder}: {error.strerror}. Choose another folder with --out.") from error
+        why = error.strerror
+        raise CannotWrite(f"cannot write to {folder}: {why}. Choose another folder with {option}.") from error
     return folder
 
 
@@ -94,8 +95,11 @@ def digest(path: Path) -> str:
 
 
 @contextmanager
-def whole(target: Path) -> Iterator[Path]:
+def whole(target: Path, option: str = "--out") -> Iterator[Path]:
     """A temporary path beside `target` that becomes `target` if the block ends well, and vanishes if it does not.
+
+    Args:
+        option: the one that named the target, for the error.
 
     Raises:
         CannotWrite: the folder cannot be written, or the disk is full.
@@ -105,7 +109,7 @@ def whole(target: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
         os.close(handle)
     except OSError as error:
-        raise CannotWrite(f"cannot write {target}: {error.strerror}. Choose another place with --out.") from error
+        raise CannotWrite(f"cannot write {target}: {error.strerror}. Choose another place with {option}.") from error
     part = Path(name)
     try:
         yield part
@@ -117,7 +121,7 @@ def whole(target: Path) -> Iterator[Path]:
         if error.errno is None:
             raise
         raise CannotWrite(
-            f"cannot write {target}: {error.strerror}. Free some space or choose another place with --out."
+            f"cannot write {target}: {error.strerror}. Free some space or choose another place with {option}."
         ) from error
     finally:
         part.unlink(missing_ok=True)

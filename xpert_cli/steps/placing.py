@@ -45,6 +45,32 @@ class Placed:
         """(axes,) shift of the writing from the base, in pooled standard deviations."""
         return self.space.shift(self.readings.mean, writing=True)
 
+    @property
+    def error(self) -> Floats:
+        """(axes,) standard error of the shift, infinite where no text says anything.
+
+        sqrt((S + 1) / n / n), S the sum of squares of n texts about their mean: one more text, as far off as texts of
+        one writer are, keeps it from being 0 for one text or for texts that are alike.
+        """
+        values = self.readings.values
+        known = (~np.isnan(values)).sum(axis=0)
+        squares = np.nansum(((values - self.readings.mean) / self.space.spread) ** 2, axis=0)
+        return np.asarray(np.where(known > 0, np.sqrt(squares + 1) / np.maximum(known, 1), np.inf))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a person lies on one axis, and beside them some adapters, in pooled standard deviations from the base.
+
+    `low` and `high` are the ends of the axis in words, `error` is the standard error of `value`.
+    """
+
+    low: str
+    high: str
+    value: float
+    error: float
+    adapters: tuple[float, ...] = ()
+
 
 def place(
     corpus: Corpus,

@@ -9,7 +9,6 @@ maths (maths/selection.py), training (verbs/finetune.py).
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,10 +20,15 @@ import numpy as np
 from xpert_cli.doors import gguf
 from xpert_cli.doors.corpus import Corpus
 from xpert_cli.errors import BadInput
-from xpert_cli.maths.selection import NEAR, confidence, direction_scores, mixture
-from xpert_cli.maths.space import Floats, Readings, Space
+from xpert_cli.maths.selection import choose, confidence, direction_scores
+from xpert_cli.maths.space import Floats, Space
+from xpert_cli.steps import explain
 from xpert_cli.steps.catalogue import Catalogue
-from xpert_cli.steps.placing import Placed, place
+from xpert_cli.steps.placing import Place, Placed, place
+
+DRAWN = 60  # adapters that a picture has room for
+ROWS = 10  # axes in a picture
+EXPLAINED = 60  # adapters whose scores are given reasons
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Ranked:
-    """An adapter's score, a cosine in [-1, 1]; the shares of `reasons` sum to it."""
+    """An adapter's score, a cosine in [-1, 1]; the shares of `reasons` sum to it. The EXPLAINED first have reasons."""
 
     adapter: str
     score: float
@@ -55,7 +59,10 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Selection:
-    """A ranked cache. `verdict` is best, mixture or none; `confidence` the share of resamplings with the same first."""
+    """A ranked cache. `verdict` is best, mixture or none; `confidence` how likely the first is right.
+
+    `places` are the axes on which the writer and what was chosen stand out; their adapters are the first of `ranking`.
+    """
 
     selected: tuple[Chosen, ...]
     ranking: tuple[Ranked, ...]
@@ -67,8 +74,9 @@ class Selection:
     downloaded_bytes: int
     seconds: float
     files: tuple[tuple[Path, float], ...] = ()
+    places: tuple[Place, ...] = ()
 
-    json_omit: ClassVar[tuple[str, ...]] = ("files",)
+    json_omit: ClassVar[tuple[str, ...]] = ("files", "places")
 
 
 def select(
@@ -80,7 +88,7 @@ def select(
     summarizer: Path | None = None,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> Selection:
-    """Rank a cache's adapters against a person's writing, and fetch the best, or the mixture that is clearly better.
+    """Rank a cache's adapters against a person's writing, and fetch the best, or a mixture where that does not fit.
 
     Raises:
         BadInput: the cache is empty.
@@ -90,9 +98,10 @@ def select(
     if not cache.entries:
         raise BadInput(f"{cache.source.name} holds no adapters. Choose another with --cache.")
     placed = place(corpus, cache, base, measured_only=measured_only, summarizer=summarizer, progress=progress)
-    adapters = cache.coordinates[:, placed.used]
-    ranking = _ranking(placed, adapters, [entry.id for entry in cache.entries])
-    verdict, chosen = _verdict(placed, adapters, cache, ranking)
+    rows = sorted(range(len(cache.entries)), key=lambda row: cache.entries[row].id)  # the cache's order decides nothing
+    adapters, ids = cache.coordinates[rows][:, placed.used], [cache.entries[row].id for row in rows]
+    ranking = _ranking(placed, adapters, ids)
+    verdict, chosen = _verdict(placed, adapters, ids)
     progress("fetching", 1.0)
     files = tuple((_checked(cache, one.adapter, base), one.weight) for one in chosen)
     return Selection(
@@ -106,6 +115,24 @@ def select(
         downloaded_bytes=cache.source.downloaded_bytes,
         seconds=time.monotonic() - began,
         files=files,
+        places=_places(placed, adapters, ids, ranking, chosen),
+    )
+
+
+def _places(
+    placed: Placed, adapters: Floats, ids: list[str], ranking: tuple[Ranked, ...], chosen: tuple[Chosen, ...]
+) -> tuple[Place, ...]:
+    """Where the writer and the adapters nearest to them lie, on the axes on which they and the chosen stand out."""
+    row = {adapter: index for index, adapter in enumerate(ids)}
+    nearest = adapters[[row[one.adapter] for one in ranking[:DRAWN]]]
+    parts = chosen or (Chosen(ranking[0].adapter, 1.0),)
+    aim = sum((one.weight * adapters[row[one.adapter]] for one in parts), np.zeros(adapters.shape[1]))
+    shift, error = placed.shift, placed.error
+    strength = np.where(np.isfinite(error), np.hypot(shift, aim), 0.0)
+    return tuple(
+        Place(axis.low, axis.high, float(shift[i]), float(error[i]), tuple(map(float, nearest[:, i])))
+        for i in explain.strongest(placed.space, strength, ROWS)
+        for axis in (placed.space.axes[i],)
     )
 
 
@@ -113,7 +140,10 @@ def _ranking(placed: Placed, adapters: Floats, ids: list[str]) -> tuple[Ranked, 
     shift, space = placed.shift, placed.space
     scores = direction_scores(shift, adapters, space.precision)
     order = sorted(range(len(ids)), key=lambda i: (-scores[i], ids[i]))
-    return tuple(Ranked(ids[i], float(scores[i]), _reasons(space, shift, adapters[i])) for i in order)
+    return tuple(
+        Ranked(ids[i], float(scores[i]), _reasons(space, shift, adapters[i]) if rank < EXPLAINED else ())
+        for rank, i in enumerate(order)
+    )
 
 
 def _reasons(space: Space, user: Floats, adapter: Floats) -> tuple[Reason, ...]:
@@ -122,26 +152,11 @@ def _reasons(space: Space, user: Floats, adapter: Floats) -> tuple[Reason, ...]:
     return tuple(Reason(space.axes[i].name, float(shares[i]), space.axes[i].words(user[i])) for i in map(int, order))
 
 
-def _verdict(
-    placed: Placed, adapters: Floats, cache: Catalogue, ranking: tuple[Ranked, ...]
-) -> tuple[str, tuple[Chosen, ...]]:
-    """The best adapter; a mixture if it explains held-back texts clearly better; nothing if none is near."""
-    mixed = None
-    if len(placed.texts) >= 4 and len(cache.entries) > 1:
-        mixed = mixture(_halves(placed), adapters, placed.space)
-    if mixed:
-        weights = sorted(mixed.items(), key=lambda item: -item[1])
-        return "mixture", tuple(Chosen(cache.entries[i].id, round(weight, 3)) for i, weight in weights)
-    if ranking[0].score < NEAR:
-        return "none", ()
-    return "best", (Chosen(ranking[0].adapter, 1.0),)
-
-
-def _halves(placed: Placed) -> tuple[Readings, Readings]:
-    """The texts in two halves, by their hash."""
-    order = sorted(range(len(placed.texts)), key=lambda i: hashlib.sha256(placed.texts[i].encode()).digest())
-    first, second = order[::2], order[1::2]
-    return Readings(placed.readings.values[first]), Readings(placed.readings.values[second])
+def _verdict(placed: Placed, adapters: Floats, ids: list[str]) -> tuple[str, tuple[Chosen, ...]]:
+    parts = choose(placed.readings, adapters, placed.space)
+    weights = sorted(parts.items(), key=lambda item: -item[1])
+    chosen = tuple(Chosen(ids[i], round(weight, 3)) for i, weight in weights)
+    return ("none", "best", "mixture")[min(len(chosen), 2)], chosen
 
 
 def _checked(cache: Catalogue, adapter: str, base: Path) -> Path:
@@ -157,5 +172,5 @@ def _in_words(verdict: str, chosen: tuple[Chosen, ...], ranking: tuple[Ranked, .
         return f"None of the {len(ranking)} adapters is near: {best.adapter}, the best, scores {best.score:+.2f}."
     if verdict == "mixture":
         parts = " and ".join(f"{one.weight:.2f} of {one.adapter}" for one in chosen)
-        return f"A mixture explains your writing better than any one adapter: {parts}."
+        return f"No single adapter fits your writing; this mixture is nearer: {parts}."
     return f"Like {best.adapter}, you write {why}."

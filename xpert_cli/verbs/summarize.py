@@ -23,11 +23,17 @@ from xpert_cli.steps.placing import place
 
 @dataclass(frozen=True)
 class AxisReading:
-    """One axis of an explanation; `value` is the shift from the base in pooled within-writer standard deviations."""
+    """One axis of an explanation; `value` is the shift from the base in pooled within-writer standard deviations.
+
+    `error` is its standard error, infinite where no text says anything; `low` and `high` are the axis's ends in words.
+    """
 
     name: str
     kind: str
     value: float
+    error: float
+    low: str
+    high: str
     words: str
     evidence: str
     shown: bool
@@ -69,13 +75,16 @@ def summarize(
     placed = place(
         corpus, cache, base, measured_only=measured_only, summarizer=summarizer, retell=True, progress=progress
     )
-    space, shift = placed.space, placed.shift
+    space, shift, error = placed.space, placed.shift, placed.error
     shown = explain.strongest(space, shift, SHOWN)
     axes = tuple(
         AxisReading(
             name=space.axes[i].name,
             kind=space.axes[i].kind,
             value=float(shift[i]),
+            error=float(error[i]),
+            low=space.axes[i].low,
+            high=space.axes[i].high,
             words=space.axes[i].words(shift[i]),
             evidence=explain.quote(placed.texts, i, shift[i], placed.readings) if i in shown else "",
             shown=i in shown,
