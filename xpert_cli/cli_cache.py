@@ -1,6 +1,7 @@
 """`xpert cache`: the commands that make, check and list caches of adapters.
 
     xpert cache build runs/mara runs/okoro terse.gguf -o my-cache
+    xpert cache words my-cache
 
 Not here: what they do (verbs/cache.py).
 """
@@ -8,9 +9,11 @@ Not here: what they do (verbs/cache.py).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
 
 from xpert_cli import paths, views
 from xpert_cli.options import (
@@ -26,6 +29,9 @@ from xpert_cli.options import (
     open_catalogue,
 )
 from xpert_cli.output import Output
+
+if TYPE_CHECKING:
+    from xpert_cli.verbs.words import Named
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -85,6 +91,42 @@ def verify(
         out.show(result, views.verified(result))
 
 
+@app.command()
+def words(
+    cache: Annotated[Path, typer.Argument(metavar="CACHE_DIR", help="The cache's folder.")],
+    base: BaseOpt = None,
+    summarizer: SummarizerOpt = None,
+    orthogonality: Annotated[
+        float, typer.Option("--orthogonality", min=0.0, max=1.0, help="Keep a word whose cosines are all under this.")
+    ] = 0.1,
+    residual: Annotated[
+        float, typer.Option("--residual", min=0.0, max=1.0, help="Enough words leave less than this of an adapter.")
+    ] = 0.2,
+    candidates: Annotated[
+        int, typer.Option("--candidates", min=1, help="Words of an adapter that are looked at, at most.")
+    ] = 300,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Name the styles of a cache's adapters by a summarizer's own words; adapters added later extend them."""
+    from xpert_cli.verbs.words import name_words
+
+    with Output(json=json, quiet=quiet) as out:
+        result = name_words(
+            open_catalogue(str(cache), offline),
+            cache,
+            base_file(base, offline),
+            summarizer=base_file(summarizer, offline) if summarizer else None,
+            orthogonality=orthogonality,
+            residual=residual,
+            candidates=candidates,
+            progress=out.progress,
+        )
+        out.show(result, _named(result))
+        out.notes(result.notes)
+
+
 @app.command("list")
 def listing(
     cache: CacheOpt = None, offline: OfflineOpt = False, json: JsonOpt = False, quiet: QuietOpt = False
@@ -95,3 +137,13 @@ def listing(
     with Output(json=json, quiet=quiet) as out:
         result = verb.listing(open_catalogue(cache, offline))
         out.show(result, views.listing(result))
+
+
+def _named(result: Named) -> RenderableType:
+    """The words, and what each new adapter has most and least of."""
+    head = f"{len(result.words)} words kept of {result.looked} ({result.seconds:.0f} s): {', '.join(result.words)}"
+    rows = [
+        Text.assemble(one.id, (f"  {one.left:.0%} of it untold\n  {', '.join(one.words)}", "dim"))
+        for one in result.added
+    ]
+    return Group(Text(head, "bold"), *rows)
