@@ -95,13 +95,9 @@ class Outcome:
 
     @property
     def seconds(self) -> float | None:
-        """Until the selected adapter's arm is at the target; None if it never is.
-
-        A run with a start measures the base first, for the record: half of its seconds at step 0, not counted.
-        """
-        if (reached := self.warm.reached(self.target)) is None:
-            return None
-        return self.start.seconds + reached[1] - (self.warm.curve[0][2] / 2 if self.start.files else 0.0)
+        """Until the selected adapter's arm is at the target, selection included; None if it never is."""
+        reached = self.warm.reached(self.target)
+        return None if reached is None else self.start.seconds + reached[1]
 
     def saved(self) -> tuple[float, float]:
         """Shares of scratch's time and data; nothing where the target was never reached."""

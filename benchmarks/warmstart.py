@@ -15,11 +15,12 @@ import argparse
 import contextlib
 import dataclasses
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from _common import TOKENS, TUNING, Bench, kept, numbers, stored
 from _outcomes import PAPER, SCRATCH, Outcome, Run, Start, beside_the_paper, users
@@ -30,27 +31,25 @@ from xpert_cli.doors.hub import open_source
 from xpert_cli.maths.adapters import Adapter
 from xpert_cli.paths import digest, whole
 from xpert_cli.steps.catalogue import open_cache
-from xpert_cli.training.loop import Progress, Recipe, evaluate, train
+from xpert_cli.training.loop import Progress, Recipe, batch_at, evaluate, train
 from xpert_cli.verbs.select import select
 
-if TYPE_CHECKING:
-    from xpert_cli.training.decoder import Decoder
-
 FIRST = 500  # training row of a user's first message
-CHECKED = 24  # tuning rows, and as many test rows
-RATES = (2e-3, 1e-3, 4e-3, 5e-4)  # likeliest first: a warm run ends where it cannot be sooner than an earlier one
-STEPS, EVERY, PATIENCE, RANK = 60, 5, 4, 8
+CHECKED = 16  # tuning rows, and as many test rows
+RATES = (2e-3, 1e-3, 4e-3)  # likeliest first: a warm run ends where it cannot be sooner than an earlier one
+STEPS, EVERY, PATIENCE, RANK, BATCH = 60, 5, 3, 8, 4
 NEAR = 0.01  # nats a token above scratch's lowest loss
 PROTOCOL = f"""\
 A user's messages are training rows {FIRST} onwards of one style. Scratch starts from the base, the other arm from the
-selected adapter; both have rank {RANK}, batch 4, samples cut at {TOKENS} tokens, a learning rate of the grid
+selected adapter; both have rank {RANK}, batch {BATCH}, samples cut at {TOKENS} tokens, a learning rate of the grid
 {", ".join(f"{rate:g}" for rate in sorted(RATES))}, constant after warm-up, and are measured every {EVERY} steps
 on {CHECKED} tuning rows: {STEPS} steps at most, or until {PATIENCE} measurements brought no new best.
 
 Target: scratch's lowest loss at its best rate, plus {NEAR} nats a token; the other arm takes the rate that reaches it
-soonest. Time: wall time until the first measurement at the target, measurements included and, for the selected
-adapter, selecting (where the adapter is that of the user's style: one selection for 50 messages from the packaged
-cache); the base's loss, which is measured for the record, is not counted. "Any rate": against scratch at the rate that
+soonest. Time: until the first measurement at the target, measurements included and, for the selected adapter, selecting
+(where the adapter is that of the user's style: one selection for 50 messages from the packaged cache). It is the tokens
+that were trained on and measured, at the pace of both on the idle machine with all its cores, so that a run costs the
+same whatever ran beside it. "Any rate": against scratch at the rate that
 brings it to the target soonest. Data: the fewest of five sizes of the user's messages with which an arm reaches the
 target, selected of scratch, at the rates chosen with all; an adapter that is at the target at step 0 still counts the
 smallest size, which selects it. A user whose warm runs never reach the target has saved nothing. Test losses, scratch
@@ -78,7 +77,9 @@ class Case:
     limit: int = STEPS
 
     def recipe(self, seed: int) -> Recipe:
-        return Recipe(STEPS, RANK, 2.0, self.rate, decay=False, evaluate_every=EVERY, patience=PATIENCE, seed=seed)
+        return Recipe(
+            STEPS, RANK, 2.0, self.rate, decay=False, batch=BATCH, evaluate_every=EVERY, patience=PATIENCE, seed=seed
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,26 +125,44 @@ class Warmstart:
             "threads": self.bench.threads,
         }
         found = self.stored(name, identity, partial(self._measure, name, case))
-        curve = tuple((step, loss, seconds) for step, loss, seconds in found["curve"])
+        learnt, measured = self.pace
+        curve = tuple((step, loss, tokens / learnt + read / measured) for step, loss, tokens, read in found["curve"])
         return Run(curve, found["test_step"], found["test"], found["ended"])
+
+    @cached_property
+    def pace(self) -> tuple[float, float]:
+        """Tokens a second of training and of measuring, with all cores."""
+        found = self.stored("pace", {"base": self.bench.fingerprint, "cores": platform.cores()}, self._pace)
+        return found["learnt"], found["measured"]
+
+    def _pace(self) -> dict[str, Any]:
+        bench = Bench(self.bench.styles, platform.cores())
+        samples = bench.samples(self.messages(4, 48).messages)
+        for steps in (4, 12):  # kernels are compiled in the first
+            ran = train(bench.decoder, samples, samples[:2], Recipe(steps, RANK, evaluate_every=steps))
+        began = time.monotonic()
+        evaluate(bench.decoder, samples)
+        tokens = sum(len(tokens) for tokens, _ in samples)
+        return {"learnt": ran.tokens / ran.train_seconds, "measured": tokens / (time.monotonic() - began)}
 
     def _measure(self, name: str, case: Case) -> dict[str, Any]:
         test = self.bench.samples(self.bench.rows(f"{case.style}_test")[:CHECKED])
         curve, factors, ended = self._trained(case)
-        lowest = min(loss for _, loss, _ in curve)
+        lowest = min(loss for _, loss, *_ in curve)
         mark = case.until if lowest <= case.until else lowest + NEAR
-        first = next(index for index, (_, loss, _) in enumerate(curve) if loss <= mark)
-        self.decoder.begin(factors[first], RANK, case.recipe(0).scale, 0)
-        tested = evaluate(self.decoder, test)
-        print(f"{name}: {lowest:.3f} in {curve[-1][0]} steps, {curve[-1][2]:.0f} s ({ended})", flush=True)
+        first = next(index for index, (_, loss, *_) in enumerate(curve) if loss <= mark)
+        self.bench.decoder.begin(factors[first], RANK, case.recipe(0).scale, 0)
+        tested = evaluate(self.bench.decoder, test)
+        print(f"{name}: {lowest:.3f} in {curve[-1][0]} steps ({ended})", flush=True)
         return {"curve": curve, "test_step": curve[first][0], "test": tested, "ended": ended}
 
-    def _trained(self, case: Case) -> tuple[list[tuple[int, float, float]], list[Adapter], str]:
-        """Every measurement of a run as in Run.curve, the adapter there, and why the run ended."""
+    def _trained(self, case: Case) -> tuple[list[tuple[int, float, int, int]], list[Adapter], str]:
+        """(step, loss, tokens trained on, tokens measured) at each measurement, the adapters there, why it ended."""
         samples = self.bench.samples(self.messages(case.style, case.messages).messages)
         tuning = self.bench.samples(self.bench.rows(f"{case.style}_train")[TUNING:][:CHECKED])
-        decoder, start = self.decoder, case.start.adapter(RANK)
-        curve: list[tuple[int, float, float]] = []
+        decoder, start = self.bench.decoder, case.start.adapter(RANK)
+        curve: list[tuple[int, float, int, int]] = []
+        lengths, read = [len(tokens) for tokens, _ in samples], sum(len(tokens) for tokens, _ in tuning)
         factors: list[Adapter] = []
         ended = ""
 
@@ -151,7 +170,8 @@ class Warmstart:
             nonlocal ended
             if at.held_out is None:
                 return
-            curve.append((at.step, at.held_out, at.seconds))
+            seen = (lengths[i] for step in range(at.step) for i in batch_at(step, len(lengths), BATCH, self.seed))
+            curve.append((at.step, at.held_out, sum(seen), read * (len(curve) + 1)))
             factors.append(decoder.adapter())
             if at.held_out <= case.until:
                 ended = "target"
@@ -163,13 +183,6 @@ class Warmstart:
         with contextlib.suppress(_Enough):
             ended = train(decoder, samples, tuning, case.recipe(self.seed), start=start, progress=note).ended
         return curve, factors, ended
-
-    @cached_property
-    def decoder(self) -> Decoder:
-        """After two steps that are not timed: kernels are compiled when they are first used."""
-        samples = self.bench.samples(self.messages(4, 8).messages)
-        train(self.bench.decoder, samples, samples, Recipe(2, RANK, evaluate_every=2))
-        return self.bench.decoder
 
     def start(self, style: int, level: int, rows: int, messages: int) -> Start:
         """What a user of so many messages begins with.
