@@ -25,8 +25,9 @@ from typing import Any
 from _common import TOKENS, TUNING, Bench, kept, numbers, stored
 from _outcomes import PAPER, SCRATCH, Outcome, Run, Start, beside_the_paper, users
 
-from xpert_cli import platform
-from xpert_cli.doors.corpus import Corpus
+from xpert_cli import paths, platform
+from xpert_cli.doors import gguf
+from xpert_cli.doors.corpus import Corpus, Message
 from xpert_cli.doors.hub import open_source
 from xpert_cli.maths.adapters import Adapter
 from xpert_cli.paths import digest, whole
@@ -67,9 +68,12 @@ class _Enough(Exception):
 
 @dataclass(frozen=True)
 class Case:
-    """A run to make; it ends at a loss of `until`, or where it cannot be there before step `limit`."""
+    """A run to make; it ends at a loss of `until`, or where it cannot be there before step `limit`.
 
-    style: int
+    `style` is that of the user, 4, or several that the user's messages take turns in, 4+7.
+    """
+
+    style: str
     messages: int
     rate: float
     start: Start = SCRATCH
@@ -95,8 +99,12 @@ class Warmstart:
     measured_only: bool
     stored_only: bool
 
-    def messages(self, style: int, count: int) -> Corpus:
-        return Corpus(self.bench.rows(f"{style}_train")[FIRST : FIRST + count])
+    def messages(self, style: str, count: int) -> Corpus:
+        return Corpus(self.rows(style, "train")[FIRST : FIRST + count])
+
+    def rows(self, style: str, split: str) -> tuple[Message, ...]:
+        sets = [self.bench.rows(f"{part}_{split}") for part in style.split("+")]
+        return tuple(sets[row % len(sets)][row] for row in range(min(map(len, sets))))
 
     def stored(self, name: str, identity: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What is measured under a name, or was.
@@ -137,7 +145,7 @@ class Warmstart:
 
     def _pace(self) -> dict[str, Any]:
         bench = Bench(self.bench.styles, platform.cores())
-        samples = bench.samples(self.messages(4, 48).messages)
+        samples = bench.samples(self.messages("4", 48).messages)
         for steps in (4, 12):  # kernels are compiled in the first
             ran = train(bench.decoder, samples, samples[:2], Recipe(steps, RANK, evaluate_every=steps))
         began = time.monotonic()
@@ -146,11 +154,13 @@ class Warmstart:
         return {"learnt": ran.tokens / ran.train_seconds, "measured": tokens / (time.monotonic() - began)}
 
     def _measure(self, name: str, case: Case) -> dict[str, Any]:
-        test = self.bench.samples(self.bench.rows(f"{case.style}_test")[:CHECKED])
+        test = self.bench.samples(self.rows(case.style, "test")[:CHECKED])
         curve, factors, ended = self._trained(case)
+        paths.writable(self.out)
         lowest = min(loss for _, loss, *_ in curve)
         mark = case.until if lowest <= case.until else lowest + NEAR
         first = next(index for index, (_, loss, *_) in enumerate(curve) if loss <= mark)
+        gguf.write_adapter(factors[first], self.out / f"{name}.gguf", "F16")
         self.bench.decoder.begin(factors[first], RANK, case.recipe(0).scale, 0)
         tested = evaluate(self.bench.decoder, test)
         print(f"{name}: {lowest:.3f} in {curve[-1][0]} steps ({ended})", flush=True)
@@ -159,7 +169,7 @@ class Warmstart:
     def _trained(self, case: Case) -> tuple[list[tuple[int, float, int, int]], list[Adapter], str]:
         """(step, loss, tokens trained on, tokens measured) at each measurement, the adapters there, why it ended."""
         samples = self.bench.samples(self.messages(case.style, case.messages).messages)
-        tuning = self.bench.samples(self.bench.rows(f"{case.style}_train")[TUNING:][:CHECKED])
+        tuning = self.bench.samples(self.rows(case.style, "train")[TUNING:][:CHECKED])
         decoder, start = self.bench.decoder, case.start.adapter(RANK)
         curve: list[tuple[int, float, int, int]] = []
         lengths, read = [len(tokens) for tokens, _ in samples], sum(len(tokens) for tokens, _ in tuning)
@@ -184,7 +194,7 @@ class Warmstart:
             ended = train(decoder, samples, tuning, case.recipe(self.seed), start=start, progress=note).ended
         return curve, factors, ended
 
-    def start(self, style: int, level: int, rows: int, messages: int) -> Start:
+    def start(self, style: str, level: int, rows: int, messages: int) -> Start:
         """What a user of so many messages begins with.
 
         Raises:
@@ -199,15 +209,15 @@ class Warmstart:
             return Start(tuple((file, weight) for file, weight in found["files"]), found["seconds"], f"{axes} axes")
         if not path.exists():
             raise Missing(path.name)
-        found = self.stored(f"select-{axes}", {"cores": platform.cores()}, partial(self._select, "embedded", 4, 50))
+        found = self.stored(f"select-{axes}", {"cores": platform.cores()}, partial(self._select, "embedded", "4", 50))
         return Start(((str(path), 1.0),), found["seconds"], "its style")
 
-    def _select(self, source: str, style: int, messages: int) -> dict[str, Any]:
+    def _select(self, source: str, style: str, messages: int) -> dict[str, Any]:
         corpus, cache = self.messages(style, messages), open_cache(open_source(source))
         chosen = select(corpus, cache, self.bench.base, measured_only=self.measured_only)
         return {"files": [[str(file), weight] for file, weight in chosen.files], "seconds": chosen.seconds}
 
-    def scratch(self, style: int) -> tuple[Run, float, float, int]:
+    def scratch(self, style: str) -> tuple[Run, float, float, int]:
         """The best run from the base, the target, seconds to it at the soonest rate, and the messages needed."""
         runs = [self.run("scratch", Case(style, self.user, rate)) for rate in RATES]
         best = min(range(len(RATES)), key=lambda index: runs[index].lowest)
@@ -222,7 +232,7 @@ class Warmstart:
         """Four sizes of a user's messages below all."""
         return [self.user * fifth // 5 for fifth in range(1, 5)]
 
-    def outcome(self, style: int, level: int, rows: int) -> Outcome:
+    def outcome(self, style: str, level: int, rows: int) -> Outcome:
         """Both arms of one user.
 
         Raises:
@@ -256,7 +266,7 @@ def outcomes(
     for style in styles:
         for level in levels:
             try:
-                yield warmstart.outcome(style, level, rows)
+                yield warmstart.outcome(str(style), level, rows)
             except Missing as error:
                 missing.append(f"style {style} at {level} % from {rows} rows (no {error})")
 

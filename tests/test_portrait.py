@@ -24,9 +24,9 @@ from xpert_cli.plot import files
 from xpert_cli.plot.page import page
 from xpert_cli.plot.portrait import NARROW, WIDE, Portrait, drawn, of_selection, of_summary, signed
 from xpert_cli.plot.svg import fitted, width_of, wrapped
-from xpert_cli.steps.catalogue import open_cache
+from xpert_cli.steps.catalogue import Chosen, open_cache
 from xpert_cli.steps.placing import Place, Placed
-from xpert_cli.verbs.select import Chosen, Ranked, Selection, select
+from xpert_cli.verbs.select import Ranked, Selection, select
 from xpert_cli.verbs.summarize import AxisReading, Summary
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -24,6 +24,7 @@ from xpert_cli.options import (
     AuthorOpt,
     BaseOpt,
     CacheOpt,
+    CompareOpt,
     ContextOpt,
     JsonOpt,
     MaxTokensOpt,
@@ -143,6 +144,7 @@ def select(
     cache: CacheOpt = None,
     author: AuthorOpt = None,
     measured_only: MeasuredOpt = False,
+    compare: CompareOpt = False,
     summarizer: SummarizerOpt = None,
     top: TopOpt = 5,
     plot: PlotOpt = None,
@@ -153,18 +155,29 @@ def select(
     """Choose the cached adapter nearest to TEXT, and say why."""
     from xpert_cli.doors import corpus
     from xpert_cli.plot import files, portrait
+    from xpert_cli.verbs import compare as by_words
     from xpert_cli.verbs import select as verb
 
     with Output(json=json, quiet=quiet) as out:
         written = corpus.read(text, author=author)
         if plot:
             files.check(plot)
+        model, asked = base_file(base, offline), base_file(summarizer, offline) if summarizer else None
+        if compare:
+            if measured_only or plot:
+                raise BadInput("--compare goes with neither --measured-only nor --plot. Leave one out.")
+            near = by_words.compare(
+                written, open_catalogue(cache, offline), model, summarizer=asked, progress=out.progress
+            )
+            out.show(near, views.compared(near, top))
+            out.notes(near.notes)
+            return
         result = verb.select(
             written,
             open_catalogue(cache, offline),
-            base_file(base, offline),
+            model,
             measured_only=measured_only,
-            summarizer=base_file(summarizer, offline) if summarizer else None,
+            summarizer=asked,
             progress=out.progress,
         )
         if plot:

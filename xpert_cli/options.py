@@ -48,6 +48,9 @@ TopOpt = Annotated[int, typer.Option("--top", min=1, help="How many to show.")]
 PlotOpt = Annotated[
     Path | None, typer.Option("--plot", metavar="FILE.svg|.html|.png", help="Draw it: axis names and numbers only.")
 ]
+CompareOpt = Annotated[
+    bool, typer.Option("--compare", help="Ask the paper's two-answer question; needs a cache with words.")
+]
 MeasuredOpt = Annotated[bool, typer.Option("--measured-only", help="Use measured axes only; needs no model.")]
 SummarizerOpt = Annotated[
     str | None, typer.Option("--summarizer", metavar="FILE|ID", help="The model that describes writing.")

@@ -18,6 +18,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from xpert_cli.verbs.cache import Built, Listing, Verified
+    from xpert_cli.verbs.compare import Compared
     from xpert_cli.verbs.convert import Converted
     from xpert_cli.verbs.doctor import Diagnosis
     from xpert_cli.verbs.evaluate import Evaluation, Standing
@@ -103,6 +104,18 @@ def selection(result: Selection, top: int) -> RenderableType:
         ranking.add_row(f"{item.score:+.2f}", Text(item.adapter) + Text(f"\n{why}" if why else "", "dim"))
     title = Text.assemble((head, "bold"), (f" (confidence {result.confidence:.2f})", "dim"))
     return Group(title, Text(result.explanation), Text(), ranking)
+
+
+def compared(result: Compared, top: int) -> RenderableType:
+    """The nearest adapter by named words, then the distances of all and the person's words."""
+    ranking = Table.grid(padding=(0, 2))
+    ranking.add_column(justify="right", no_wrap=True)
+    ranking.add_column(overflow="fold")
+    for one in result.ranking[:top]:
+        ranking.add_row(f"{one.distance:.2f}", one.adapter)
+    said = ", ".join(f"{told.word} ({told.value:+.1f})" for told in result.words[:top])
+    head = f"Nearest: {result.ranking[0].adapter}" if result.ranking else "No adapter has words yet"
+    return Group(Text(head, "bold"), Text(f"Beside the base's answers, yours are: {said}."), Text(), ranking)
 
 
 def finetuned(result: Finetuned) -> RenderableType:

@@ -47,6 +47,14 @@ class Entry:
     explained_by: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """An adapter to start from, and its mixing coefficient."""
+
+    adapter: str
+    weight: float
+
+
 @dataclass(frozen=True, eq=False)
 class Catalogue:
     """An open cache.

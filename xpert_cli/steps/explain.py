@@ -25,7 +25,7 @@ from xpert_cli.maths.style import MEASURED, cut, evidence, measure_all
 
 Basis = npt.NDArray[np.float32]
 WORDS = 60  # words of a text that the question shows
-ASKED = 40  # texts the question is asked about: a device answers some hundred tokens a second
+ASKED = 20  # texts the question is asked about: more have not made selection better
 ALIKE = 0.5  # correlation above which two axes say the same to a reader
 CONTEXT = 4096
 SEQUENCES = 16

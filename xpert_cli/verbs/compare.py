@@ -22,7 +22,7 @@ from xpert_cli.doors.corpus import Corpus
 from xpert_cli.errors import BadInput
 from xpert_cli.steps import compare as step
 from xpert_cli.steps import words
-from xpert_cli.steps.catalogue import Catalogue
+from xpert_cli.steps.catalogue import Catalogue, Chosen
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Told:
 class Compared:
     """A person on a cache's words, the largest coordinate first, and its adapters, the nearest first."""
 
+    selected: tuple[Chosen, ...]
     samples: int
     words: tuple[Told, ...]
     ranking: tuple[Near, ...]
@@ -92,11 +93,13 @@ def compare(
         for name, digest, own in zip(known.ids, known.sha256, known.coordinates, strict=True)
         if (name, digest) in held
     }
+    ranking = sorted(distances, key=lambda name: (distances[name], name))
     left = len(cache.entries) - len(distances)
     return Compared(
+        tuple(Chosen(name, 1.0) for name in ranking[:1]),
         len(chosen),
         tuple(Told(known.basis.words[i], float(z[i])) for i in map(int, np.argsort(-abs(z), kind="stable"))),
-        tuple(Near(name, distances[name]) for name in sorted(distances, key=lambda name: (distances[name], name))),
+        tuple(Near(name, distances[name]) for name in ranking),
         (f"{left} adapters have no words yet and are not ranked",) if left else (),
         time.monotonic() - began,
     )

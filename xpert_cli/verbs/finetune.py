@@ -27,7 +27,7 @@ from xpert_cli.doors.llama import Sample, Vocabulary
 from xpert_cli.errors import BadInput
 from xpert_cli.maths.adapters import FINGERPRINT, Adapter, merge, recompress
 from xpert_cli.steps import change, explain, ollama
-from xpert_cli.steps.catalogue import Catalogue
+from xpert_cli.steps.catalogue import Catalogue, Chosen
 from xpert_cli.steps.merging import merge_into_base
 from xpert_cli.steps.samples import tokenized
 from xpert_cli.training import loop
@@ -44,14 +44,6 @@ AFTERWARDS = 15.0  # seconds of a time budget that merging and the first answers
 
 
 @dataclass(frozen=True)
-class Started:
-    """One adapter that training began with, and its mixing coefficient."""
-
-    adapter: str
-    weight: float
-
-
-@dataclass(frozen=True)
 class Budget:
     """What a run may use: seconds, bytes of memory, and whether it may run at this moment."""
 
@@ -64,7 +56,7 @@ class Budget:
 class Finetuned:
     """What a run made. Losses are nats a response token on the held-out messages."""
 
-    started_from: tuple[Started, ...]
+    started_from: tuple[Chosen, ...]
     steps: int
     best_step: int
     ended: str
@@ -168,7 +160,7 @@ def finetune(
     )
     space = cache.space if cache else change.own_space(before, messages.texts)
     result = Finetuned(
-        started_from=tuple(Started(name, weight) for name, _, weight in start),
+        started_from=tuple(Chosen(name, weight) for name, _, weight in start),
         **{name: getattr(trained, name) for name in TOLD},
         messages=len(training),
         replayed=replayed,

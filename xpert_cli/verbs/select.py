@@ -23,20 +23,12 @@ from xpert_cli.errors import BadInput
 from xpert_cli.maths.selection import choose, confidence, direction_scores
 from xpert_cli.maths.space import Floats, Space
 from xpert_cli.steps import explain
-from xpert_cli.steps.catalogue import Catalogue
+from xpert_cli.steps.catalogue import Catalogue, Chosen
 from xpert_cli.steps.placing import Place, Placed, place
 
 DRAWN = 60  # adapters that a picture has room for
 ROWS = 10  # axes in a picture
 EXPLAINED = 60  # adapters whose scores are given reasons
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """An adapter to start from, and its mixing coefficient."""
-
-    adapter: str
-    weight: float
 
 
 @dataclass(frozen=True)
