@@ -228,6 +228,19 @@ class Warmstart:
                 return runs[best], target, soonest, size
         return runs[best], target, soonest, self.user
 
+    def fastest(self, arm: str, case: Case) -> tuple[float, Run]:
+        """The rate, and its run, that reaches `case.until` in the fewest steps, or comes nearest."""
+        runs: dict[float, Run] = {}
+        limit = STEPS
+        for rate in RATES:
+            runs[rate] = self.run(arm, dataclasses.replace(case, rate=rate, limit=limit))
+            if found := runs[rate].reached(case.until):
+                limit = min(limit, found[0])
+            if limit <= EVERY:
+                break
+        rate = min(runs, key=lambda rate: (runs[rate].reached(case.until) or (math.inf,), runs[rate].lowest))
+        return rate, runs[rate]
+
     def smaller(self) -> list[int]:
         """Four sizes of a user's messages below all."""
         return [self.user * fifth // 5 for fifth in range(1, 5)]
@@ -240,23 +253,16 @@ class Warmstart:
         """
         start = self.start(style, level, rows, self.user)
         scratch, target, soonest, scratch_data = self.scratch(style)
-        arm, limit = f"from{rows}-{level}-user{self.user}", STEPS
-        runs: dict[float, Run] = {}
-        for rate in RATES:
-            runs[rate] = self.run(arm, Case(style, self.user, rate, start, target, limit))
-            if found := runs[rate].reached(target):
-                limit = min(limit, found[0])
-            if limit <= EVERY:
-                break
-        rate = min(runs, key=lambda rate: (runs[rate].reached(target) or (math.inf,), runs[rate].lowest))
-        needed = self.user if runs[rate].reached(target) else None
+        arm = f"from{rows}-{level}-user{self.user}"
+        rate, warm = self.fastest(arm, Case(style, self.user, RATES[0], start, target))
+        needed = self.user if warm.reached(target) else None
         for size in self.smaller() if needed else ():
             case = Case(style, size, rate, self.start(style, level, rows, size), target)
             if self.run(arm, case).reached(target):
                 needed = size
                 break
         user = f"style {style}" + (f", seed {self.seed}" if self.seed else "")
-        return Outcome(user, level, start, target, scratch, soonest, scratch_data, runs[rate], needed)
+        return Outcome(user, level, start, target, scratch, soonest, scratch_data, warm, needed)
 
 
 def outcomes(
