@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import mmap
 import os
@@ -102,6 +103,20 @@ def test_a_damaged_file_gives_way_to_the_one_before(keep):
         before, after = before + is_same(found, state(20)), after + is_same(found, state(40))
     assert before + after == -(-len(sound) // 7) + len(cut) + 2
     assert before > 2 * after  # some of an archive's bytes mean nothing
+
+
+def test_a_disk_that_fills_leaves_the_checkpoints_that_were_there(keep, monkeypatch):
+    def full(file: Any, **_: Any) -> None:
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = names(keep)
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", full)
+        with pytest.raises(CannotWrite, match=r"step-000060\.npz: No space left on device\. Free some space"):
+            keep.write(state(60))
+    assert names(keep) == before
+    assert is_same(keep.newest(), state(40))
 
 
 def test_what_a_killed_writer_left_goes_with_the_next_write(keep):

@@ -167,6 +167,20 @@ def test_a_run_waits_while_it_may_not_go_on(base, monkeypatch, tmp_path):
     assert_same(result, trained(base))
 
 
+def test_pauses_are_not_counted_as_time(base, clock, monkeypatch):
+    answers = [True, False, True, False, True]
+
+    def may_run() -> bool:
+        return answers.pop(0) if answers else True
+
+    def tick(told: Progress) -> None:
+        clock[0] += 1000 if told.paused else 10
+
+    monkeypatch.setattr(loop, "POLL", 0.0)
+    result = trained(base, dataclasses.replace(QUICK, steps=100), seconds=45, may_run=may_run, progress=tick)
+    assert (result.ended, result.steps, result.seconds) == ("time", 5, 60)
+
+
 def test_a_waiting_run_can_be_stopped(base, tmp_path):
     def stop(told: Progress) -> None:
         if told.paused:

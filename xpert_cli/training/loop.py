@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,7 @@ def train(
         pack: tokens that run side by side.
         layout: written with the state: what the caller needs to lay the run out the same way again.
         keep: where the state is written, and found again.
-        seconds: end after about this long, evaluation included, whatever the number of steps.
+        seconds: end after about this long, evaluation included and pauses not, whatever the number of steps.
         may_run: asked before every step; while it says no, the run waits.
 
     Raises:
@@ -137,32 +138,53 @@ def train(
         run.restore(state)
         resumed = state.step
     run.state.layout = layout or {}
-    began, earlier = time.monotonic(), run.state.seconds
+    watch = _Watch(run.state.seconds)
     with Stopping() as stopping:
         try:
             ended = ""
             while not ended:
                 measured = run.evaluate(stopping.check) if run.due() else None
-                run.state.seconds = earlier + time.monotonic() - began
+                run.state.seconds = watch.seconds
                 spent = run.state.seconds / seconds if seconds else 0.0
                 if spent >= 1:
                     measured = run.evaluate(stopping.check)
                 ended = run.ended(spent)
                 if keep and not ended and keep.due(run.state):
                     keep.write(run.state)
-                progress(run.told(measured, earlier + time.monotonic() - began))
+                progress(run.told(measured, watch.seconds))
                 if not ended:
-                    _wait(run, keep, may_run, progress, stopping.check)
+                    with watch.stopped():
+                        _wait(run, keep, may_run, progress, stopping.check)
                     run.step(stopping.check, spent)
         except Stopped:
-            run.state.seconds = earlier + time.monotonic() - began
+            run.state.seconds = watch.seconds
             if keep:
                 keep.write(run.state)
             raise
-    run.state.seconds = earlier + time.monotonic() - began
+    run.state.seconds = watch.seconds
     if keep:
         keep.write(run.state)
     return run.trained(ended, resumed)
+
+
+class _Watch:
+    """The seconds that a run has worked, earlier ones included."""
+
+    def __init__(self, earlier: float) -> None:
+        self._since = time.monotonic() - earlier
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._since
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Time that does not count."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._since += time.monotonic() - began
 
 
 class _Run:
