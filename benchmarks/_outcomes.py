@@ -28,6 +28,7 @@ GOALS = {30: (40, 20), 50: (60, 35), 70: (75, 50), 80: (88, 60), 90: (92, 70)}
 class Run:
     """One training run: `curve` of (step, tuning loss, seconds so far); `test` loss at `test_step`."""
 
+    name: str
     curve: tuple[tuple[int, float, float], ...]
     test_step: int
     test: float

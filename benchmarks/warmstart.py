@@ -135,7 +135,7 @@ class Warmstart:
         found = self.stored(name, identity, partial(self._measure, name, case))
         learnt, measured = self.pace
         curve = tuple((step, loss, tokens / learnt + read / measured) for step, loss, tokens, read in found["curve"])
-        return Run(curve, found["test_step"], found["test"], found["ended"])
+        return Run(name, curve, found["test_step"], found["test"], found["ended"])
 
     @cached_property
     def pace(self) -> tuple[float, float]:
