@@ -55,7 +55,7 @@ class Bench:
     @cached_property
     def decoder(self) -> Decoder:
         """In bf16 whatever this machine multiplies fastest, so that runs can be repeated elsewhere."""
-        platform.spin_shortly()
+        platform.prepare_libraries()
         from xpert_cli.training.decoder import open_decoder
 
         return open_decoder(self.base, "bfloat16", threads=self.threads)

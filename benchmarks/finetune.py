@@ -211,7 +211,7 @@ def main() -> None:
     if unknown := set(wanted) - set(SECTIONS):
         sys.exit(f"there is no section {', '.join(sorted(unknown))}; choose of {', '.join(SECTIONS)}")
     os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": str(options.threads)}
-    platform.spin_shortly()
+    platform.prepare_libraries()
     options.out.mkdir(parents=True, exist_ok=True)
     for name in wanted:
         with whole(options.out / f"{name}.md") as part:

@@ -10,7 +10,7 @@ from tiny import packaged_base
 
 from xpert_cli import platform
 
-platform.spin_shortly()  # before any test loads a library that uses OpenMP
+platform.prepare_libraries()  # before any test loads a library that uses OpenMP
 
 # Both are read before these fixtures run: by the Hub's client when imported, and by fixtures of the whole session.
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -28,13 +28,15 @@ def cores() -> int:
     return max(1, sum(frequency >= 0.8 * max(top) for frequency in top))
 
 
-def spin_shortly() -> None:
-    """Have OpenMP's threads sleep soon when they wait; called before a library that uses it is loaded.
+def prepare_libraries() -> None:
+    """Settings that libraries read from the environment when they are loaded or first used; called before that.
 
-    Threads that wait by spinning for milliseconds take the cores from each other when another program runs: 100 times
-    slower was seen. A short spin is as fast on an idle machine.
+    OpenMP's threads sleep soon when they wait: threads that wait by spinning for milliseconds take the cores from each
+    other when another program runs, 100 times slower was seen, and a short spin is as fast on an idle machine. oneDNN
+    keeps 64 compiled kernels of some 0.6 MB and not 1,024: to compile one again takes a millisecond.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 def total_memory() -> int | None:

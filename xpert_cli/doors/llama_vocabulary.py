@@ -27,7 +27,7 @@ _Opened = TypeVar("_Opened", bound="Vocabulary")
 @lru_cache(maxsize=1)
 def library() -> Any:
     """The ctypes binding of llama.cpp, silenced. Importing it is what loads the native library."""
-    platform.spin_shortly()
+    platform.prepare_libraries()
     if sys.platform == "android":  # llama-cpp-python knows Android only by its kernel's name
         sys.platform = "linux"  # type: ignore[assignment]
         try:

@@ -45,7 +45,7 @@ def require() -> None:
     Raises:
         MissingExtra: torch is not installed.
     """
-    platform.spin_shortly()
+    platform.prepare_libraries()
     try:
         import torch  # noqa: F401
     except ImportError as error:
