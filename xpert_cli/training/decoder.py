@@ -222,7 +222,6 @@ class Decoder:
         self._room.reserve(tokens * self.shape.kept * (self.shape.layers - self.recompute))
         loss = self._loss(samples, self._room)
         (loss / over).backward()  # type: ignore[no-untyped-call]
-        platform.release_memory()  # holes that the next pack's tensors would not fit
         return float(loss.detach())
 
     @torch.no_grad()
