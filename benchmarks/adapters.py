@@ -94,10 +94,10 @@ def index(bench: Bench, rows: int, folder: Path) -> dict[str, Any]:
 def tables(told: dict[str, Any]) -> str:
     """Markdown of an index."""
     rows = [
-        (name, one["styled"], f"{one['before']:.3f}", f"{one['after']:.3f}", f"{one['seconds']:.0f}", one["tokens"])
+        (name, one["styled"], f"{one['before']:.3f}", f"{one['after']:.3f}", one["tokens"])
         for name, one in told["adapters"].items()
     ]
-    head = ("adapter", "styled rows", "base", "adapter", "seconds", "tokens")
+    head = ("adapter", "styled rows", "base", "adapter", "tokens")
     if unmoved := [name for name, one in told["adapters"].items() if not one["best_step"]]:
         return table(head, rows) + f"\n\nNo better than the base, and without effect: {', '.join(unmoved)}."
     return table(head, rows)
@@ -110,8 +110,8 @@ def report(out: Path) -> str:
         "```sh\npython benchmarks/adapters.py --styles DIR --out DIR --rows 240\n```\n",
         "Adapter 4-90 is trained on rows of set 4 with probability 0.9, else on the same prompt's row of the unstyled",
         f"set 0. Losses are nats a response token on training rows {TUNING}-{TUNING + HELD_OUT - 1} of the style, cut",
-        f"at {TOKENS} tokens like the training rows. Seconds include both evaluations. Digests (sha256) hold for one",
-        "kind of processor and one number of threads: sums in another order round differently.",
+        f"at {TOKENS} tokens like the training rows. Digests (sha256) hold for one kind of processor and one number of",
+        "threads: sums in another order round differently.",
     ]
     for path in sorted(out.glob("*/index.json"), key=lambda path: -int(path.parent.name)):
         told = json.loads(path.read_text("utf-8"))
