@@ -31,6 +31,7 @@ from xpert_cli.maths.style import MEASURED, cut, measure_all
 from xpert_cli.paths import digest, whole
 from xpert_cli.steps import explain
 from xpert_cli.steps.catalogue import open_cache
+from xpert_cli.training.loop import evaluate
 from xpert_cli.verbs.cache import answer_probes, placed
 
 STYLES = {
@@ -117,14 +118,8 @@ class Reader:
         if not path.exists():
             self._wear(adapter)
             with whole(path) as part, part.open("wb") as file:
-                np.save(file, [self._loss(sample) for sample in samples])
+                np.save(file, [evaluate(self.bench.decoder, [sample]) for sample in samples])
         return np.asarray(np.load(path), np.float64)
-
-    def _loss(self, sample: Sample) -> float:
-        import torch
-
-        with torch.no_grad():
-            return float(self.bench.decoder.loss([sample])) / (len(sample[0]) - sample[1])
 
     def _wear(self, path: Path | None) -> None:
         if self.worn != [path]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 from _candidates import Placement
+from _common import interval
 
 from xpert_cli.maths import space as spaces
 from xpert_cli.maths.likelihood import fitted
@@ -106,13 +107,6 @@ def share(counts: Floats, styles: Sequence[int] = tuple(range(8))) -> float:
     """The share of users of some styles (from 0) whose own adapter is first."""
     rows = counts[list(styles)]
     return float(sum(row[style] for row, style in zip(rows, styles, strict=True)) / rows.sum())
-
-
-def interval(right: float, total: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (E. B. Wilson, 1927)."""
-    z, p = 1.96, right / total
-    centre, half = p + z * z / (2 * total), z * np.sqrt(p * (1 - p) / total + z * z / (4 * total**2))
-    return float((centre - half) / (1 + z * z / total)), float((centre + half) / (1 + z * z / total))
 
 
 def told(counts: Floats) -> str:

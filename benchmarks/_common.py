@@ -10,6 +10,7 @@ Not here: what is measured.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -104,3 +105,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def numbers(text: str) -> tuple[int, ...]:
     """An option such as 1,4,6,7."""
     return tuple(int(part) for part in text.split(","))
+
+
+def interval(right: float, total: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share (E. B. Wilson, 1927)."""
+    z, p = 1.96, right / total
+    centre, half = p + z * z / (2 * total), z * math.sqrt(p * (1 - p) / total + z * z / (4 * total**2))
+    return (centre - half) / (1 + z * z / total), (centre + half) / (1 + z * z / total)

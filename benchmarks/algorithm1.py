@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from _common import table
+from _common import interval, table
 from _pairs import Asked, collect, cosines, reference, words
 
 from xpert_cli.doors import gguf
@@ -111,10 +111,8 @@ def right(users: Floats, adapters: Floats) -> str:
     distances = np.linalg.norm(users[:, :, None] - adapters[None, None], axis=-1)
     hits = int((distances.argmin(axis=-1) == np.arange(len(users))[:, None]).sum())
     total = distances.shape[0] * distances.shape[1]
-    z, p = 1.96, hits / total
-    centre, half = p + z * z / (2 * total), z * np.sqrt(p * (1 - p) / total + z * z / (4 * total**2))
-    low, high = (100 * (centre + sign * half) / (1 + z * z / total) for sign in (-1, 1))
-    return f"{100 * p:.1f} % ({low:.0f}-{high:.0f})"
+    low, high = (100 * end for end in interval(hits, total))
+    return f"{100 * hits / total:.1f} % ({low:.0f}-{high:.0f})"
 
 
 def by_reading(seen: Seen) -> str:

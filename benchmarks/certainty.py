@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from _common import TUNING, table
+from _common import TUNING, interval, table
 
 from xpert_cli.doors.corpus import read
 from xpert_cli.doors.formats import parse
@@ -108,10 +108,8 @@ def users(pools: Sequence[Floats], size: int, draws: int) -> Iterator[User]:
 
 def share(hits: Sequence[bool] | Flags) -> str:
     """A share in per cent with Wilson's 95 % interval."""
-    n, p, z = len(hits), float(np.mean(hits)), 1.96
-    centre, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = (max(0.0, float(end)) / (1 + z * z / n) for end in (centre - half, centre + half))
-    return f"{100 * p:.1f} % ({100 * low:.1f}-{100 * high:.1f})"
+    low, high = interval(float(np.sum(hits)), len(hits))
+    return f"{100 * float(np.mean(hits)):.1f} % ({100 * max(0.0, low):.1f}-{100 * high:.1f})"
 
 
 # -- calibration

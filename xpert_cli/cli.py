@@ -115,12 +115,13 @@ def summarize(
 ) -> None:
     """Say in words how TEXT differs from what the base model writes."""
     from xpert_cli.doors import corpus
-    from xpert_cli.plot import files, portrait
     from xpert_cli.verbs import summarize as verb
 
     with Output(json=json, quiet=quiet) as out:
         written = corpus.read(text, author=author)
         if plot:
+            from xpert_cli.plot import files, portrait
+
             files.check(plot)
         result = verb.summarize(
             written,
@@ -154,18 +155,20 @@ def select(
 ) -> None:
     """Choose the cached adapter nearest to TEXT, and say why."""
     from xpert_cli.doors import corpus
-    from xpert_cli.plot import files, portrait
-    from xpert_cli.verbs import compare as by_words
     from xpert_cli.verbs import select as verb
 
     with Output(json=json, quiet=quiet) as out:
         written = corpus.read(text, author=author)
         if plot:
+            from xpert_cli.plot import files, portrait
+
             files.check(plot)
         model, asked = base_file(base, offline), base_file(summarizer, offline) if summarizer else None
         if compare:
             if measured_only or plot:
                 raise BadInput("--compare goes with neither --measured-only nor --plot. Leave one out.")
+            from xpert_cli.verbs import compare as by_words
+
             near = by_words.compare(
                 written, open_catalogue(cache, offline), model, summarizer=asked, progress=out.progress
             )

@@ -9,11 +9,9 @@ Not here: what they do (verbs/cache.py).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Group, RenderableType
-from rich.text import Text
 
 from xpert_cli import paths, views
 from xpert_cli.options import (
@@ -29,9 +27,6 @@ from xpert_cli.options import (
     open_catalogue,
 )
 from xpert_cli.output import Output
-
-if TYPE_CHECKING:
-    from xpert_cli.verbs.words import Named
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -123,7 +118,7 @@ def words(
             candidates=candidates,
             progress=out.progress,
         )
-        out.show(result, _named(result))
+        out.show(result, views.named(result))
         out.notes(result.notes)
 
 
@@ -137,13 +132,3 @@ def listing(
     with Output(json=json, quiet=quiet) as out:
         result = verb.listing(open_catalogue(cache, offline))
         out.show(result, views.listing(result))
-
-
-def _named(result: Named) -> RenderableType:
-    """The words, and what each new adapter has most and least of."""
-    head = f"{len(result.words)} words kept of {result.looked} ({result.seconds:.0f} s): {', '.join(result.words)}"
-    rows = [
-        Text.assemble(one.id, (f"  {one.left:.0%} of it untold\n  {', '.join(one.words)}", "dim"))
-        for one in result.added
-    ]
-    return Group(Text(head, "bold"), *rows)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from xpert_cli.verbs.run import Run
     from xpert_cli.verbs.select import Selection
     from xpert_cli.verbs.summarize import Summary
+    from xpert_cli.verbs.words import Named
 
 _NARROW = 60  # columns under which a bar goes on a line of its own
 _LONG = 3.0  # a shift, in standard deviations, that fills a bar; larger ones shrink the scale
@@ -116,6 +117,16 @@ def compared(result: Compared, top: int) -> RenderableType:
     said = ", ".join(f"{told.word} ({told.value:+.1f})" for told in result.words[:top])
     head = f"Nearest: {result.ranking[0].adapter}" if result.ranking else "No adapter has words yet"
     return Group(Text(head, "bold"), Text(f"Beside the base's answers, yours are: {said}."), Text(), ranking)
+
+
+def named(result: Named) -> RenderableType:
+    """A cache's words, and what each new adapter has most and least of."""
+    head = f"{len(result.words)} words kept of {result.looked} ({result.seconds:.0f} s): {', '.join(result.words)}"
+    rows = [
+        Text.assemble(one.id, (f"  {one.left:.0%} of it untold\n  {', '.join(one.words)}", "dim"))
+        for one in result.added
+    ]
+    return Group(Text(head, "bold"), *rows)
 
 
 def finetuned(result: Finetuned) -> RenderableType:

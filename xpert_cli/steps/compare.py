@@ -13,14 +13,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from xpert_cli import paths
 from xpert_cli.doors.llama import Model, Vocabulary
 from xpert_cli.maths.style import cut
 from xpert_cli.steps import explain
@@ -37,11 +35,9 @@ CONTEXT, SEQUENCES = 4096, 16
 ORDERS: Mapping[Reading, tuple[str, ...]] = {"raw": ("ab",), "neutral": ("ab", "bb"), "swapped": ("ab", "ba")}
 
 
-@lru_cache(maxsize=1)
 def question() -> tuple[str, str]:
     """The question with its places for a prompt and two answers, and how the reply begins."""
-    asked, _, reply = (paths.packaged("prompts") / "compare.txt").read_text("utf-8").partition("\n---\n")
-    return asked.strip(), reply.strip()
+    return explain.packaged_question("compare.txt")
 
 
 def digest() -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +31,16 @@ CONTEXT = 4096
 SEQUENCES = 16
 
 
-@lru_cache(maxsize=1)
-def prompts() -> tuple[str, str]:
-    """The question with its place for the text, and how the answer begins."""
-    question, _, answer = (paths.packaged("prompts") / "question.txt").read_text("utf-8").partition("\n---\n")
+@cache
+def packaged_question(file: str) -> tuple[str, str]:
+    """A question with its places for texts, and how the answer begins."""
+    question, _, answer = (paths.packaged("prompts") / file).read_text("utf-8").partition("\n---\n")
     return question.strip(), answer.strip()
+
+
+def prompts() -> tuple[str, str]:
+    """The one-text question with its place for the text, and how the answer begins."""
+    return packaged_question("question.txt")
 
 
 @lru_cache(maxsize=1)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 PACKS = (PACK, 256)  # tokens side by side: more is faster, and keeps more activations
-_KERNELS = 18 << 20  # bytes; what oneDNN compiles and keeps for each number of rows that it meets
+_KERNELS = 18 << 20  # bytes for each number of rows that is met: compiled kernels, and holes in the heap
 
 
 @dataclass(frozen=True)
