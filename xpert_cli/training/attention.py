@@ -7,7 +7,7 @@ Importing this module imports torch. Not here: norms, projections and the loss (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,21 +16,28 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from xpert_cli.training.operations import Room, rounded
+from xpert_cli.training.operations import Room
+from xpert_cli.training.packing import rounded
 
 ROWS = 256  # queries whose attention weights exist at one time
 
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """How q, k and v lie in a row, and where each sample's tokens lie in a pack."""
+    """How q, k and v lie in a row, and where each sample's tokens lie in a pack (training/packing.py)."""
 
     queries: int
     groups: int
     size: int
     spans: Sequence[tuple[int, int]]
+    shared: int
     scale: float
     window: int | None  # tokens a query sees, itself included; None for all before it
+
+    @property
+    def seen(self) -> Iterator[tuple[int, int, int]]:
+        """Of each sample: the rows of its own tokens, and how many at the top it sees besides."""
+        return ((start, end, self.shared if start else 0) for start, end in self.spans)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +74,14 @@ class Attention(Function):
         ctx.save_for_backward(rotated)
         out = room.take(len(joined), heads.queries * heads.size)
         out[heads.spans[-1][1] :] = 0
-        for start, end in heads.spans:
-            q, k, v = _split(rotated[start:end], heads)
+        for start, end, before in heads.seen:
+            q, k, v = _split(_rows(rotated, start, end, before), heads)
             mixed = torch.empty_like(q)
             for rows, seen in _blocks(q.shape[2], heads.window):
                 weights = _weights(q[:, :, rows], k[:, seen], rows, seen, heads)
                 mixed[:, :, rows] = torch.bmm(weights, v[:, seen]).unflatten(1, (q.shape[1], -1))
             out[start:end].unflatten(1, (heads.groups, -1, heads.size)).copy_(
-                mixed[:, :, : end - start].permute(2, 0, 1, 3)
+                mixed[:, :, before : before + end - start].permute(2, 0, 1, 3)
             )
         return out
 
@@ -82,10 +89,10 @@ class Attention(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
         (rotated,), heads = ctx.saved_tensors, ctx.heads
         result = torch.zeros_like(rotated)
-        for start, end in heads.spans:
-            q, k, v = _split(rotated[start:end], heads)
+        for start, end, before in heads.seen:
+            q, k, v = _split(_rows(rotated, start, end, before), heads)
             to_q, to_k, to_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-            to_mixed = _grouped(gradient[start:end], heads.groups, q.shape)
+            to_mixed = _grouped(gradient[start:end], heads.groups, q.shape, before)
             for rows, seen in _blocks(q.shape[2], heads.window):
                 weights = _weights(q[:, :, rows], k[:, seen], rows, seen, heads)
                 wanted = to_mixed[:, :, rows].flatten(1, 2)
@@ -94,7 +101,13 @@ class Attention(Function):
                 to_scores = torch.ops.aten._softmax_backward_data(to_weights, weights, -1, weights.dtype)
                 to_q[:, :, rows] = torch.bmm(to_scores, k[:, seen]).mul_(heads.scale).unflatten(1, (q.shape[1], -1))
                 to_k[:, seen].baddbmm_(to_scores.transpose(1, 2), q[:, :, rows].flatten(1, 2))
-            _join(to_q, to_k, to_v, result[start:end], heads)
+            if not before:
+                _join(to_q, to_k, to_v, result[start:end], heads)
+                continue
+            both = result.new_empty(before + end - start, result.shape[1])
+            _join(to_q, to_k, to_v, both, heads)
+            result[:before] += both[:before]
+            result[start:end] = both[before:]
         turned = (heads.queries + heads.groups) * heads.size
         part = result[:, :turned].unflatten(1, (-1, heads.size))
         part.copy_(ctx.rotation.apply(part, back=True))
@@ -109,11 +122,18 @@ def _split(joined: Tensor, heads: Heads) -> tuple[Tensor, Tensor, Tensor]:
     return _grouped(q, groups, (groups, heads.queries // groups, tokens, size)).mul_(heads.scale), k, v
 
 
-def _grouped(part: Tensor, groups: int, shape: Sequence[int]) -> Tensor:
-    """(tokens, heads * size) as (groups, heads a group, padded tokens, size)."""
+def _rows(rotated: Tensor, start: int, end: int, before: int) -> Tensor:
+    """The rows that a sample sees."""
+    return torch.cat([rotated[:before], rotated[start:end]]) if before else rotated[start:end]
+
+
+def _grouped(part: Tensor, groups: int, shape: Sequence[int], before: int = 0) -> Tensor:
+    """(tokens, heads * size) as (groups, heads a group, padded tokens, size), with zeros before and behind."""
     result = part.new_empty(shape)
-    result[:, :, : len(part)] = part.unflatten(1, (groups, -1, shape[-1])).permute(1, 2, 0, 3)
-    result[:, :, len(part) :] = 0
+    end = before + len(part)
+    result[:, :, :before] = 0
+    result[:, :, before:end] = part.unflatten(1, (groups, -1, shape[-1])).permute(1, 2, 0, 3)
+    result[:, :, end:] = 0
     return result
 
 
@@ -137,9 +157,8 @@ def _blocks(tokens: int, window: int | None) -> list[tuple[slice, slice]]:
 
 def _weights(q: Tensor, k: Tensor, rows: slice, seen: slice, heads: Heads) -> Tensor:
     """(groups, queries a group * rows, keys) softmax of the scores, zero for keys that a query does not see."""
-    scores = torch.bmm(q.flatten(1, 2), k.transpose(1, 2))
-    shape = rows.start, rows.stop, seen.start, seen.stop
-    return torch.softmax(scores.add_(_hidden(*shape, q.shape[1], heads.window, scores.dtype)), -1)
+    hidden = _hidden(rows.start, rows.stop, seen.start, seen.stop, q.shape[1], heads.window, q.dtype)
+    return torch.softmax(torch.baddbmm(hidden, q.flatten(1, 2), k.transpose(1, 2)), -1)
 
 
 @lru_cache(maxsize=64)

@@ -41,8 +41,8 @@ from xpert_cli.training.operations import (
     RmsNorm,
     Room,
     Weights,
-    rounded,
 )
+from xpert_cli.training.packing import Pack, rounded
 from xpert_cli.training.shape import Shape
 
 GROUPS = (("attn_q", "attn_k", "attn_v"), ("attn_output",), ("ffn_gate", "ffn_up"), ("ffn_down",))
@@ -111,9 +111,8 @@ class Layer:
 
     def forward(self, stream: Tensor, switch: Tensor, heads: Heads, rotation: Rotation, room: Room) -> Tensor:
         """The residual stream, (tokens, hidden), after this block."""
-        own = Room(room.dtype)  # for what is not kept
-        qkv = Projection.apply(stream, None, switch, self.norms["attn_norm"], self.qkv.weights, own)
-        mixed = Attention.apply(self._head_norms(qkv, heads), heads, rotation, room)
+        qkv = Projection.apply(stream, None, switch, self.norms["attn_norm"], self.qkv.weights, room.apart())
+        mixed = Attention.apply(self._head_norms(qkv, heads, room), heads, rotation, room)
         stream = self._added(stream, mixed, switch, Nothing(), self.output, "post_attention_norm", room)
         both = Projection.apply(stream, None, switch, self.norms["ffn_norm"], self.gate_up.weights, room)
         return self._added(stream, both, switch, self.gate, self.down, "post_ffw_norm", room)
@@ -125,16 +124,16 @@ class Layer:
         if after not in self.norms:
             return Projection.apply(source, stream, switch, before, group.weights, room)  # type: ignore[no-any-return]
         added: Tensor = Projection.apply(source, None, switch, before, group.weights, room)
-        normed: Tensor = Norm.apply(added, self.norms[after])
+        normed: Tensor = Norm.apply(added, self.norms[after], room)
         return stream + normed
 
-    def _head_norms(self, qkv: Tensor, heads: Heads) -> Tensor:
+    def _head_norms(self, qkv: Tensor, heads: Heads, room: Room) -> Tensor:
         if "attn_q_norm" not in self.norms:
             return qkv
         sizes = [heads.queries * heads.size, heads.groups * heads.size]
         q, k, v = qkv.split([*sizes, sizes[1]], 1)
         normed = [
-            Norm.apply(part.unflatten(1, (-1, heads.size)), self.norms[name]).flatten(1)
+            Norm.apply(part.unflatten(1, (-1, heads.size)), self.norms[name], room).flatten(1)
             for part, name in ((q, "attn_q_norm"), (k, "attn_k_norm"))
         ]
         return torch.cat([*normed, v], 1)
@@ -218,54 +217,36 @@ class Decoder:
 
     def learn(self, samples: Sequence[Sample], over: float) -> float:
         """Add the gradient of the samples' summed loss, divided by `over`; returns the loss, not divided."""
-        tokens = rounded(sum(len(tokens) for tokens, _ in samples))
-        self._room.reserve(tokens * self.shape.kept * (self.shape.layers - self.recompute))
-        loss = self._loss(samples, self._room)
+        pack = Pack.of(samples)
+        self._room.reserve(len(pack.ids) * self.shape.kept * (self.shape.layers - self.recompute))
+        loss = self._loss(pack, self._room)
         (loss / over).backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
     @torch.no_grad()
     def loss(self, samples: Sequence[Sample]) -> float:
         """Summed -log p, in nats, of the scored tokens of samples packed end to end, each seeing only itself."""
-        return float(self._loss(samples, Room(self.dtype)))
+        return float(self._loss(Pack.of(samples), self._room.apart()))
 
-    def _loss(self, samples: Sequence[Sample], room: Room) -> Tensor:
-        lengths = [len(tokens) for tokens, _ in samples]
-        padding = rounded(sum(lengths)) - sum(lengths)
-        ids = torch.tensor([token for tokens, _ in samples for token in tokens] + [0] * padding)
-        positions = torch.cat([torch.arange(length) for length in (*lengths, padding)])
-        ends = np.cumsum(lengths)
-        spans = [(int(end) - length, int(end)) for end, length in zip(ends, lengths, strict=True)]
-        scored = torch.cat(
-            [torch.arange(begin + first, end) for (begin, end), (_, first) in zip(spans, samples, strict=True)]
-        )
-        stream = torch.nn.functional.embedding(ids, self._embedding)
+    def _loss(self, pack: Pack, room: Room) -> Tensor:
+        stream = torch.nn.functional.embedding(torch.from_numpy(pack.ids), self._embedding)
         if self.shape.architecture == "gemma3":
             stream = stream * self.shape.hidden**0.5
-        rotations = {local: self._rotation(positions, local) for local in {layer.local for layer in self.layers}}
+        rotations = {
+            local: self._rotation(torch.from_numpy(pack.positions), local)
+            for local in {layer.local for layer in self.layers}
+        }
         for index, layer in enumerate(self.layers):
-            given = stream, self._switch, self._heads(spans, layer.local), rotations[layer.local]
+            given = stream, self._switch, self._heads(pack, layer.local), rotations[layer.local]
             if index < self.recompute and torch.is_grad_enabled():
-                stream = checkpoint(layer.forward, *given, Room(self.dtype), use_reentrant=False)
+                stream = checkpoint(layer.forward, *given, room.apart(), use_reentrant=False)
             else:
                 stream = layer.forward(*given, room)
-        rows = torch.cat([scored - 1, scored.new_zeros(rounded(len(scored)) - len(scored))])
-        states = Norm.apply(stream[rows], self._norm)
-        return CrossEntropy.apply(states, self._head, ids[scored], self.shape.cap)  # type: ignore[no-any-return]
-
-    @staticmethod
-    def packs(samples: Sequence[Sample], tokens: int) -> Iterator[list[Sample]]:
-        """Samples grouped for one pass each of at most `tokens`, longest first; a longer one goes alone."""
-        pack: list[Sample] = []
-        room = tokens
-        for sample in sorted(samples, key=lambda sample: -len(sample[0])):
-            if pack and len(sample[0]) > room:
-                yield pack
-                pack, room = [], tokens
-            pack.append(sample)
-            room -= len(sample[0])
-        if pack:
-            yield pack
+        rows, targets = torch.from_numpy(pack.rows), torch.from_numpy(pack.targets)
+        states = Norm.apply(
+            stream[torch.nn.functional.pad(rows, (0, rounded(len(rows)) - len(rows)))], self._norm, room
+        )
+        return CrossEntropy.apply(states, self._head, targets, self.shape.cap, room)  # type: ignore[no-any-return]
 
     def adapter(self) -> Adapter:
         """The factors as they are now."""
@@ -309,10 +290,10 @@ class Decoder:
         qkv, output, gate_up, down = groups
         return Layer(qkv, output, gate_up, down, norms, Gate(activation), self.shape.is_local(index))
 
-    def _heads(self, spans: Sequence[tuple[int, int]], local: bool) -> Heads:
+    def _heads(self, pack: Pack, local: bool) -> Heads:
         shape = self.shape
         window = shape.window if local else None
-        return Heads(shape.heads, shape.groups, shape.size, spans, shape.size**-0.5, window)
+        return Heads(shape.heads, shape.groups, shape.size, pack.spans, pack.shared, shape.size**-0.5, window)
 
     def _rotation(self, positions: Tensor, local: bool) -> Rotation:
         """Angles position / (frequency ** (2 i / size) * stretch * factor i)."""

@@ -23,6 +23,7 @@ from xpert_cli.doors.llama import Sample
 from xpert_cli.errors import BadInput
 from xpert_cli.maths.adapters import Adapter
 from xpert_cli.training.checkpoints import Checkpoints, State
+from xpert_cli.training.packing import packs
 from xpert_cli.training.stopping import Stopped, Stopping
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ class _Run:
         batch = [self.samples[i] for i in batch_at(state.step, len(self.samples), self.recipe.batch, self.recipe.seed)]
         scored, total = scored_tokens(batch), 0.0
         decoder.gradient.zero_()
-        for samples in decoder.packs(batch, self.pack):
+        for samples in packs(batch, self.pack):
             total += decoder.learn(samples, scored)
             check()
         self.optimizer.step(state.step + 1, self.recipe.rate(state.step, spent))
@@ -317,7 +318,7 @@ def evaluate(
 ) -> float:
     """Mean loss in nats a scored token."""
     total = 0.0
-    for part in decoder.packs(samples, pack):
+    for part in packs(samples, pack):
         total += decoder.loss(part)
         check()
     platform.release_memory()

@@ -19,6 +19,7 @@ from xpert_cli import platform
 from xpert_cli.doors import gguf
 from xpert_cli.errors import BadInput, MissingExtra
 from xpert_cli.training.loop import PACK
+from xpert_cli.training.packing import GRAIN
 from xpert_cli.training.shape import Shape
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute
         pack: tokens side by side.
         recompute: layers that keep only their input.
     """
-    from xpert_cli.training.operations import GRAIN, SCORED
+    from xpert_cli.training.operations import SCORED
 
     matrices = {name: info.shape for name, info in header.tensors.items() if len(info.shape) == 2}
     base = width * sum(math.prod(sizes) for sizes in matrices.values())

@@ -1,0 +1,104 @@
+"""Samples laid end to end for one pass; what all of them begin with, such as a system prompt, is there once.
+
+    pack = Pack.of([([1, 2, 3], 1), ([1, 2, 4, 5], 2)])
+    pack.ids, pack.shared                            # array([1, 2, 3, 2, 4, 5, 0, ...]), 1
+
+Every sample but the first leaves out the tokens shared by all; its own see them through attention, and their gradient
+comes from all samples. Not here: attention itself (training/attention.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import numpy as np
+import numpy.typing as npt
+
+from xpert_cli.doors.llama import Sample
+
+Integers = npt.NDArray[np.int64]
+
+GRAIN = 64  # rows of a matrix product, see `rounded`
+
+
+def rounded(count: int) -> int:
+    """The number of rows that `count` rows are padded to.
+
+    oneDNN compiles a kernel of some 0.7 MB for every matrix shape it meets, so shapes are kept few.
+    """
+    return -count % GRAIN + count
+
+
+@dataclass(frozen=True, eq=False)
+class Pack:
+    """Tokens of several samples as rows of one matrix.
+
+    Attributes:
+        ids, positions: (rows,) tokens, padded with 0 to a multiple of GRAIN, and where each stands in its sample.
+        spans: the rows of each sample's own tokens.
+        shared: the number of rows, at the top, that all samples begin with; the first sample's span has them in it.
+        rows: (scored,) where the state that predicts each scored token is.
+        targets: (scored,) those tokens.
+    """
+
+    ids: Integers
+    positions: Integers
+    spans: tuple[tuple[int, int], ...]
+    shared: int
+    rows: Integers
+    targets: Integers
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> Pack:
+        """Lay samples out in their order."""
+        shared, end = shared_tokens(samples), 0
+        ids: list[int] = []
+        positions: list[int] = []
+        rows: list[int] = []
+        targets: list[int] = []
+        spans: list[tuple[int, int]] = []
+        for tokens, first in samples:
+            start, skipped = end, shared if spans else 0
+            end += len(tokens) - skipped
+            spans.append((start, end))
+            ids += tokens[skipped:]
+            positions += range(skipped, len(tokens))
+            rows += [at if at < skipped else start + at - skipped for at in range(first - 1, len(tokens) - 1)]
+            targets += tokens[first:]
+        padding = [0] * (rounded(end) - end)
+        return cls(
+            np.array(ids + padding),
+            np.array(positions + padding),
+            tuple(spans),
+            shared,
+            np.array(rows),
+            np.array(targets),
+        )
+
+
+def shared_tokens(samples: Sequence[Sample]) -> int:
+    """How many tokens, none of them scored, all of two or more samples begin with."""
+    if len(samples) < 2:
+        return 0
+    limit = min(first for _, first in samples)
+    columns = zip(*(tokens[:limit] for tokens, _ in samples), strict=True)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+
+
+def packs(samples: Sequence[Sample], tokens: int) -> list[list[Sample]]:
+    """Samples grouped for one pass each of at most `tokens` rows, as even as may be; a longer sample goes alone."""
+    shared = shared_tokens(samples)
+    own = sum(min(len(ids), tokens) - shared for ids, _ in samples)
+    groups: list[list[Sample]] = []
+    for count in range(max(1, -(-own // max(1, tokens - shared))), len(samples) + 1):
+        groups = [[] for _ in range(count)]
+        sizes = [shared] * count
+        for sample in sorted(samples, key=lambda sample: -len(sample[0])):
+            least = min(range(count), key=sizes.__getitem__)
+            groups[least].append(sample)
+            sizes[least] += len(sample[0]) - shared
+        if all(size <= tokens or len(group) == 1 for size, group in zip(sizes, groups, strict=True)):
+            break
+    return [group for group in groups if group]
