@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from _common import TOKENS, Bench
 
 from xpert_cli import platform
@@ -23,7 +24,8 @@ from xpert_cli.doors import gguf
 from xpert_cli.doors.llama import Model, Sample
 from xpert_cli.doors.peft import WEIGHTS, read_peft, write_peft
 from xpert_cli.paths import whole
-from xpert_cli.training.loop import Recipe, batch_at, scored_tokens, train
+from xpert_cli.training.loop import PACK, Recipe, batch_at, scored_tokens, train
+from xpert_cli.training.packing import Pack, packs
 from xpert_cli.training.shape import Shape
 
 FIRST, HELD_OUT = 500, 12  # training rows of set 4
@@ -157,16 +159,18 @@ def _row(tokens: list[int], first: int) -> dict[str, list[int]]:
     return {"input_ids": tokens, "attention_mask": [1] * len(tokens), "labels": [-100] * first + tokens[first:]}
 
 
-def needed(header: gguf.Header, samples: Sequence[Sample], rank: int) -> int:
-    """Floating-point operations that training on `samples` needs, whichever way it is done.
+def needed(header: gguf.Header, passes: Sequence[Sequence[Sample]], rank: int) -> int:
+    """Floating-point operations that training on `passes`, samples that run side by side, needs.
 
     A product of (m, k) and (k, n) is 2 m k n. Frozen matrices: output and gradient of the input, 4 a parameter and
     token, half of that in the first layer's q, k, v, which no factor lies below. LoRA: the output and the gradients of
     input and factors, 6 a parameter and token. Attention: scores and mixed values, and two gradients of each, 12 an
-    element of a head and pair of tokens that see each other. The head: output and gradient, at scored positions.
+    element of a head and pair of tokens that see each other. The head: the output at scored positions, 2; its gradient,
+    of which most is left out, is not counted. Tokens that all samples of a pass begin with count once.
     """
     shape = Shape.of(header)
-    tokens = sum(len(ids) for ids, _ in samples)
+    packed = [Pack.of(samples) for samples in passes]
+    tokens = sum(pack.spans[-1][1] for pack in packed)
     total = 0
     for name, info in header.tensors.items():
         if name.startswith("blk.") and len(info.shape) == 2:
@@ -174,11 +178,13 @@ def needed(header: gguf.Header, samples: Sequence[Sample], rank: int) -> int:
             total += (4 * out * width + 6 * rank * (out + width)) * tokens
             if name.startswith(("blk.0.attn_q.", "blk.0.attn_k.", "blk.0.attn_v.")):
                 total -= (2 * out * width + 2 * rank * width) * tokens
+    own = [pack.positions[start:end] for pack in packed for start, end in pack.spans]
     for layer in range(shape.layers):
         window = shape.window if shape.is_local(layer) and shape.window else math.inf
-        pairs = sum(min(at + 1, window) for ids, _ in samples for at in range(len(ids)))
-        total += 12 * shape.heads * shape.size * int(pairs)
-    return total + 4 * math.prod(header.tensors["token_embd.weight"].shape) * scored_tokens(samples)
+        pairs = sum(int(np.minimum(positions + 1, window).sum()) for positions in own)
+        total += 12 * shape.heads * shape.size * pairs
+    scored = sum(len(pack.targets) for pack in packed)
+    return total + 2 * math.prod(header.tensors["token_embd.weight"].shape) * scored
 
 
 def peak(options: argparse.Namespace, dtype: str) -> dict[str, Any]:
@@ -191,7 +197,8 @@ def peak(options: argparse.Namespace, dtype: str) -> dict[str, Any]:
     earlier = _products(dtype)
     train(decoder, samples, held_out[:1], Recipe(2, RANK, SCALE, batch=BATCH, evaluate_every=2))
     ran = train(decoder, samples, held_out[:1], recipe_of(samples))
-    flops = needed(gguf.read_header(base), samples, RANK)
+    batches = [[samples[i] for i in batch_at(step, len(samples), BATCH, 0)] for step in range(ran.steps)]
+    flops = needed(gguf.read_header(base), [group for batch in batches for group in packs(batch, PACK)], RANK)
     return {"flops": flops, "seconds": ran.train_seconds, "steps": ran.steps, "peak": max(earlier, _products(dtype))}
 
 

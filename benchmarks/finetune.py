@@ -104,8 +104,10 @@ def peak(options: argparse.Namespace) -> str:
 
 The peak is a product of two {SIDE} x {SIDE} matrices (median of twenty, the better of before and after training) in the
 same process, type and threads. Needed are the operations of the frozen layers (output and gradient of the input), of
-the LoRA factors, of attention among tokens that see each other, and of the head at scored positions; what our steps do
-on top, and work out twice to save memory, is not counted. Samples as for speed, whole steps with optimizer, two before.
+the LoRA factors, of attention among tokens that see each other, and of the head's output at scored positions; what our
+steps do on top, and work out twice to save memory, is not counted, nor what they are spared: tokens that the samples of
+a pass begin with count once, the head's gradient not at all. Samples as for speed, whole steps with optimizer, two
+before.
 
 {table(("type", "peak, GFLOP/s", "needed GFLOP/s", "seconds a step", "share"), rows)}
 

@@ -315,6 +315,15 @@ def test_a_quantized_base_keeps_its_type_and_its_untouched_tensors(tmp_path, bas
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gguf", "base.gguf", "m.gguf", "q8.gguf"]
 
 
+@pytest.mark.parametrize(("kind", "merged"), [("Q4_0", "Q8_0"), ("F16", "F16"), ("BF16", "BF16")])
+def test_a_merged_model_is_as_fine_as_its_base_or_finer(tmp_path, base, kind, merged):
+    from xpert_cli.doors.quantize import quantize
+
+    quantize(base, tmp_path / "other.gguf", kind)
+    gguf.write_adapter(adapter(1), tmp_path / "a.gguf", "F32")
+    assert merge_files([(tmp_path / "a.gguf", 1.0)], tmp_path / "other.gguf", tmp_path / "m.gguf").type == merged
+
+
 def test_weights_too_large_for_f16_are_not_quantized_to_nonsense(tmp_path, base):
     gguf.write_adapter(adapter(1, alpha=1e9), tmp_path / "a.gguf")
     with pytest.raises(BadModel, match="too large for F16"):

@@ -94,7 +94,7 @@ def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute
         pack: tokens side by side.
         recompute: layers that keep only their input.
     """
-    from xpert_cli.training.operations import SCORED
+    from xpert_cli.training.operations import EXACT, SCORED
 
     matrices = {name: info.shape for name, info in header.tensors.items() if len(info.shape) == 2}
     base = width * sum(math.prod(sizes) for sizes in matrices.values())
@@ -102,7 +102,7 @@ def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute
     layers = (shape.layers - recompute) * shape.kept + recompute * shape.hidden + (shape.kept if recompute else 0)
     passing = 4 * 2 * shape.wide + 8 * shape.hidden  # inputs and gradients of the layer at work
     vocabulary = header.tensors["token_embd.weight"].shape[0]
-    logits = SCORED * vocabulary * (width + 4)
+    logits = vocabulary * (SCORED * width + EXACT * 4)
     return (
         platform.resident_memory()
         + base

@@ -114,8 +114,7 @@ def finetune(
         earlier: messages of the run that `start` comes from; as many of them as there are new ones are learnt again.
         out: the run folder; by default one under the user's data, the same for the same call until it is finished.
         steps, rank, learning_rate: derived from the number of messages and the start unless given.
-        type_name: of the merged model: Q8_0 by default, or the base's own float type. What few steps change is smaller
-            than the rounding of 4 bits: merged into Q4_1, nine tenths of the gain were lost; into Q8_0, none.
+        type_name: of the merged model; as `merge_into_base` has it by default.
         for_ollama: write a Modelfile beside the merged model.
         note: told what a person should know before training begins.
 
@@ -149,7 +148,7 @@ def finetune(
     progress("placing your writing among the styles", 1.0)
     gguf.write_adapter(_with_source(trained.adapter, training, base, cache), folder / "adapter.gguf", "F16")
     merged = folder / "merged.gguf"
-    merge_into_base(base, trained.adapter, merged, type_name or _roomy_type(header), progress)
+    merge_into_base(base, trained.adapter, merged, type_name, progress)
     if for_ollama:
         with paths.whole(folder / "Modelfile") as part:
             part.write_text(ollama.modelfile(merged), "utf-8")
@@ -337,12 +336,6 @@ def _with_source(adapter: Adapter, corpus: Corpus, base: Path, cache: Catalogue 
     readings = explain.read(corpus.texts, basis, base if able else None, asked=ASKED)
     metadata = explain.source_metadata(readings, axes, basis) | {FINGERPRINT: own}
     return dataclasses.replace(adapter, metadata=metadata)
-
-
-def _roomy_type(base: gguf.Header) -> str | None:
-    """A type fine enough for a merged model; None (the base's own) for a base that is not quantized."""
-    matrices = {info.type for info in base.tensors.values() if len(info.shape) > 1}
-    return None if matrices <= {"F32", "F16", "BF16"} else "Q8_0"
 
 
 def _write_messages(path: Path, messages: Sequence[Message]) -> None:

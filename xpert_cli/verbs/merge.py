@@ -1,7 +1,7 @@
 """`xpert merge`: adapters into one adapter, or adapters and their base into one model.
 
     merge([(Path("terse.gguf"), 0.7), (Path("playful.gguf"), 0.3)], None, Path("both.gguf"), rank=8)
-    merge([(Path("mine.gguf"), 1.0)], Path("base.gguf"), Path("me.gguf"))          # a model, of the base's own type
+    merge([(Path("mine.gguf"), 1.0)], Path("base.gguf"), Path("me.gguf"))          # a model
 
 An output without .gguf is a PEFT folder; folders are accepted as adapters too. Both need the base's head counts.
 """
@@ -46,7 +46,8 @@ def merge(
 
     Args:
         base: the model to merge into; None, or an `out` that is no .gguf file, merges the adapters alone.
-        type_name: of the model: the base's own by default. Of an adapter: F16 (default) or F32; PEFT folders are F32.
+        type_name: of the model: the base's own float type or Q8_0 by default. Of an adapter: F16 (default) or F32;
+            PEFT folders are F32.
 
     Raises:
         BadInput: nothing to merge, or a PEFT folder without a base.
