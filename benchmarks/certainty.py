@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from _common import TUNING, interval, table
 
-from xpert_cli.doors.corpus import read
+from xpert_cli.doors.corpus import PASSAGE, Corpus, read
 from xpert_cli.doors.formats import parse
 from xpert_cli.doors.hub import find_base, open_source
 from xpert_cli.maths import selection
@@ -299,31 +299,35 @@ def stretched(texts: list[str], pool: Floats, basis: explain.Basis, base: Path, 
 
 
 def plain(texts: list[list[str]], pools: list[Floats], flat: list[Floats], cache: Cache) -> str:
-    """Whole responses, each as one paragraph, and as the paragraphs they have, given without prompts."""
+    """Whole responses, and what is read from them as plain text: each as one paragraph, or as the paragraphs it has."""
     measured = np.array([axis.kind == "measured" for axis in cache.space.axes])
-    counted = cache.only(measured)
-    split = [[measure_all(message.response for message in parse("", text)) for text in some[:PLAIN]] for some in texts]
+    timeless = np.array([not axis.length for axis in cache.space.axes])
+    counted, whole, pieces = cache.only(measured), cache.only(timeless), cache.only(measured & timeless)
+    places = timeless[: len(MEASURED)]
+    parsed = [[parse("plain.txt", text) for text in some[:PLAIN]] for some in texts]
+    passages = [[measure_all(Corpus(tuple(own)).passages)[:, places] for own in some] for some in parsed]
+    paragraphs = [[measure_all([one.response for one in own])[:, places] for own in some] for some in parsed]
     lines = []
     for size in (5, 20):
-        right: list[list[bool]] = [[], [], [], []]
+        right: list[list[bool]] = [[] for _ in range(5)]
         draw = np.random.default_rng(size)
-        for style, (pool, own, pieces) in enumerate(zip(pools, flat, split, strict=True)):
+        for style, pool in enumerate(pools):
             for _ in range(DRAWS):
                 rows = draw.choice(PLAIN, size, replace=False)
                 given = (
                     (pool[rows], cache),
-                    (own[rows], cache),
+                    (flat[style][rows][:, timeless], whole),
                     (pool[rows][:, measured], counted),
-                    (np.concatenate([pieces[row] for row in rows]), counted),
+                    (np.concatenate([passages[style][row] for row in rows]), pieces),
+                    (np.concatenate([paragraphs[style][row] for row in rows]), pieces),
                 )
                 for found, (values, where) in zip(right, given, strict=True):
                     found.append(where.first(Readings(values).mean, where.adapters) == style)
         lines.append([size, *map(share, right)])
     kinds = ["prompt-response", "each response one plain paragraph"]
-    more = ["prompt-response, measured only", "split at its paragraphs, measured only"]
-    why = (
-        "A response split at its blank lines no longer shows its length, and words counted in short pieces read lower."
-    )
+    more = ["prompt-response, measured only", "as its own paragraphs, measured only", "the same, not joined"]
+    why = f"""Plain text does not show how long messages are, so its axes of length are left out; its paragraphs are
+joined to {PASSAGE} words, for words counted in short pieces read low."""
     return f"{table(['texts', *kinds, *more], lines)}\n\n{why}"
 
 

@@ -155,7 +155,7 @@ def test_whatsapp_stamps_of_other_places(stamp: str) -> None:
 
 def test_paragraphs_are_samples_and_fragments_are_not() -> None:
     found = parse("f", "One two three.\nStill one.\n\nToo short\n \nFour five six.\n")
-    assert found == [Message("", "One two three.\nStill one.", "f:1"), Message("", "Four five six.", "f:6")]
+    assert found == [Message("", "One two three.\nStill one.", "f:1", True), Message("", "Four five six.", "f:6", True)]
 
 
 def test_markdown_keeps_only_prose_and_its_line_numbers() -> None:
@@ -184,7 +184,10 @@ My reply to that.
 more code in here
 ~~~
 """
-    assert parse("f", text) == [Message("", "My first own words.", "f:10"), Message("", "My reply to that.", "f:19")]
+    assert parse("f", text) == [
+        Message("", "My first own words.", "f:10", True),
+        Message("", "My reply to that.", "f:19", True),
+    ]
 
 
 def test_the_line_that_introduces_a_quoted_mail_goes_with_it() -> None:
@@ -411,3 +414,15 @@ def test_each_sample_writer_has_thirty_messages(name: str, prompted: bool) -> No
     messages = read([str(PROMPTS / "writers" / name)]).messages
     assert len(messages) == len({tuple(message.response.split()[:2]) for message in messages}) == 30
     assert all(bool(message.prompt) is prompted and 30 <= len(message.response.split()) <= 120 for message in messages)
+
+
+def test_paragraphs_of_one_file_are_joined_to_passages_and_messages_are_not():
+    pair, words = Message("Hi?", "Hello there, you.", "a.jsonl:1"), "word " * 60
+    prose = [Message("", f"{words}{number}", f"b.txt:{number}", True) for number in (1, 3, 5)]
+    other = Message("", "Another file here.", "c.txt:1", True)
+    corpus = Corpus((pair, *prose, other, pair))
+    joined = f"{words}1\n\n{words}3"
+    assert corpus.passages == ("Hello there, you.", joined, f"{words}5", "Another file here.", "Hello there, you.")
+    assert not corpus.shows_length
+    assert Corpus((pair, pair)).passages == Corpus((pair, pair)).texts
+    assert Corpus((pair, pair)).shows_length

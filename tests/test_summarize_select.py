@@ -51,6 +51,29 @@ def timeless(result: Selection) -> Selection:
     return dataclasses.replace(result, seconds=0.0)
 
 
+# -- plain text
+
+
+@pytest.mark.model
+def test_plain_text_is_not_compared_by_length(cache, base, tmp_path):
+    """However a writer's text is cut into paragraphs, and whatever else is left out, the numbers stay whole."""
+    messages = first(MARA, 30).messages
+    (tmp_path / "all.txt").write_text("\n\n".join(message.response for message in messages), "utf-8")
+    plain = corpus.read([str(tmp_path / "all.txt")])
+    explained = summarize(plain, cache, base, measured_only=True)
+    assert explained.notes == ("plain text does not show how long your messages are, so length is left out",)
+    whole = {axis.name: axis for axis in summarize(Corpus(messages), cache, base, measured_only=True).axes}
+    told = {axis.name: axis for axis in explained.axes}
+    assert whole.keys() - told.keys() == {"text length", "line count"}
+    for name, axis in told.items():
+        assert abs(axis.value - whole[name].value) < 4 * (axis.error + whole[name].error), name
+    picked, among = (select(some, cache, base, measured_only=True) for some in (plain, Corpus(messages)))
+    assert picked.ranking[0].adapter == among.ranking[0].adapter
+    for ranked in picked.ranking:
+        assert sum(reason.share for reason in ranked.reasons) == pytest.approx(ranked.score)
+        assert {reason.axis for reason in ranked.reasons} == told.keys()
+
+
 # -- what other programs rely on
 
 

@@ -22,6 +22,7 @@ from xpert_cli.errors import BadInput
 __all__ = ["Corpus", "Message", "read"]
 
 SUFFIXES = (".txt", ".md", ".jsonl", ".json")
+PASSAGE = 100  # words; counts in shorter pieces read low, as of what is rare, more than most hold none
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -38,6 +39,23 @@ class Corpus:
     def texts(self) -> tuple[str, ...]:
         """What the user wrote, without the prompts."""
         return tuple(message.response for message in self.messages)
+
+    @property
+    def passages(self) -> tuple[str, ...]:
+        """The pieces that style is read from: messages, and paragraphs of plain text joined to PASSAGE words."""
+        found: list[tuple[str, str]] = []  # text, and the file whose next paragraph may join it
+        for message in self.messages:
+            file = message.source.rpartition(":")[0] if message.prose else ""
+            if file and found and found[-1][1] == file and len(found[-1][0].split()) < PASSAGE:
+                found[-1] = f"{found[-1][0]}\n\n{message.response}", file
+            else:
+                found.append((message.response, file))
+        return tuple(text for text, _ in found)
+
+    @property
+    def shows_length(self) -> bool:
+        """Whether every text is a message, so that its length is the writer's choice."""
+        return not any(message.prose for message in self.messages)
 
     @property
     def digest(self) -> str:

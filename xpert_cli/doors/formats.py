@@ -63,6 +63,7 @@ class Message:
     prompt: str
     response: str
     source: str
+    prose: bool = False  # a paragraph of plain text, which need not be a message of its own
 
     def key(self, seed: int | None = None) -> str:
         """Hexadecimal sha256 of prompt and response (not of the source), salted with `seed` if there is one."""
@@ -265,7 +266,7 @@ def _from_prose(name: str, text: str) -> list[Message]:
     for dropped in (_FRONT_MATTER, _COMMENT, _UNDERLINED):
         text = dropped.sub(lambda match: "\n" * match[0].count("\n"), text)  # keeps the line numbers
     found = [(number, _clean("\n".join(lines))) for number, lines in _paragraphs(text)]
-    return [Message("", words, f"{name}:{number}") for number, words in found if len(_WORD.findall(words)) >= 3]
+    return [Message("", words, f"{name}:{number}", True) for number, words in found if len(_WORD.findall(words)) >= 3]
 
 
 def _paragraphs(text: str) -> list[tuple[int, list[str]]]:

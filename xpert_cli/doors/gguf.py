@@ -28,6 +28,7 @@ from xpert_cli.paths import whole
 __all__ = ["Header", "MetadataView", "TensorInfo", "encode", "read_header"]  # the other half of this door
 
 MAX_RANK = 1024
+MAX_WORD = 1 << 10  # bytes of a name or a type
 _FLOATS = ("F32", "F16", "BF16")
 _ALPHA = "adapter.lora.alpha"
 
@@ -140,11 +141,11 @@ def base_info(source: Path | Header) -> BaseInfo:
     architecture = _text(header, "general.architecture")
     if header.metadata.get("general.type", "model") != "model":
         raise BadModel(f"{header.path}: this is no base model. Give the GGUF file of the model with --base.")
-    name = header.metadata.get("general.name")
+    name = _word(header, "general.name")
     heads = _count(header, f"{architecture}.attention.head_count")
     shared = f"{architecture}.attention.head_count_kv"
     return BaseInfo(
-        name="".join(filter(str.isprintable, name)) if isinstance(name, str) and name else header.path.stem,
+        name="".join(filter(str.isprintable, name)) if name else header.path.stem,
         architecture=architecture,
         fingerprint=fingerprint(header),
         layers=_count(header, f"{architecture}.block_count"),
@@ -156,12 +157,19 @@ def base_info(source: Path | Header) -> BaseInfo:
     )
 
 
+def _word(header: Header, key: str) -> str | None:
+    """A short text; None where there is none or something else, which is not decoded: it may be large."""
+    short = header.metadata.kind(key) == "string" and len(header.metadata.encoded[key]) <= MAX_WORD
+    return str(header.metadata[key]) if short else None
+
+
 def _text(header: Header, key: str) -> str:
-    if header.metadata.kind(key) != "string" or not header.metadata[key].isprintable():
+    text = _word(header, key)
+    if text is None or not text.isprintable():
         raise BadModel(
             f"{header.path}: metadata {key} is missing or no text. Convert the model again with: xpert convert"
         )
-    return str(header.metadata[key])
+    return text
 
 
 def _count(header: Header, key: str) -> int:
@@ -180,11 +188,11 @@ def read_adapter(source: Path | Header) -> Adapter:
     """
     header = opened(source)
     metadata = header.metadata
-    if metadata.get("general.type") != "adapter":
+    if _word(header, "general.type") != "adapter":
         raise BadModel(
             f"{header.path}: this is no adapter (general.type is not 'adapter'). Give a GGUF LoRA file with --adapter."
         )
-    problems = [] if metadata.get("adapter.type") == "lora" else ["adapter.type is not 'lora'"]
+    problems = [] if _word(header, "adapter.type") == "lora" else ["adapter.type is not 'lora'"]
     problems += [
         f"metadata {key} is of type {metadata.kind(key) or 'none'} instead of {kind}"
         for key, kind in (("general.architecture", "string"), (_ALPHA, "float32"))
@@ -246,7 +254,7 @@ def check_adapter(adapter: Adapter | Header, base: Header) -> None:
     architecture = _text(base, "general.architecture")
     if adapter.architecture != architecture:
         raise CacheMismatch(
-            f"{label}this adapter is for a {adapter.architecture!r:.40} model; the base is {architecture}. {_USE}"
+            f"{label}this adapter is for a {adapter.architecture[:40]!r:.40} model; the base is {architecture}. {_USE}"
         )
     problems = []
     if (wanted := adapter.metadata.get(FINGERPRINT)) is not None and wanted != (found := fingerprint(base)):

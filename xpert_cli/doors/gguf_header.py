@@ -20,10 +20,11 @@ from typing import Any
 
 from xpert_cli.errors import BadModel
 
-MAX_HEADER = 64 << 20  # bytes; Gemma's 262,144 tokens take 8 MiB
-MAX_ENTRIES = 1 << 16  # tensors, and metadata keys
+MAX_HEADER = 32 << 20  # bytes; Gemma's 262,144 tokens take 8 MiB
+MAX_ENTRIES = 1 << 12  # tensors, and metadata keys; 126 layers have some 1,100 (llama.cpp compares each with all)
+MAX_LIST = 1 << 20  # values of a list; Gemma has 515,000 merges
 MAX_NAME = 63  # bytes; llama.cpp refuses longer tensor names
-ALIGNMENT = 32  # bytes, unless general.alignment says otherwise
+ALIGNMENT = 32  # bytes, unless general.alignment says more; llama.cpp maps no model of less
 
 _AGAIN = "Download it again, or convert it again with: xpert convert"
 
@@ -47,6 +48,13 @@ TYPES = {
     28: ("F64", 1, 8), 29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54),
     35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
 }  # fmt: skip
+# What llama.cpp aborts on instead of refusing it: least and most of a number, by its key after the architecture
+_LIMITS = {
+    "block_count": (1, 512), "expert_count": (0, 512),
+    "attention.layer_norm_rms_epsilon": (0, 1), "attention.layer_norm_epsilon": (0, 1),
+}  # fmt: skip
+_ROPES = (b"none", b"linear", b"yarn", b"longrope")
+_NO_WEIGHTS = ("I8", "I16", "I32", "I64", "F64")  # it crashes where one of these is multiplied
 BLOCKS = {name: (number, elements, size) for number, (name, elements, size) in TYPES.items()}
 
 
@@ -174,14 +182,32 @@ class _Parser:
         metadata = self.metadata(keys)
         if "split.count" in metadata and metadata["split.count"] != 1:
             raise self.fail("one part of a split model; join the parts with llama-gguf-split --merge")
+        for key in metadata:
+            self.check(key, metadata)
         return Header(self.path, version, metadata, self.tensors(tensors, self.alignment(metadata)))
+
+    def check(self, key: str, metadata: MetadataView) -> None:
+        """Refuse a number or word of a model that llama.cpp would abort on; what it refuses itself is left to it."""
+        architecture, _, name = key.partition(".")
+        kind = metadata.kind(key)
+        if name in _LIMITS and kind in ("uint32", "float32"):
+            least, most = _LIMITS[name]
+            if not least <= metadata[key] <= most:
+                raise self.fail(f"metadata {key} is {metadata[key]}; {least} to {most} are allowed")
+        if name in ("expert_count", "expert_used_count") and kind == "uint32":
+            experts = metadata.get(f"{architecture}.expert_count", 0)
+            used = metadata.get(f"{architecture}.expert_used_count", 0)
+            if isinstance(experts, int) and isinstance(used, int) and not bool(experts) <= used <= experts:
+                raise self.fail(f"the model uses {used} of {experts} experts")
+        if name == "rope.scaling.type" and kind == "string" and metadata.encoded[key][12:] not in _ROPES:
+            raise self.fail(f"metadata {key} is unknown")
 
     def alignment(self, metadata: MetadataView) -> int:
         if "general.alignment" not in metadata:
             return ALIGNMENT
         value = metadata["general.alignment"]
-        if metadata.kind("general.alignment") != "uint32" or not 0 < value <= 1 << 16 or value & (value - 1):
-            raise self.fail("general.alignment is not a power of two of type uint32")
+        if metadata.kind("general.alignment") != "uint32" or not ALIGNMENT <= value <= 1 << 16 or value & (value - 1):
+            raise self.fail(f"general.alignment is not a power of two from {ALIGNMENT} on, of type uint32")
         return int(value)
 
     def metadata(self, count: int) -> MetadataView:
@@ -202,10 +228,12 @@ class _Parser:
             kind, items = self.number("I"), self.number("Q")
         if kind not in _VALUES:
             raise self.fail(f"metadata {key} has the unknown type {kind}")
+        self.skip(items * (8 if kind == _STRING else struct.calcsize(f"<{_VALUES[kind][1]}")))
+        if items > MAX_LIST:
+            raise self.fail(f"metadata {key} lists {items} values, over {MAX_LIST}")
         if kind != _STRING:
-            self.skip(items * struct.calcsize(f"<{_VALUES[kind][1]}"))
             return
-        self.skip(8 * items)  # the lengths alone must fit; then walk over them
+        # The lengths alone fit; walk over the texts.
         data, at, end, unpack = self.data, self.at - 8 * items, self.end, struct.Struct("<Q").unpack_from
         for _ in range(items):
             if end - at < 8:
@@ -231,6 +259,8 @@ class _Parser:
             kind, elements, size = TYPES[number]
             if min(shape) < 1 or shape[-1] % elements:
                 raise self.fail(f"tensor {name} cannot have the shape {shape} at type {kind}")
+            if kind in _NO_WEIGHTS and name.endswith(".weight"):
+                raise self.fail(f"tensor {name} is of type {kind}, which no weight has")
             if offset != expected:
                 raise self.fail(f"tensor {name} is not where it should be")
             length = prod(shape) // elements * size

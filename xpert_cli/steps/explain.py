@@ -182,11 +182,11 @@ def source_mean(adapter: Adapter, axes: Sequence[Axis], basis: Basis) -> npt.NDA
     return None if np.isnan(values).all() else np.array(values, np.float64)
 
 
-def quote(texts: Sequence[str], index: int, value: float, readings: Readings) -> str:
-    """One line of the texts that shows the end of an axis that `value` points to."""
-    if index < len(MEASURED):
+def quote(texts: Sequence[str], axis: Axis, value: float, column: Floats) -> str:
+    """One line of the texts that shows the end of an axis that `value` points to; `column` is their readings."""
+    if axis.kind == "measured":
+        index = next(index for index, one in enumerate(MEASURED) if one.name == axis.name)
         return evidence(texts, index, 1 if value > 0 else -1)
-    column = readings.values[:, index]
     if np.isnan(column).all():
         return ""
     best = texts[int(np.nanargmax(column if value > 0 else -column))]

@@ -3,14 +3,14 @@
     placed = place(corpus, catalogue, base)
     placed.shift                       # (axes,) in pooled standard deviations from the base
 
-Texts are put in one order first, so that neither files nor messages need to come in any. Not here: what follows from
-it.
+Texts are put in one order first, so that neither files nor messages need to come in any. Paragraphs of plain text are
+joined, and do not show how long messages are: axes of length are left out. Not here: what follows from it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from xpert_cli.doors import gguf
 from xpert_cli.doors.corpus import Corpus
-from xpert_cli.maths.space import Floats, Readings, Space, pooled
+from xpert_cli.maths.space import Axis, Floats, Readings, Space, pooled
 from xpert_cli.steps import explain
 from xpert_cli.steps.catalogue import ANSWERS, Catalogue
 
@@ -29,7 +29,8 @@ class Placed:
     """A person's texts on the axes of a space.
 
     Attributes:
-        space: the cache's, or its measured part where the cache's summarizer is not at hand or not wanted.
+        space: the cache's, less the described axes where the cache's summarizer is not at hand or not wanted, and less
+            those of length where the texts do not show it.
         used: (axes of the cache,) which of them `space` has.
         readings: of `texts`, one row each.
     """
@@ -94,20 +95,28 @@ def place(
         CacheMismatch: the cache is for another base.
     """
     cache.require(base)
-    texts = tuple(sorted(corpus.texts))
+    texts = tuple(sorted(corpus.passages))
     asked = None if measured_only else (summarizer or base)
-    space, used = cache.space, np.ones(len(cache.space.axes), np.bool_)
-    notes: tuple[str, ...] = ()
+    space, notes = cache.space, []
     if asked and not _answers_alike(asked, cache):
         if retell:
             space = _retold(cache, asked, progress)
         else:
-            notes = (f"{asked.name} is not the model this cache was explained with: only measured axes are used",)
+            notes.append(f"{asked.name} is not the model this cache was explained with: only measured axes are used")
             asked = None
-    if not asked:
-        used = np.array([axis.kind == "measured" for axis in cache.space.axes])
-        space = cache.space.only(used)
-    return Placed(texts, space, used, explain.read(texts, space.basis, asked, progress), notes)
+    if not corpus.shows_length:
+        notes.append("plain text does not show how long your messages are, so length is left out")
+
+    def kept(axes: Sequence[Axis]) -> npt.NDArray[np.bool_]:
+        told = (axis.kind == "measured" or asked is not None for axis in axes)
+        return np.array(
+            [one and (corpus.shows_length or not axis.length) for one, axis in zip(told, axes, strict=True)]
+        )
+
+    values = explain.read(texts, space.basis if asked else space.basis[:0], asked, progress).values
+    axes = space.axes[: values.shape[1]]
+    readings = Readings(values[:, kept(axes)])
+    return Placed(texts, space.only(kept(space.axes)), kept(cache.space.axes), readings, tuple(notes))
 
 
 def _retold(cache: Catalogue, summarizer: Path, progress: Callable[[str, float], None]) -> Space:

@@ -86,7 +86,9 @@ def summarize(
             low=space.axes[i].low,
             high=space.axes[i].high,
             words=space.axes[i].words(shift[i]),
-            evidence=explain.quote(placed.texts, i, shift[i], placed.readings) if i in shown else "",
+            evidence=explain.quote(placed.texts, space.axes[i], shift[i], placed.readings.values[:, i])
+            if i in shown
+            else "",
             shown=i in shown,
         )
         for i in map(int, np.argsort(-np.abs(shift), kind="stable"))
