@@ -15,9 +15,10 @@ from command import EXTRAS, MARA, OKORO, called, xpert
 from xpert_cli import options, paths
 from xpert_cli.doors import corpus, gguf, hub
 from xpert_cli.errors import BadInput
+from xpert_cli.maths.adapters import Adapter
 from xpert_cli.steps.catalogue import open_cache
 from xpert_cli.verbs.evaluate import evaluate
-from xpert_cli.verbs.finetune import finetune
+from xpert_cli.verbs.finetune import _with_source, finetune
 from xpert_cli.verbs.run import Sampling, run
 from xpert_cli.verbs.select import select
 from xpert_cli.verbs.summarize import summarize
@@ -104,6 +105,20 @@ def test_the_adapter_tells_where_its_text_lies_in_the_caches_space(from_base, ba
     assert len(adapter.metadata["xpert.source.mean"]) == len(axes)
     assert adapter.metadata["xpert.source.samples"] == from_base[1]["messages"]
     assert adapter.metadata["xpert.base_fingerprint"] == gguf.fingerprint(base)
+
+
+def test_an_adapter_of_plain_text_claims_nothing_of_length(tmp_path, base):
+    (tmp_path / "notes.txt").write_text("I went to the market today.\n\nIt rained all day long.\n")
+    notes = corpus.read([str(tmp_path / "notes.txt")])
+    adapter = Adapter("llama", 2.0, {"blk.0.attn_q.weight": (np.ones((1, 4), "f4"), np.ones((4, 1), "f4"))})
+    told = _with_source(adapter, notes, base, None).metadata
+    unknown = [
+        name
+        for name, value in zip(told["xpert.source.axes"].split("\n"), told["xpert.source.mean"], strict=True)
+        if np.isnan(value)
+    ]
+    assert {"text length", "line count"} <= set(unknown)
+    assert "sentence length" not in unknown
 
 
 def test_the_merged_model_speaks_as_base_and_adapter_do(from_base, base):

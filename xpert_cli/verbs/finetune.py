@@ -26,6 +26,7 @@ from xpert_cli.doors.corpus import Corpus, Message
 from xpert_cli.doors.llama import Sample, Vocabulary
 from xpert_cli.errors import BadInput
 from xpert_cli.maths.adapters import FINGERPRINT, Adapter, merge, recompress
+from xpert_cli.maths.space import Readings
 from xpert_cli.steps import change, explain, ollama
 from xpert_cli.steps.catalogue import Catalogue, Chosen
 from xpert_cli.steps.merging import merge_into_base
@@ -333,8 +334,10 @@ def _with_source(adapter: Adapter, corpus: Corpus, base: Path, cache: Catalogue 
     axes, basis = (cache.space.axes, cache.space.basis) if cache else explain.axes_of(base)
     own = gguf.fingerprint(base)
     able = cache is None or cache.summarizer["fingerprint"] == own
-    readings = explain.read(corpus.texts, basis, base if able else None, asked=ASKED)
-    metadata = explain.source_metadata(readings, axes, basis) | {FINGERPRINT: own}
+    values = explain.read(corpus.passages, basis, base if able else None, asked=ASKED).values
+    if not corpus.shows_length:
+        values[:, [axis.length for axis in axes]] = math.nan
+    metadata = explain.source_metadata(Readings(values), axes, basis) | {FINGERPRINT: own}
     return dataclasses.replace(adapter, metadata=metadata)
 
 
