@@ -112,3 +112,10 @@ def interval(right: float, total: float) -> tuple[float, float]:
     z, p = 1.96, right / total
     centre, half = p + z * z / (2 * total), z * math.sqrt(p * (1 - p) / total + z * z / (4 * total**2))
     return (centre - half) / (1 + z * z / total), (centre + half) / (1 + z * z / total)
+
+
+def write_report(text: str, path: Path | None) -> None:
+    """Write a page, where one is asked for."""
+    if path:
+        with whole(path) as part:
+            part.write_text(text, "utf-8")

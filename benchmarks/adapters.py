@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from _common import TOKENS, TUNING, Bench, kept, stored, table
+from _common import TOKENS, TUNING, Bench, kept, stored, table, write_report
 
 from xpert_cli import platform
 from xpert_cli.doors import gguf
@@ -144,9 +144,7 @@ def main() -> None:
         with whole(folder / "index.json") as part:
             part.write_text(json.dumps(index(bench, rows, folder), indent=1) + "\n", "utf-8")
     print("\n" + tables(index(bench, rows, folder)))
-    if options.report:
-        with whole(options.report) as part:
-            part.write_text(report(options.out), "utf-8")
+    write_report(report(options.out), options.report)
 
 
 if __name__ == "__main__":

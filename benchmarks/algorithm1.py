@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from _common import interval, table
+from _common import interval, table, write_report
 from _pairs import Asked, collect, cosines, reference, words
 
 from xpert_cli.doors import gguf
@@ -260,9 +260,7 @@ def main() -> None:
         styled = reference(summarizer, name, about, worded["ab"], options.out, say)
         parts.append(report(summarizer.stem, seen, ids, styled))
         print(parts[-1], flush=True)
-    if options.report:
-        with whole(options.report) as part:
-            part.write_text("\n".join(parts) + "\n", "utf-8")
+    write_report("\n".join(parts) + "\n", options.report)
 
 
 INTRODUCTION = """# The paper's Algorithm 1, measured

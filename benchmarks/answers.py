@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from _common import Bench, numbers, stored, table
+from _common import Bench, numbers, stored, table, write_report
 from warmstart import CHECKED, Missing, Warmstart
 
 from xpert_cli import platform
 from xpert_cli.doors.llama import Model
-from xpert_cli.paths import digest, whole
+from xpert_cli.paths import digest
 
 ANSWER = 128  # tokens
 SEQUENCES = 8
@@ -118,9 +118,7 @@ selected are the runs of warmstart.md, each where it was first at the target, bo
 {table(head, found)}
 """
     print("\n" + told)
-    if options.report:
-        with whole(options.report) as part:
-            part.write_text(told, "utf-8")
+    write_report(told, options.report)
 
 
 if __name__ == "__main__":

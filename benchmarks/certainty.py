@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from _common import TUNING, interval, table
+from _common import TUNING, interval, table, write_report
 
 from xpert_cli.doors.corpus import PASSAGE, Corpus, read
 from xpert_cli.doors.formats import parse
@@ -358,9 +358,7 @@ def main() -> None:
     }
     report = "\n\n".join([ABOUT, *(f"## {title}\n\n{part}" for title, part in parts.items())]) + "\n"
     print(report)
-    if options.report:
-        with whole(options.report) as part:
-            part.write_text(report, "utf-8")
+    write_report(report, options.report)
 
 
 if __name__ == "__main__":

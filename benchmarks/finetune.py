@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from _common import TOKENS, stored, table
+from _common import TOKENS, stored, table, write_report
 from _measures import BATCH, FIRST, HELD_OUT, MEASURES, RANK, SIDE, STEPS, bench_of
 
 from xpert_cli import platform
@@ -228,9 +228,7 @@ def main() -> None:
         ]
     )
     print(told)
-    if options.report:
-        with whole(options.report) as part:
-            part.write_text(told + "\n", "utf-8")
+    write_report(told + "\n", options.report)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from _common import table
-
-from xpert_cli.paths import whole
+from _common import table, write_report
 
 PROGRAM = Path(__file__).resolve().parents[1] / "tests" / "gguf_examined.py"
 SHARES = {"generated adapter": 3, "generated header": 2}  # of the inputs, against 1 for every other kind
@@ -136,9 +134,7 @@ def main() -> None:
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     text = report(rows, options)
     print(text)
-    if options.report:
-        with whole(options.report) as part:
-            part.write_text(text, "utf-8")
+    write_report(text, options.report)
 
 
 if __name__ == "__main__":

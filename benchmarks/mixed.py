@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from _common import Bench, table
+from _common import Bench, table, write_report
 from _outcomes import Run, Start
 from warmstart import PROTOCOL, RATES, Case, Missing, Warmstart
 
 from xpert_cli import platform
-from xpert_cli.paths import whole
 
 PAPER = {1: (1000, 250, 250), 2: (1000, 600, 450), 3: (1000, 750, 575)}  # scratch, best single, merged
 
@@ -118,9 +117,7 @@ def main() -> None:
             print(f"user {user} is left out: there is no {error}")
     told = markdown(found, options.level)
     print("\n" + told)
-    if options.report:
-        with whole(options.report) as part:
-            part.write_text(told, "utf-8")
+    write_report(told, options.report)
 
 
 if __name__ == "__main__":

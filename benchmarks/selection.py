@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from _candidates import Reader, levels
-from _common import Bench, numbers
+from _common import Bench, numbers, write_report
 from _sections import SECTIONS, Run
 from _tables import SHOWN, report
 
@@ -70,9 +70,7 @@ def main() -> None:
         print(SHOWN[name](told[name]) + "\n", flush=True)
         with whole(beside) as part:
             part.write_text(by_lines(told), "utf-8")
-    if options.report:
-        with whole(options.report) as part:
-            part.write_text(report(told), "utf-8")
+    write_report(report(told), options.report)
 
 
 if __name__ == "__main__":

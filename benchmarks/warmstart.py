@@ -22,7 +22,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from _common import TOKENS, TUNING, Bench, kept, numbers, stored
+from _common import TOKENS, TUNING, Bench, kept, numbers, stored, write_report
 from _outcomes import PAPER, SCRATCH, Outcome, Run, Start, beside_the_paper, users
 
 from xpert_cli import paths, platform
@@ -30,7 +30,7 @@ from xpert_cli.doors import gguf
 from xpert_cli.doors.corpus import Corpus, Message
 from xpert_cli.doors.hub import open_source
 from xpert_cli.maths.adapters import Adapter
-from xpert_cli.paths import digest, whole
+from xpert_cli.paths import digest
 from xpert_cli.steps.catalogue import open_cache
 from xpert_cli.training.loop import Progress, Recipe, batch_at, evaluate, train
 from xpert_cli.verbs.select import select
@@ -333,10 +333,8 @@ def main() -> None:
     options = arguments().parse_args()
     told = markdown(options)
     print("\n" + told)
-    if options.report:
-        command = "```sh\npython benchmarks/warmstart.py --styles DIR --adapters DIR\n```"
-        with whole(options.report) as part:
-            part.write_text(f"# What a warm start is worth\n\n{command}\n\n{told}", "utf-8")
+    command = "```sh\npython benchmarks/warmstart.py --styles DIR --adapters DIR\n```"
+    write_report(f"# What a warm start is worth\n\n{command}\n\n{told}", options.report)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ Bytes are made with struct alone. Not here: damage to a file as a whole (gguf_mu
 
 from __future__ import annotations
 
+import math
 import random
 import struct
 from collections.abc import Callable, Iterator
@@ -159,10 +160,7 @@ def adapter(rank: int = 2, layers: tuple[str, ...] = ("attn_q", "attn_k"), kind:
 def _data(shape: tuple[int, ...], kind: int) -> bytes:
     """As many bytes as a shape needs, if they are few; ones where the type is F32."""
     elements, size = SIZES.get(kind, (32, 18))
-    total = 1
-    for extent in shape:
-        total *= extent
-    total = min(total // elements * size, 1 << 15)
+    total = min(math.prod(shape) // elements * size, 1 << 15)
     return struct.pack("<f", 1.0) * (total // 4) if kind == 0 else bytes(total)
 
 
@@ -383,9 +381,8 @@ def _entry(name: str, dice: random.Random) -> bytes:
     if name.endswith(("epsilon", "freq_base", "factor", "scale")):
         return struct.pack("<If", 6, dice.choice(FLOATS))
     if name.endswith(("architecture", "model", "pre", "template", ".type")):
-        return text("", dice.choice(("", "llama", "qwen2", "gemma3", "mamba", "yarn", "linear", "none", "gpt2", "x")))[
-            1
-        ]
+        words = ("", "llama", "qwen2", "gemma3", "mamba", "yarn", "linear", "none", "gpt2", "x")
+        return text("", dice.choice(words))[1]
     if name.endswith(("tokens", "merges")):
         return struct.pack("<IIQ", 9, 8, 32) + string(dice.choice((b"", b"a", b"a b", b"\xff"))) * 32
     if name.endswith(("scores", "token_type")):

@@ -145,12 +145,9 @@ KNOWN_BASES = {  # llama.cpp aborts on each
 
 @pytest.mark.parametrize("reason", KNOWN_BASES)
 def test_known_bad_bases_are_refused(tmp_path, reason):
-    write = {
-        name: gguf.Planned(data.shape, "F32", lambda data=data: data) for name, data in tiny_gguf.tensors().items()
-    }
-    gguf.write_model(tmp_path / "base.gguf", tiny_gguf.metadata() | KNOWN_BASES[reason], write)
+    path = tiny_gguf.write_base(tmp_path / "base.gguf", entries=KNOWN_BASES[reason])
     with pytest.raises(BadModel, match=reason):
-        gguf.read_header(tmp_path / "base.gguf")
+        gguf.read_header(path)
 
 
 def test_weights_of_whole_numbers_are_refused(tmp_path):

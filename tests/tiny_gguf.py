@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +57,10 @@ def tensors(seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
-def write_base(path: Path, seed: int = 0, **changed: object) -> Path:
+def write_base(path: Path, seed: int = 0, entries: Mapping[str, bytes] | None = None, **changed: object) -> Path:
+    """The tiny model as a file; `entries` are metadata, encoded, beside or in place of its own."""
     planned = {name: gguf.Planned(data.shape, "F32", lambda data=data: data) for name, data in tensors(seed).items()}
-    gguf.write_model(path, metadata(**changed), planned)
+    gguf.write_model(path, metadata(**changed) | dict(entries or {}), planned)
     return path
 
 

@@ -98,6 +98,8 @@ class Space:
 
     def only(self, keep: npt.NDArray[np.bool_]) -> Space:
         """The space on a subset of its axes; the precision is that of the remaining axes alone."""
+        if keep.all():
+            return self
         described = np.array([axis.kind == "described" for axis in self.axes])
         covariance = np.linalg.inv(self.precision)[np.ix_(keep, keep)]
         return Space(

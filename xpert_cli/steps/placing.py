@@ -104,19 +104,16 @@ def place(
         else:
             notes.append(f"{asked.name} is not the model this cache was explained with: only measured axes are used")
             asked = None
-    if not corpus.shows_length:
+    if not (shows_length := corpus.shows_length):
         notes.append("plain text does not show how long your messages are, so length is left out")
 
-    def kept(axes: Sequence[Axis]) -> npt.NDArray[np.bool_]:
-        told = (axis.kind == "measured" or asked is not None for axis in axes)
-        return np.array(
-            [one and (corpus.shows_length or not axis.length) for one, axis in zip(told, axes, strict=True)]
-        )
+    def wanted(axes: Sequence[Axis]) -> npt.NDArray[np.bool_]:
+        told = [(asked or axis.kind == "measured") and (shows_length or not axis.length) for axis in axes]
+        return np.array(told, np.bool_)
 
     values = explain.read(texts, space.basis if asked else space.basis[:0], asked, progress).values
-    axes = space.axes[: values.shape[1]]
-    readings = Readings(values[:, kept(axes)])
-    return Placed(texts, space.only(kept(space.axes)), kept(cache.space.axes), readings, tuple(notes))
+    readings = Readings(values[:, wanted(space.axes[: values.shape[1]])])
+    return Placed(texts, space.only(wanted(space.axes)), wanted(cache.space.axes), readings, tuple(notes))
 
 
 def _retold(cache: Catalogue, summarizer: Path, progress: Callable[[str, float], None]) -> Space:

@@ -7,7 +7,7 @@ Importing this module imports torch. Not here: norms, projections and the loss (
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,20 +24,14 @@ ROWS = 256  # queries whose attention weights exist at one time
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """How q, k and v lie in a row, and where each sample's tokens lie in a pack (training/packing.py)."""
+    """How q, k and v lie in a row, and where each sample's tokens lie in a pack: `Pack.seen`."""
 
     queries: int
     groups: int
     size: int
-    spans: Sequence[tuple[int, int]]
-    shared: int
+    seen: Sequence[tuple[int, int, int]]
     scale: float
     window: int | None  # tokens a query sees, itself included; None for all before it
-
-    @property
-    def seen(self) -> Iterator[tuple[int, int, int]]:
-        """Of each sample: the rows of its own tokens, and how many at the top it sees besides."""
-        return ((start, end, self.shared if start else 0) for start, end in self.spans)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +67,7 @@ class Attention(Function):
         ctx.heads, ctx.rotation = heads, rotation
         ctx.save_for_backward(rotated)
         out = room.take(len(joined), heads.queries * heads.size)
-        out[heads.spans[-1][1] :] = 0
+        out[heads.seen[-1][1] :] = 0
         for start, end, before in heads.seen:
             q, k, v = _split(_rows(rotated, start, end, before), heads)
             mixed = torch.empty_like(q)
@@ -101,13 +95,9 @@ class Attention(Function):
                 to_scores = torch.ops.aten._softmax_backward_data(to_weights, weights, -1, weights.dtype)
                 to_q[:, :, rows] = torch.bmm(to_scores, k[:, seen]).mul_(heads.scale).unflatten(1, (q.shape[1], -1))
                 to_k[:, seen].baddbmm_(to_scores.transpose(1, 2), q[:, :, rows].flatten(1, 2))
-            if not before:
-                _join(to_q, to_k, to_v, result[start:end], heads)
-                continue
-            both = result.new_empty(before + end - start, result.shape[1])
-            _join(to_q, to_k, to_v, both, heads)
-            result[:before] += both[:before]
-            result[start:end] = both[before:]
+            joined = _joined(to_q, to_k, to_v, before + end - start, heads)
+            result[:before] += joined[:before]
+            result[start:end] = joined[before:]
         turned = (heads.queries + heads.groups) * heads.size
         part = result[:, :turned].unflatten(1, (-1, heads.size))
         part.copy_(ctx.rotation.apply(part, back=True))
@@ -137,12 +127,14 @@ def _grouped(part: Tensor, groups: int, shape: Sequence[int], before: int = 0) -
     return result
 
 
-def _join(q: Tensor, k: Tensor, v: Tensor, out: Tensor, heads: Heads) -> None:
-    """The inverse of `_split`, written to `out`."""
-    at, width, tokens = heads.queries * heads.size, heads.groups * heads.size, len(out)
+def _joined(q: Tensor, k: Tensor, v: Tensor, tokens: int, heads: Heads) -> Tensor:
+    """The inverse of `_split`."""
+    at, width = heads.queries * heads.size, heads.groups * heads.size
+    out = q.new_empty(tokens, at + 2 * width)
     out[:, :at].unflatten(1, (heads.groups, -1, heads.size)).copy_(q[:, :, :tokens].permute(2, 0, 1, 3))
     for part, begin in ((k, at), (v, at + width)):
         out[:, begin : begin + width].unflatten(1, (heads.groups, -1)).copy_(part[:, :tokens].transpose(0, 1))
+    return out
 
 
 def _blocks(tokens: int, window: int | None) -> list[tuple[slice, slice]]:

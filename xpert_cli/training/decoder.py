@@ -42,7 +42,7 @@ from xpert_cli.training.operations import (
     Room,
     Weights,
 )
-from xpert_cli.training.packing import Pack, rounded
+from xpert_cli.training.packing import Pack
 from xpert_cli.training.shape import Shape
 
 GROUPS = (("attn_q", "attn_k", "attn_v"), ("attn_output",), ("ffn_gate", "ffn_up"), ("ffn_down",))
@@ -232,20 +232,15 @@ class Decoder:
         stream = torch.nn.functional.embedding(torch.from_numpy(pack.ids), self._embedding)
         if self.shape.architecture == "gemma3":
             stream = stream * self.shape.hidden**0.5
-        rotations = {
-            local: self._rotation(torch.from_numpy(pack.positions), local)
-            for local in {layer.local for layer in self.layers}
-        }
+        positions, rows, targets = map(torch.from_numpy, (pack.positions, pack.rows, pack.targets))
+        rotations = {local: self._rotation(positions, local) for local in {layer.local for layer in self.layers}}
         for index, layer in enumerate(self.layers):
             given = stream, self._switch, self._heads(pack, layer.local), rotations[layer.local]
             if index < self.recompute and torch.is_grad_enabled():
                 stream = checkpoint(layer.forward, *given, room.apart(), use_reentrant=False)
             else:
                 stream = layer.forward(*given, room)
-        rows, targets = torch.from_numpy(pack.rows), torch.from_numpy(pack.targets)
-        states = Norm.apply(
-            stream[torch.nn.functional.pad(rows, (0, rounded(len(rows)) - len(rows)))], self._norm, room
-        )
+        states = Norm.apply(stream[rows], self._norm, room)
         return CrossEntropy.apply(states, self._head, targets, self.shape.cap, room)  # type: ignore[no-any-return]
 
     def adapter(self) -> Adapter:
@@ -293,7 +288,7 @@ class Decoder:
     def _heads(self, pack: Pack, local: bool) -> Heads:
         shape = self.shape
         window = shape.window if local else None
-        return Heads(shape.heads, shape.groups, shape.size, pack.spans, pack.shared, shape.size**-0.5, window)
+        return Heads(shape.heads, shape.groups, shape.size, pack.seen, shape.size**-0.5, window)
 
     def _rotation(self, positions: Tensor, local: bool) -> Rotation:
         """Angles position / (frequency ** (2 i / size) * stretch * factor i)."""

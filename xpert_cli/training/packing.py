@@ -39,7 +39,7 @@ class Pack:
         ids, positions: (rows,) tokens, padded with 0 to a multiple of GRAIN, and where each stands in its sample.
         spans: the rows of each sample's own tokens.
         shared: the number of rows, at the top, that all samples begin with; the first sample's span has them in it.
-        rows: (scored,) where the state that predicts each scored token is.
+        rows: where the state that predicts each scored token is, padded with 0 to a multiple of GRAIN.
         targets: (scored,) those tokens.
     """
 
@@ -67,15 +67,16 @@ class Pack:
             positions += range(skipped, len(tokens))
             rows += [at if at < skipped else start + at - skipped for at in range(first - 1, len(tokens) - 1)]
             targets += tokens[first:]
-        padding = [0] * (rounded(end) - end)
-        return cls(
-            np.array(ids + padding),
-            np.array(positions + padding),
-            tuple(spans),
-            shared,
-            np.array(rows),
-            np.array(targets),
-        )
+        return cls(_padded(ids), _padded(positions), tuple(spans), shared, _padded(rows), np.array(targets))
+
+    @property
+    def seen(self) -> tuple[tuple[int, int, int], ...]:
+        """Of each sample: the span of its own rows, and how many rows at the top it sees besides."""
+        return tuple((start, end, self.shared if start else 0) for start, end in self.spans)
+
+
+def _padded(numbers: list[int]) -> Integers:
+    return np.array(numbers + [0] * (rounded(len(numbers)) - len(numbers)))
 
 
 def shared_tokens(samples: Sequence[Sample]) -> int:
