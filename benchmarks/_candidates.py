@@ -32,7 +32,7 @@ from xpert_cli.paths import digest, whole
 from xpert_cli.steps import explain
 from xpert_cli.steps.catalogue import open_cache
 from xpert_cli.training.loop import evaluate
-from xpert_cli.verbs.cache import answer_probes, placed
+from xpert_cli.verbs.build import answer_probes, placed
 
 STYLES = {
     1: "elementary-concise-playful",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
 
@@ -20,12 +20,12 @@ from _candidates import STYLES
 from _common import Bench
 
 from xpert_cli.doors.corpus import Corpus
-from xpert_cli.doors.hub import open_source
+from xpert_cli.doors.hub import CATALOGUE, open_source
 from xpert_cli.doors.llama import Vocabulary
 from xpert_cli.maths.selection import direction_scores
 from xpert_cli.maths.style import cut
 from xpert_cli.steps import explain
-from xpert_cli.steps.catalogue import CATALOGUE, COORDINATES, Catalogue, open_cache, write_cache
+from xpert_cli.steps.catalogue import COORDINATES, Catalogue, open_cache, write_cache
 from xpert_cli.steps.placing import place
 from xpert_cli.verbs.select import select
 
@@ -60,13 +60,13 @@ def grown(cache: Catalogue, count: int, folder: Path) -> Catalogue:
     entries = []
     for index in range(count):
         entry = cache.entries[index % len(cache.entries)]
-        entries.append({**asdict(entry), "id": f"{entry.id}-{index:06}"})
+        entries.append(replace(entry, id=f"{entry.id}-{index:06}"))
     rows = np.arange(count) % len(cache.entries)
     shifts = [some[rows] + JITTER * draw.normal(size=(count, some.shape[1])) for some in (cache.answers, cache.origins)]
     (folder / "adapters").mkdir(parents=True, exist_ok=True)
     for entry in cache.entries:
         copyfile(cache.fetch(entry.id), folder / entry.file)
-    write_cache(folder, {**kept, "adapters": entries}, cache.space, *shifts)
+    write_cache(folder, kept, entries, cache.space, *shifts)
     return open_cache(open_source(str(folder)))
 
 

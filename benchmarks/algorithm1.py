@@ -29,7 +29,7 @@ from xpert_cli.maths.space import Floats
 from xpert_cli.paths import default, whole
 from xpert_cli.steps import compare, explain
 from xpert_cli.steps.catalogue import Catalogue, open_cache
-from xpert_cli.verbs.cache import answer_probes
+from xpert_cli.verbs.build import answer_probes
 
 USERS, SAMPLES = 10, 20
 STYLES = range(1, 9)

@@ -20,7 +20,8 @@ from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.maths.adapters import Adapter
 from xpert_cli.steps import explain
 from xpert_cli.steps.catalogue import Catalogue, open_cache
-from xpert_cli.verbs import cache as verb
+from xpert_cli.verbs import build as verb
+from xpert_cli.verbs.cache import verify
 from xpert_cli.verbs.select import select
 
 EMBEDDED = paths.packaged("adapters")
@@ -107,7 +108,7 @@ def test_an_adapter_that_was_tampered_with_is_named(copy, monkeypatch, capsys, b
 def test_another_base_is_refused(tmp_path):
     other = write_base(tmp_path / "tiny.gguf")
     with pytest.raises(CacheMismatch, match=r"this cache is for .*; the base at hand is Tiny"):
-        verb.verify(opened(EMBEDDED), other)
+        verify(opened(EMBEDDED), other)
 
 
 # -- the embedded cache
@@ -173,7 +174,7 @@ def test_a_cache_is_built_verified_and_selected_from(monkeypatch, capsys, small,
     assert sorted(path.name for path in out.iterdir()) == whole
     cache = opened(out)
     assert [entry.explained_by for entry in cache.entries] == [("answers",), ("answers", "source")]
-    assert verb.verify(cache, base).adapters == 2
+    assert verify(cache, base).adapters == 2
     ranking = select(corpus.Corpus(corpus.read([MARA]).messages[:4]), cache, base).ranking
     assert {one.adapter for one in ranking} == {"one", "two"}
 

@@ -220,7 +220,7 @@ def test_words_grow_with_the_cache_and_rank_it(monkeypatch, capsys, small, folde
     assert done.notes == ("2 words leave more than 0.2 of 1 of 1 adapters untold",)
 
     now = first(folder, 3)
-    monkeypatch.setattr("xpert_cli.cli_cache.open_catalogue", lambda name, offline: now)
+    monkeypatch.setattr("xpert_cli.cli_cache.open_catalogue", lambda name, offline, out: now)
     status, out, _ = called(monkeypatch, capsys, "cache", "words", str(folder), "--candidates", "2", "--json")
     after = words.read(source(folder))
     assert (status, asked, [one["id"] for one in json.loads(out)["added"]]) == (0, ids, ids[2:])

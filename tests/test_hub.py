@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_server import HubServer
+from hub_server import HubServer, point_at
 
-from xpert_cli.doors import hub
+from xpert_cli.doors import download, hub
 from xpert_cli.doors.hub import find_base, open_source
 from xpert_cli.errors import BadInput, CacheMismatch
 
@@ -24,18 +24,14 @@ def sha256(data: bytes) -> str:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    from huggingface_hub import constants
-
     commits = {
         OLD: {"catalogue.json": b"old catalogue", "adapters/terse.gguf": b"old adapter"},
         NEW: {"catalogue.json": b"new catalogue", "adapters/terse.gguf": b"new adapter"},
     }
     running = HubServer(REPO, commits, head=OLD)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "ENDPOINT", running.url)
-    template = f"{running.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    point_at(running.url, monkeypatch)
+    monkeypatch.setenv("XPERT_HOME", str(tmp_path))
+    monkeypatch.setattr(download, "PAUSE", 0.001)
     yield running
     running.close()
 
@@ -63,20 +59,20 @@ def test_bytes_are_counted_once(server):
 def test_only_names_of_files_are_asked_for(server):
     open_source(REPO).file("catalogue.json")
     assert {path.split(" ")[1] for path in server.requests} == {
-        f"/api/models/{REPO}",
+        f"/{REPO}/resolve/main/catalogue.json",
         f"/{REPO}/resolve/{OLD}/catalogue.json",
     }
 
 
 def test_a_spoiled_download_is_fetched_again(server):
-    server.spoiled["adapters/terse.gguf"] = 1
+    server.faults.spoiled["adapters/terse.gguf"] = 1
     source = open_source(REPO)
     assert source.file("adapters/terse.gguf", sha256(b"old adapter")).read_bytes() == b"old adapter"
     assert source.downloaded_bytes == 22
 
 
 def test_a_file_spoiled_for_good_is_refused_and_not_kept(server, tmp_path):
-    server.spoiled["adapters/terse.gguf"] = 2
+    server.faults.spoiled["adapters/terse.gguf"] = 2
     with pytest.raises(CacheMismatch, match=r"terse\.gguf is not the file its catalogue describes"):
         open_source(REPO).file("adapters/terse.gguf", sha256(b"old adapter"))
     assert not [path for path in (tmp_path / "hub").rglob("*") if path.is_file() and b"adapter" in path.read_bytes()]
@@ -97,16 +93,20 @@ def test_what_was_downloaded_is_there_offline(server):
 def test_what_was_downloaded_is_there_when_the_hub_is_not(server, monkeypatch, fault):
     open_source(REPO).file("catalogue.json")
     if fault == "gone":
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")
+        point_at("http://127.0.0.1:1", monkeypatch)
     elif fault == "out of order":
-        server.status = 503
+        server.faults.busy = -1
     else:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert open_source(REPO).file("catalogue.json").read_bytes() == b"old catalogue"
+    source = open_source(REPO)
+    assert source.file("catalogue.json").read_bytes() == b"old catalogue"
+    assert source.notes[0].startswith(
+        "anna/styles is taken as it was a moment ago (aaaaaaa): the Hub cannot be reached"
+    )
 
 
 def test_nothing_downloaded_and_no_hub_is_one_line(server, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")
+    point_at("http://127.0.0.1:1", monkeypatch)
     for offline, why in ((False, "the Hub cannot be reached"), (True, "--offline is on")):
         with pytest.raises(BadInput, match=f"{REPO} is not downloaded yet and {why}.* Connect") as caught:
             open_source(REPO, offline=offline)

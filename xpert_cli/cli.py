@@ -125,10 +125,10 @@ def summarize(
             files.check(plot)
         result = verb.summarize(
             written,
-            open_catalogue(cache, offline),
-            base_file(base, offline),
+            open_catalogue(cache, offline, out),
+            base_file(base, offline, out),
             measured_only=measured_only,
-            summarizer=base_file(summarizer, offline) if summarizer else None,
+            summarizer=base_file(summarizer, offline, out) if summarizer else None,
             progress=out.progress,
         )
         if plot:
@@ -163,21 +163,21 @@ def select(
             from xpert_cli.plot import files, portrait
 
             files.check(plot)
-        model, asked = base_file(base, offline), base_file(summarizer, offline) if summarizer else None
+        model, asked = base_file(base, offline, out), base_file(summarizer, offline, out) if summarizer else None
         if compare:
             if measured_only or plot:
                 raise BadInput("--compare goes with neither --measured-only nor --plot. Leave one out.")
             from xpert_cli.verbs import compare as by_words
 
             near = by_words.compare(
-                written, open_catalogue(cache, offline), model, summarizer=asked, progress=out.progress
+                written, open_catalogue(cache, offline, out), model, summarizer=asked, progress=out.progress
             )
             out.show(near, views.compared(near, top))
             out.notes(near.notes)
             return
         result = verb.select(
             written,
-            open_catalogue(cache, offline),
+            open_catalogue(cache, offline, out),
             model,
             measured_only=measured_only,
             summarizer=asked,
@@ -215,7 +215,7 @@ def run(
     with Output(json=json, quiet=quiet) as out:
         asked = sys.stdin.read() if prompt == "-" else prompt
         sampling = _sampling(max_tokens, temperature, top_p, seed)
-        model, adapters = base_file(base, offline), adapter_files(adapter, cache, offline)
+        model, adapters = base_file(base, offline, out), adapter_files(adapter, cache, offline, out)
         result = verb.run(asked, model, adapters, sampling=sampling, system=system, context=context, on_text=out.write)
         out.write("\n")
         out.show(result)
@@ -243,7 +243,7 @@ def chat(
 
     with Output(json=json, quiet=quiet) as out:
         sampling = _sampling(max_tokens, temperature, top_p, seed)
-        model, adapters = base_file(base, offline), adapter_files(adapter, cache, offline)
+        model, adapters = base_file(base, offline, out), adapter_files(adapter, cache, offline, out)
         turns = []
         with Chat(model, adapters, sampling=sampling, system=system, context=context) as conversation:
             if sys.stdin.isatty():
@@ -273,7 +273,7 @@ def evaluate(
 
     with Output(json=json, quiet=quiet) as out:
         written = corpus.read(text, author=author)
-        model, adapters = base_file(base, offline), adapter_files(adapter, cache, offline)
+        model, adapters = base_file(base, offline, out), adapter_files(adapter, cache, offline, out)
         catalogue = known_catalogue("base", cache, model, offline, out)
         result = verb.evaluate(
             written, model, adapters, merged, cache=catalogue, max_tokens=max_tokens, progress=out.progress
@@ -297,11 +297,11 @@ def merge(
     from xpert_cli.verbs import merge as verb
 
     with Output(json=json, quiet=quiet) as o:
-        model = base_file(base, offline) if base else None
+        model = base_file(base, offline, o) if base else None
         if not adapter:
             raise BadInput("there is nothing to merge. Name adapters with --adapter FILE=WEIGHT.")
         target = out or Path("merged.gguf")
-        adapters = adapter_files(adapter, cache, offline)
+        adapters = adapter_files(adapter, cache, offline, o)
         result = verb.merge(adapters, model, target, rank=rank, type_name=type, progress=o.progress)
         o.show(result, views.merged(result))
         if result.kind == "model":

@@ -1,20 +1,26 @@
-"""`xpert cache`: the commands that make, check and list caches of adapters.
+"""`xpert cache`: the commands that make, check, list and publish caches of adapters.
 
     xpert cache build runs/mara runs/okoro terse.gguf -o my-cache
-    xpert cache words my-cache
+    xpert cache add runs/zoe --cache anna/styles
+    xpert cache publish my-cache anna/styles
 
-Not here: what they do (verbs/cache.py).
+Not here: what they do (verbs/build.py, verbs/cache.py, verbs/publish.py).
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
 
 import typer
 
 from xpert_cli import paths, views
+from xpert_cli.doors import corpus, signing
+from xpert_cli.errors import BadInput
 from xpert_cli.options import (
+    AuthorOpt,
     BaseOpt,
     CacheOpt,
     JsonOpt,
@@ -29,11 +35,19 @@ from xpert_cli.options import (
 from xpert_cli.output import Output
 
 app = typer.Typer(no_args_is_help=True)
+TrainedOnOpt = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="FILE", help="Look through the text that an adapter was trained on; repeatable."),
+]
+CanariesOpt = Annotated[
+    bool, typer.Option("--canaries", help="Train a twin with planted numbers too, and tell how well it knows them.")
+]
+YesOpt = Annotated[bool, typer.Option("--yes", help="Publish without asking.")]
 
 
 @app.callback()
 def cache() -> None:
-    """Make, check and list caches of adapters."""
+    """Make, check, list and publish caches of adapters."""
 
 
 @app.command()
@@ -53,14 +67,14 @@ def build(
     quiet: QuietOpt = False,
 ) -> None:
     """Explain adapters of one base model by what they write, and make a cache of them."""
-    from xpert_cli.verbs import cache as verb
+    from xpert_cli.verbs import build as verb
 
     with Output(json=json, quiet=quiet) as o:
         result = verb.build(
             adapter,
             out,
-            base_file(base, offline),
-            summarizer=base_file(summarizer, offline) if summarizer else None,
+            base_file(base, offline, o),
+            summarizer=base_file(summarizer, offline, o) if summarizer else None,
             seed=seed,
             about=paths.text(about) if about else "",
             progress=o.progress,
@@ -82,7 +96,7 @@ def verify(
     from xpert_cli.verbs import cache as verb
 
     with Output(json=json, quiet=quiet) as out:
-        result = verb.verify(open_catalogue(cache, offline), base_file(base, offline), out.progress)
+        result = verb.verify(open_catalogue(cache, offline, out), base_file(base, offline, out), out.progress)
         out.show(result, views.verified(result))
 
 
@@ -109,10 +123,10 @@ def words(
 
     with Output(json=json, quiet=quiet) as out:
         result = name_words(
-            open_catalogue(str(cache), offline),
+            open_catalogue(str(cache), offline, out),
             cache,
-            base_file(base, offline),
-            summarizer=base_file(summarizer, offline) if summarizer else None,
+            base_file(base, offline, out),
+            summarizer=base_file(summarizer, offline, out) if summarizer else None,
             orthogonality=orthogonality,
             residual=residual,
             candidates=candidates,
@@ -120,6 +134,157 @@ def words(
         )
         out.show(result, views.named(result))
         out.notes(result.notes)
+
+
+@app.command()
+def add(
+    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="A folder that xpert finetune wrote, or a file.")],
+    cache: Annotated[str, typer.Option("--cache", metavar="DIR|REPO", help="The cache: a folder, or a Hub repo.")],
+    text: TrainedOnOpt = None,
+    canaries: CanariesOpt = False,
+    base: BaseOpt = None,
+    summarizer: SummarizerOpt = None,
+    author: AuthorOpt = None,
+    yes: YesOpt = False,
+    seed: SeedOpt = 0,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Explain one more adapter of a cache: into your folder, or as a pull request to a Hub repo."""
+    from xpert_cli.verbs import build as verb
+
+    with Output(json=json, quiet=quiet) as o, TemporaryDirectory(prefix="xpert-") as temporary:
+        model, catalogue = base_file(base, offline, o), _opened(cache, offline, o)
+        folder = Path(cache) if Path(cache).is_dir() else Path(temporary)
+        asked = base_file(summarizer, offline, o) if summarizer else None
+        result = verb.add([adapter], catalogue, folder, model, summarizer=asked, seed=seed, progress=o.progress)
+        o.notes(result.notes)
+        if folder == Path(cache):
+            o.show(result, views.built(result))
+            o.hint(again("cache publish", [cache, "OWNER/NAME"]))
+            return
+        own = adapter / "messages.jsonl"
+        given = text or ([str(own)] if own.exists() else None)
+        _send(_opened(str(folder), True, o), cache, o, model, given, author, canaries, yes, propose=True)
+
+
+@app.command()
+def publish(
+    cache: Annotated[str, typer.Argument(metavar="DIR|REPO@REVISION", help="The cache, or a pull request to it.")],
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The Hub repo; made if there is none.")],
+    public: Annotated[bool, typer.Option("--public", help="Let everybody see it.")] = False,
+    text: TrainedOnOpt = None,
+    canaries: CanariesOpt = False,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="Sign with this secret key, made by: xpert cache key")
+    ] = None,
+    days: Annotated[int | None, typer.Option("--expires", min=1, metavar="DAYS", help="Valid for so long.")] = None,
+    license: Annotated[str | None, typer.Option("--license", help="For the card, as in apache-2.0.")] = None,
+    base_model: Annotated[
+        str | None, typer.Option("--base-model", metavar="OWNER/NAME", help="For the card: the base model's Hub repo.")
+    ] = None,
+    base: BaseOpt = None,
+    author: AuthorOpt = None,
+    yes: YesOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Put a cache on the Hub: what differs only, private unless you say otherwise, after you said yes."""
+    with Output(json=json, quiet=quiet) as o:
+        given = {"license": license, "base_model": base_model}
+        metadata = {name: value for name, value in given.items() if value}
+        model = base_file(base, False, o) if text else None
+        secret = signing.read_key(key) if key else None
+        options = {"public": public, "key": secret, "days": days, "metadata": metadata}
+        _send(_opened(cache, False, o), repo, o, model, text, author, canaries, yes, **options)
+
+
+def _opened(name: str, offline: bool, out: Output) -> Any:
+    """A cache that its owner is about to publish, whose signature is made anew."""
+    from xpert_cli.doors.hub import open_source
+    from xpert_cli.steps.catalogue import open_cache
+
+    return open_cache(open_source(name, offline=offline, progress=out.progress), trusted=False)
+
+
+def _send(
+    catalogue: Any,
+    repo: str,
+    out: Output,
+    base: Path | None,
+    text: list[str] | None,
+    author: str | None,
+    canaries: bool,
+    yes: bool,
+    **options: Any,
+) -> None:
+    """Look through what adapters were trained on, show what would be sent, ask, and send it."""
+    from xpert_cli.verbs import publish as verb
+
+    checked = {}
+    with TemporaryDirectory(prefix="xpert-twin-") as scratch:
+        for one in text or ():
+            written = corpus.read([one], author=author)
+            entry = verb.trained_on(written, catalogue.entries)
+            assert base is not None
+            train = _twin(base, entry, Path(scratch) / entry.id, out) if canaries else None
+            looked = verb.look_through(written, catalogue.fetch(entry.id), base, train=train, progress=out.progress)
+            out.note(views.looked(entry.id, looked))
+            checked[entry.id] = looked.told
+    ready = verb.prepare(catalogue, repo, checked=checked, **options)
+    out.note(views.ready(ready))
+    if not yes and (out.json or not sys.stdin.isatty() or not typer.confirm("Publish?", err=True)):
+        raise BadInput(f"nothing was sent to {repo}. Say yes, or --yes, to publish.")
+    sent = verb.send(ready, progress=out.progress)
+    out.show(sent, views.sent(sent))
+    out.hint(again("select", ["TEXT"], cache=repo))
+
+
+def _twin(base: Path, entry: Any, folder: Path, out: Output) -> Any:
+    """What trains an adapter like an entry's, but from the base, on other messages."""
+    from xpert_cli.verbs.finetune import finetune
+
+    recipe = entry.provenance.get("recipe")
+    if not recipe:
+        raise BadInput(f"{entry.id} does not tell how it was trained, which --canaries needs. Leave it out.")
+    kept = {name: recipe[name] for name in ("steps", "rank", "learning_rate", "seed", "max_tokens")}
+
+    def train(messages: Any) -> Path:
+        made = finetune(corpus.Corpus(tuple(messages)), base, None, out=folder, progress=out.progress, **kept)
+        return Path(made.adapter)
+
+    return train
+
+
+@app.command()
+def key(
+    path: Annotated[Path | None, typer.Argument(metavar="FILE", help="Where; in your settings by default.")] = None,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Make a key that your caches are signed with, and show the public one."""
+    with Output(json=json, quiet=quiet) as out:
+        target = path or paths.config_file().with_name("signing.key")
+        made = signing.make_key(target)
+        out.show({"secret": str(target), "public": made.public}, f"{made.public}")
+        out.note(f"The secret key is in {target}: keep it safe, and keep a copy. The public one is for your readers.")
+        out.hint(again("cache publish", ["DIR", "OWNER/NAME"], key=target))
+
+
+@app.command()
+def trust(
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A cache on the Hub.")],
+    public_key: Annotated[str, typer.Argument(metavar="KEY", help="Its publisher's public key, or: unsigned")],
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Accept only this key for a cache from now on."""
+    from xpert_cli.steps.trust import trust as pin
+
+    with Output(json=json, quiet=quiet) as out:
+        pin(repo, public_key)
+        out.show({"cache": repo, "key": public_key}, f"{repo}: {public_key}")
 
 
 @app.command("list")
@@ -130,5 +295,5 @@ def listing(
     from xpert_cli.verbs import cache as verb
 
     with Output(json=json, quiet=quiet) as out:
-        result = verb.listing(open_catalogue(cache, offline))
+        result = verb.listing(open_catalogue(cache, offline, out))
         out.show(result, views.listing(result))

@@ -79,7 +79,7 @@ def finetune(
         limit = memory_size(memory) if memory else None
         written = corpus.read(text, author=author)
         plan.require()  # before selecting, which takes a while too
-        model = base_file(base, offline)
+        model = base_file(base, offline, o)
         catalogue = known_catalogue(start, cache, model, offline, o)
         try:
             result = verb.finetune(

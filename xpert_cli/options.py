@@ -98,19 +98,21 @@ def is_file_name(name: str) -> bool:
     return name.endswith(".gguf") or "/" in name or os.sep in name or Path(name).exists()
 
 
-def base_file(name: str | None, offline: bool) -> Path:
+def base_file(name: str | None, offline: bool, out: Output) -> Path:
     """The GGUF file of --base, or of the default base model."""
     from xpert_cli.doors.hub import find_base
 
-    return find_base(name or paths.default("base"), offline=offline)
+    return find_base(name or paths.default("base"), offline=offline, progress=out.progress)
 
 
-def open_catalogue(name: str | None, offline: bool) -> Any:
+def open_catalogue(name: str | None, offline: bool, out: Output) -> Any:
     """The cache of --cache, or the default one."""
     from xpert_cli.doors.hub import open_source
     from xpert_cli.steps.catalogue import open_cache
 
-    return open_cache(open_source(name or paths.default("cache"), offline=offline))
+    catalogue = open_cache(open_source(name or paths.default("cache"), offline=offline, progress=out.progress))
+    out.notes(catalogue.notes)
+    return catalogue
 
 
 def known_catalogue(start: str, name: str | None, base: Path, offline: bool, out: Output) -> Any:
@@ -119,12 +121,12 @@ def known_catalogue(start: str, name: str | None, base: Path, offline: bool, out
     Without one a new adapter's style is told on the axes of its base alone, and caches cannot place it by its text.
     """
     if not (start in ("base", "last") or is_file_name(start)):
-        return open_catalogue(name, offline)
+        return open_catalogue(name, offline, out)
     from xpert_cli.doors.gguf import read_header
 
     read_header(base)  # a base that is none is no matter of the cache
     try:
-        catalogue = open_catalogue(name, offline=True)
+        catalogue = open_catalogue(name, True, out)
         catalogue.require(base)
     except XpertError as error:
         out.note(f"going on without a cache: {error}")
@@ -132,9 +134,11 @@ def known_catalogue(start: str, name: str | None, base: Path, offline: bool, out
     return catalogue
 
 
-def adapter_files(specs: Sequence[str] | None, cache: str | None, offline: bool) -> list[tuple[Path, float]]:
+def adapter_files(
+    specs: Sequence[str] | None, cache: str | None, offline: bool, out: Output
+) -> list[tuple[Path, float]]:
     """The files and weights of --adapter options; the cache is opened only if one of them is an id."""
-    catalogue = once(lambda: open_catalogue(cache, offline))
+    catalogue = once(lambda: open_catalogue(cache, offline, out))
     found = []
     for spec in specs or ():
         name, weight = weighted(spec)

@@ -45,6 +45,7 @@ class Output:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._message = ""
+        self._noted: set[str] = set()
 
     def __enter__(self) -> Output:
         return self
@@ -72,8 +73,9 @@ class Output:
             sys.stdout.flush()
 
     def note(self, text: str) -> None:
-        """Something worth knowing beside the result, which holds it with --json."""
-        if not self.json and not self.quiet:
+        """Something worth knowing beside the result, said once; the result holds it with --json."""
+        if not self.json and not self.quiet and text not in self._noted:
+            self._noted.add(text)
             self._settle()
             self._err.print(Text(text, style="dim"))
 

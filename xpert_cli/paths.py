@@ -59,7 +59,7 @@ def writable(folder: Path, option: str = "--out") -> Path:
     return folder
 
 
-def require_room(folder: Path, size: int) -> None:
+def require_room(folder: Path, size: int, option: str = "--out") -> None:
     """Make sure that a folder's disk has `size` bytes free.
 
     Raises:
@@ -69,7 +69,7 @@ def require_room(folder: Path, size: int) -> None:
     if free < size:
         raise CannotWrite(
             f"{folder} has {free >> 20} MB free, and {size >> 20} MB are needed. "
-            "Free some space or choose another folder with --out."
+            f"Free some space or choose another folder with {option}."
         )
 
 

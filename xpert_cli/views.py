@@ -16,14 +16,19 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from xpert_cli.steps.card import checked
+
 if TYPE_CHECKING:
-    from xpert_cli.verbs.cache import Built, Listing, Verified
+    from xpert_cli.doors.upload import Sent
+    from xpert_cli.verbs.build import Built
+    from xpert_cli.verbs.cache import Listing, Verified
     from xpert_cli.verbs.compare import Compared
     from xpert_cli.verbs.convert import Converted
     from xpert_cli.verbs.doctor import Diagnosis
     from xpert_cli.verbs.evaluate import Evaluation, Standing
     from xpert_cli.verbs.finetune import Finetuned
     from xpert_cli.verbs.merge import Merged
+    from xpert_cli.verbs.publish import Looked, Ready
     from xpert_cli.verbs.run import Run
     from xpert_cli.verbs.select import Selection
     from xpert_cli.verbs.summarize import Summary
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 _NARROW = 60  # columns under which a bar goes on a line of its own
 _LONG = 3.0  # a shift, in standard deviations, that fills a bar; larger ones shrink the scale
 _LESS, _MORE = "yellow", "cyan"
+FOUND = 20  # findings that are shown
 
 
 class Axis(Protocol):
@@ -235,6 +241,33 @@ def listing(result: Listing) -> RenderableType:
 def verified(result: Verified) -> RenderableType:
     """That all is well: what is not, is an error."""
     return Text(f"{result.cache}: {result.adapters} adapters ({size(result.bytes)}) are what the catalogue says.")
+
+
+def looked(adapter: str, result: Looked) -> str:
+    """What was found in a training text, without repeating it, and what its adapter remembers."""
+    lines = [f"{adapter}: {checked(result.told)}"]
+    lines += [f"  message {one.message + 1}, line {one.line}: {one.hint}" for one in result.findings[:FOUND]]
+    if len(result.findings) > FOUND:
+        lines.append(f"  and {len(result.findings) - FOUND} more")
+    return "\n".join(lines)
+
+
+def ready(result: Ready) -> str:
+    """What would be sent where."""
+    what = "a pull request to " if result.propose else "private " if result.private else "PUBLIC "
+    signed = f"signed with {result.signed_by}" if result.signed_by else "not signed"
+    lines = [
+        f"{len(result.names)} files ({size(result.bytes)}) for {what}{result.repo}, version {result.version}, {signed}"
+    ]
+    if result.unchecked:
+        lines.append(f"The training text of {', '.join(result.unchecked)} was not looked through (--text FILE).")
+    return "\n".join(lines)
+
+
+def sent(result: Sent) -> RenderableType:
+    """What is there now."""
+    where = result.pull_request or f"{result.repo} at {result.commit[:7]}"
+    return Text(f"{where}: {len(result.files)} files sent ({size(result.bytes)}).")
 
 
 def diagnosis(result: Diagnosis) -> RenderableType:

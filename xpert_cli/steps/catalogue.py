@@ -10,8 +10,9 @@ base, only when it is asked for. Not here: fetching (doors/hub.py), making a cac
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -20,21 +21,29 @@ import numpy as np
 
 from xpert_cli import paths
 from xpert_cli.doors import gguf
-from xpert_cli.doors.hub import Source
+from xpert_cli.doors.hub import CATALOGUE, Source
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.maths.space import Axis, Floats, Space
+from xpert_cli.steps.trust import Published, check, published
 
 SCHEMA = 1
-CATALOGUE, COORDINATES, ANSWERS = "catalogue.json", "coordinates.npz", "base_answers.jsonl"
+COORDINATES, ANSWERS = "coordinates.npz", "base_answers.jsonl"
 MOST_BYTES = 256 << 20  # of coordinates.npz: 100,000 adapters on 500 axes take 200 MB
 _TOP = {"schema", "base", "summarizer", "probes", "axes", "adapters", "coordinates"}
+_TOP_MORE = {"files", "published"}
 _AXIS = {"name", "kind", "low", "high", "length"}
 _ENTRY = {"id", "file", "sha256", "bytes", "rank", "alpha", "explanation", "provenance", "explained_by"}
+_ENTRY_MORE = {"checked", "traits"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One adapter of a cache, as its catalogue tells it."""
+    """One adapter of a cache, as its catalogue tells it.
+
+    Attributes:
+        checked: what looking through its training text, and asking it for that text, showed before it was published.
+        traits: numbers of its weights, see maths/outliers.py.
+    """
 
     id: str
     file: str
@@ -45,6 +54,15 @@ class Entry:
     explanation: str
     provenance: Mapping[str, Any]
     explained_by: tuple[str, ...]
+    checked: Mapping[str, Any] | None = None
+    traits: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        texts, numbers = (self.id, self.file, self.sha256, self.explanation), (self.bytes, self.rank, self.alpha)
+        if not all(isinstance(text, str) for text in texts) or not all(isinstance(n, (int, float)) for n in numbers):
+            raise TypeError(f"the entry {self.id!r:.40} has a value of the wrong kind")
+        if not self.id.isprintable() or not 0 < self.bytes < 1 << 40 or not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise ValueError(f"the entry {self.id!r:.40} tells id, size or digest wrongly")
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,8 @@ class Catalogue:
         summarizer: fingerprint of the model behind the described axes, digest of its questions, word cap.
         answers: (adapters, axes) shifts of the adapters' answers to the probes.
         origins: (adapters, axes) shifts of their training text; NaN where an adapter brought none.
+        published: what its publisher says of this state.
+        notes: what is worth knowing of where it comes from.
     """
 
     source: Source
@@ -74,6 +94,8 @@ class Catalogue:
     space: Space
     answers: Floats
     origins: Floats
+    published: Published | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def coordinates(self) -> Floats:
@@ -96,7 +118,7 @@ class Catalogue:
     def fetch(self, adapter: str) -> Path:
         """The local file of an adapter, verified against the catalogue's digest."""
         entry = self.entry(adapter)
-        return self.source.file(entry.file, entry.sha256)
+        return self.source.file(entry.file, entry.sha256, entry.bytes)
 
     def require(self, base: Path) -> None:
         """Refuse a base model that this cache was not made for.
@@ -112,37 +134,57 @@ class Catalogue:
             )
 
 
-def open_cache(source: Source) -> Catalogue:
+def open_cache(source: Source, *, trusted: bool = True) -> Catalogue:
     """Read and check a cache's catalogue and coordinates; nothing else is fetched.
 
+    Args:
+        trusted: refuse a catalogue that is not its publisher's (steps/trust.py).
+
     Raises:
-        CacheMismatch: the files are damaged, of a newer schema, or have unknown keys.
+        CacheMismatch: the files are damaged, of a newer schema, have unknown keys, or are not the publisher's.
     """
-    told = _json(source)
-    _known(source, told, _TOP, "catalogue.json")
-    axes = []
-    for one in told["axes"]:
-        _known(source, one, _AXIS, "an axis")
-        axes.append(Axis(**one))
-    entries = []
-    for one in told["adapters"]:
-        _known(source, one, _ENTRY, f"the entry {one.get('id')!r}")
-        entries.append(Entry(**{**one, "explained_by": tuple(one["explained_by"])}))
-    if len({entry.id for entry in entries}) < len(entries):
-        raise CacheMismatch(f"{source.name}: two adapters have one id. Get the cache anew, or use another.")
+    data = source.file(CATALOGUE).read_bytes()
+    told = _json(source, data)
+    _known(source, told, _TOP, "catalogue.json", _TOP_MORE)
+    by = published(told.get("published"), source.name)
+    notes = (*source.notes, *(check(source, data, by) if trusted else ()))
+    try:
+        axes, entries = _contents(source, told)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise CacheMismatch(f"{source.name}: catalogue.json is damaged ({error}). Get the cache anew.") from error
     arrays = _arrays(source, told["coordinates"], len(entries), len(axes))
     space = Space(
-        tuple(axes),
+        axes,
         arrays["basis"].astype(np.float32),
         *(arrays[name].astype(np.float64) for name in ("reference", "gap", "spread", "precision")),
     )
     answers, origins = (arrays[name].astype(np.float64) for name in ("answers", "source"))
-    return Catalogue(source, told["base"], told["summarizer"], told["probes"], tuple(entries), space, answers, origins)
+    return Catalogue(
+        source, told["base"], told["summarizer"], told["probes"], entries, space, answers, origins, by, notes
+    )
 
 
-def _json(source: Source) -> dict[str, Any]:
+def _contents(source: Source, told: Mapping[str, Any]) -> tuple[tuple[Axis, ...], tuple[Entry, ...]]:
+    """Axes and entries of a catalogue; what it says of its other files goes to the source."""
+    axes, entries = [], []
+    for one in told["axes"]:
+        _known(source, one, _AXIS, "an axis")
+        axes.append(Axis(**one))
+    for one in told["adapters"]:
+        _known(source, one, _ENTRY, f"the entry {one.get('id')!r}", _ENTRY_MORE)
+        entries.append(Entry(**{**one, "explained_by": tuple(one["explained_by"])}))
+    if len({entry.id for entry in entries}) < len(entries):
+        raise CacheMismatch(f"{source.name}: two adapters have one id. Get the cache anew, or use another.")
+    for text in (*told["base"].values(), told["coordinates"]["sha256"], told["coordinates"]["bytes"]):
+        if not isinstance(text, (str, int, list)):
+            raise TypeError(f"{text!r:.40} is not what a catalogue tells")
+    source.known = {name: (str(one["sha256"]), int(one["bytes"])) for name, one in told.get("files", {}).items()}
+    return tuple(axes), tuple(entries)
+
+
+def _json(source: Source, data: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(source.file(CATALOGUE).read_bytes())
+        told = json.loads(data)
     except ValueError as error:
         raise CacheMismatch(f"{source.name}: catalogue.json is damaged ({error}). Get the cache anew.") from error
     if not isinstance(told, dict) or not isinstance(told.get("schema"), int):
@@ -155,8 +197,8 @@ def _json(source: Source) -> dict[str, Any]:
     return told
 
 
-def _known(source: Source, told: Mapping[str, Any], keys: set[str], where: str) -> None:
-    wrong = sorted(set(told) ^ keys) if isinstance(told, dict) else ["not an object"]
+def _known(source: Source, told: Mapping[str, Any], keys: set[str], where: str, more: Set[str] = frozenset()) -> None:
+    wrong = sorted((set(told) - more) ^ keys) if isinstance(told, dict) else ["not an object"]
     if wrong:
         raise CacheMismatch(
             f"{source.name}: {where} has unknown or missing keys ({', '.join(map(str, wrong[:6]))}). "
@@ -166,7 +208,7 @@ def _known(source: Source, told: Mapping[str, Any], keys: set[str], where: str) 
 
 def _arrays(source: Source, told: Mapping[str, Any], adapters: int, axes: int) -> dict[str, Any]:
     """The arrays of coordinates.npz, their shapes checked against the catalogue."""
-    path = source.file(COORDINATES, told["sha256"])
+    path = source.file(COORDINATES, told["sha256"], told["bytes"])
     size = path.stat().st_size
     if size > MOST_BYTES or size != told["bytes"]:
         raise CacheMismatch(f"{source.name}: {COORDINATES} has {size} bytes, not {told['bytes']}. Get the cache anew.")
@@ -185,11 +227,13 @@ def _arrays(source: Source, told: Mapping[str, Any], adapters: int, axes: int) -
     return arrays
 
 
-def write_cache(folder: Path, told: Mapping[str, Any], space: Space, answers: Floats, origins: Floats) -> None:
+def write_cache(
+    folder: Path, told: Mapping[str, Any], entries: Sequence[Entry], space: Space, answers: Floats, origins: Floats
+) -> None:
     """Write coordinates.npz, then catalogue.json, which makes the cache complete.
 
     Args:
-        told: base, summarizer, probes and adapters of the catalogue.
+        told: base, summarizer and probes of the catalogue.
     """
     with paths.whole(folder / COORDINATES) as part, part.open("wb") as file:
         np.savez_compressed(
@@ -199,9 +243,23 @@ def write_cache(folder: Path, told: Mapping[str, Any], space: Space, answers: Fl
             basis=space.basis.astype(np.float16),
             **{name: getattr(space, name).astype(np.float32) for name in ("reference", "gap", "spread", "precision")},
         )
-    path = folder / COORDINATES
-    coordinates = {"sha256": paths.digest(path), "bytes": path.stat().st_size}
-    axes = [vars(axis) for axis in space.axes]
-    whole = {"schema": SCHEMA, **told, "axes": axes, "coordinates": coordinates}
+    adapters = [{key: value for key, value in asdict(entry).items() if value is not None} for entry in entries]
+    whole = {
+        "schema": SCHEMA,
+        **told,
+        "adapters": adapters,
+        "axes": [vars(axis) for axis in space.axes],
+        "coordinates": described(folder / COORDINATES),
+    }
     with paths.whole(folder / CATALOGUE) as part:
-        part.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        part.write_bytes(encoded(whole))
+
+
+def described(path: Path) -> dict[str, Any]:
+    """Digest and size of a file, as a catalogue tells them."""
+    return {"sha256": paths.digest(path), "bytes": path.stat().st_size}
+
+
+def encoded(told: Mapping[str, Any]) -> bytes:
+    """A catalogue as the bytes of catalogue.json."""
+    return (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode()

@@ -97,7 +97,7 @@ def place(
     cache.require(base)
     texts = tuple(sorted(corpus.passages))
     asked = None if measured_only else (summarizer or base)
-    space, notes = cache.space, []
+    space, notes = cache.space, list(cache.notes)
     if asked and not _answers_alike(asked, cache):
         if retell:
             space = _retold(cache, asked, progress)

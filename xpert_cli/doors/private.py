@@ -1,0 +1,213 @@
+"""Secrets and personal data in a text, looked for before what was trained on it is published.
+
+    scan(["hello\\nwrite to anna.m@posteo.de"])
+    # (Finding(kind="e-mail address", message=0, line=2, hint="e-mail address, 16 characters, a…e"),)
+
+Keys of services are found by the expressions of detect-secrets, telephone numbers by phonenumbers, numbers with check
+digits by python-stdnum, the rest by patterns. Nothing is sent anywhere: detect-secrets' plugins can ask a service
+whether a key works, and here only their expressions are used. Does not cover: names, dates of birth, health, what is
+said in words, secrets in links, and many countries' identity numbers. That nothing is found proves nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+from xpert_cli.errors import MissingExtra
+
+Span = tuple[int, int]
+Rule = tuple[str, Callable[[str], Iterable[Span]]]  # kind, and where a line holds it
+
+# Whose numbers are known without a country code; more countries take longer and find more that is none.
+REGIONS = (
+    *("US", "GB", "DE", "FR", "ES", "IT", "NL", "PL", "CH", "AT", "IN", "BR", "MX", "AU", "ZA", "NG", "JP", "KR", "CN"),
+    "TR",
+)
+RANDOM_BITS = 3.8  # entropy a character above which 20 characters or more look drawn at random; of hexadecimal digits 3
+
+# Of detect-secrets: entropy and keywords want quotes and code around them, an address may be of a private network.
+_LEFT_OUT = {"Base64 High Entropy String", "Hex High Entropy String", "Secret Keyword", "Public IP (ipv4)"}
+_ALIKE = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-") | dict.fromkeys("\u00a0\u2009\u202f", " "))
+
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+%'-]+@(?:[\w-]+\.)+[^\W\d_]{2,}")
+_PASSWORD = re.compile(
+    r"\b(?:pass(?:word|code|phrase|wd)|pwd|passwort|kennwort|contraseña|senha|mot de passe|api[ _-]?key|token)"
+    r"(?: is| ist| es| est)?\s*[:=]?\s*[\"'`“]?((?=[^\s\"'`”]*\d)[^\s\"'`”]{6,})",
+    re.IGNORECASE,
+)
+_PIN = re.compile(r"\bPIN(?: code)?(?: is| ist| es| est)?\s*[:=]?\s*(\d{4,8})\b", re.IGNORECASE)
+_RANDOM = re.compile(r"(?<![\w/+=.-])[\w/+=-]{20,}(?!\w)", re.ASCII)
+_CARD = re.compile(r"(?<![\d.,])\d(?:[ -]?\d){12,18}(?!\d)")
+_ISSUER = re.compile(
+    r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}"
+    r"|3(?:0[0-5]|[68]\d)\d{11}|(?:6011|65\d\d|64[4-9]\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}|62\d{14,17}"
+)
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}", re.IGNORECASE)
+_IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\d)")
+_IPV6 = re.compile(r"(?<![\w:])(?:[0-9a-fA-F]{0,4}:){3,7}[0-9a-fA-F]{0,4}(?![\w:])")
+_NINO = re.compile(r"\b[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D]\b")
+# Numbers that name a person, written as people write them; the module of python-stdnum knows their check digits.
+_NUMBERED = (
+    ("US social security number", r"\b\d{3}[- ]\d{2}[- ]\d{4}\b", "us.ssn"),
+    ("Indian Aadhaar number", r"\b\d{4}[ -]\d{4}[ -]\d{4}\b", "in_.aadhaar"),
+    ("German tax number", r"\b\d{2} ?\d{3} ?\d{3} ?\d{3}\b", "de.idnr"),
+    ("French social security number", r"\b[12] ?\d\d ?\d\d ?\d[\dAB] ?\d{3} ?\d{3} ?\d\d\b", "fr.nir"),
+    ("Spanish identity number", r"\b\d{8}-?[A-Z]\b", "es.dni"),
+    ("Italian tax code", r"\b[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z]\b", "it.codicefiscale"),
+    ("Brazilian CPF number", r"\b\d{3}\.\d{3}\.\d{3}-\d\d\b", "br.cpf"),
+    ("Polish PESEL number", r"\b\d{11}\b", "pl.pesel"),
+    ("Chinese identity number", r"\b\d{17}[\dX]\b", "cn.ric"),
+    ("UK NHS number", r"\b\d{3} \d{3} \d{4}\b", "gb.nhs"),
+)
+_STREETS = (
+    r"\b\d{1,5}[a-zA-Z]? (?:[NSEW]\.? )?(?:[A-Z][\w'’-]+ ){1,3}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr"
+    r"|Boulevard|Blvd|Court|Ct|Way|Place|Pl|Square|Sq|Terrace|Crescent|Close|Parkway|Pkwy|Highway|Hwy)\b",
+    r"\b[A-ZÄÖÜ][\w-]*(?:straße|strasse|str\.|weg|platz|gasse|allee|straat|laan|gatan|vej) \d{1,4} ?[a-z]?\b",
+    r"\b\d{1,4}(?: ?(?:bis|ter))?,? (?:rue|avenue|boulevard|bd|place|chemin|impasse|allée|quai|cours) "
+    r"(?:de |du |des |d['’]|la |le |les |l['’])*[A-ZÀ-Ý]\w+",
+)
+_PHONE = re.compile(r"(?:\d\W{0,3}){9}")
+_GROUP = re.compile(r"\d+")
+_NO_PHONE = re.compile(r"\d+\.\d+|\d{1,2}\.\d{1,2}\.\d{4}.*")  # a decimal number, a date
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that may be private.
+
+    `message` is the text's place among those given, from 0; `line` counts from 1. `hint` is for whoever knows the text:
+    kind, length, first and last character, never the thing itself.
+    """
+
+    kind: str
+    message: int
+    line: int
+    hint: str
+
+
+def scan(texts: Sequence[str]) -> tuple[Finding, ...]:
+    """What may be private in each line of each text, in their order.
+
+    Raises:
+        MissingExtra: detect-secrets, phonenumbers or python-stdnum is not installed.
+    """
+    rules = _rules()
+    return tuple(
+        Finding(kind, message, number, _hint(kind, line[start:end]))
+        for message, text in enumerate(texts)
+        for number, line in enumerate(text.translate(_ALIKE).split("\n"), 1)
+        for kind, start, end in _found(line, rules)
+    )
+
+
+def _found(line: str, rules: Sequence[Rule]) -> list[tuple[str, int, int]]:
+    """(kind, start, end) in a line, from left to right; what overlaps an earlier rule's finding is left out."""
+    taken: list[tuple[str, int, int]] = []
+    for kind, find in rules:
+        for start, end in find(line):
+            if all(end <= first or last <= start for _, first, last in taken):
+                taken.append((kind, start, end))
+    return sorted(taken, key=lambda found: found[1])
+
+
+def _hint(kind: str, found: str) -> str:
+    found = found.strip()
+    ends = f", {found[0]}…{found[-1]}" if len(found) >= 8 else ""
+    return f"{kind}, {len(found)} characters{ends}"
+
+
+@lru_cache(maxsize=1)
+def _rules() -> tuple[Rule, ...]:
+    """All rules, those that are right most surely first."""
+    try:
+        plugins = import_module("detect_secrets.core.plugins.util").get_mapping_from_secret_type_to_class()
+        by_expression = import_module("detect_secrets.plugins.base").RegexBasedDetector
+        iban, luhn = (import_module(f"stdnum.{module}").is_valid for module in ("iban", "luhn"))
+        checks = {module: import_module(f"stdnum.{module}").is_valid for _, _, module in _NUMBERED}
+        import_module("phonenumbers")
+    except ImportError as error:
+        raise MissingExtra("looking for personal data", "publish") from error
+    return (
+        *(
+            (kind, _matches(expression))
+            for kind, plugin in sorted(plugins.items())
+            if issubclass(plugin, by_expression) and kind not in _LEFT_OUT
+            for expression in plugin.denylist
+        ),
+        ("password", _matches(_PASSWORD, group=1)),
+        ("PIN", _matches(_PIN, group=1)),
+        ("long random string", _matches(_RANDOM, _looks_random)),
+        ("e-mail address", _matches(_EMAIL)),
+        ("IBAN", lambda line: _ibans(line, iban)),
+        ("credit card number", _matches(_CARD, lambda number: _is_card(number, luhn))),
+        *((kind, _matches(re.compile(form), _checked(checks[module]))) for kind, form, module in _NUMBERED),
+        ("UK national insurance number", _matches(_NINO)),
+        ("IP address", _matches(_IPV4, _is_public)),
+        ("IP address", _matches(_IPV6, _is_public)),
+        ("telephone number", _phones),
+        *(("street address", _matches(re.compile(form))) for form in _STREETS),
+    )
+
+
+def _matches(
+    pattern: re.Pattern[str], valid: Callable[[str], bool] = bool, group: int = 0
+) -> Callable[[str], Iterator[Span]]:
+    return lambda line: (match.span(group) for match in pattern.finditer(line) if valid(match[group]))
+
+
+def _checked(valid: Callable[[str], Any]) -> Callable[[str], bool]:
+    """python-stdnum wants the US number with hyphens and takes all others with them."""
+    return lambda number: bool(valid(number.replace(" ", "-")) or valid(re.sub(r"\W", "", number)))
+
+
+def _is_card(number: str, luhn: Callable[[str], bool]) -> bool:
+    """Whether an issuer has numbers of this beginning and length, and the last digit is right (ISO/IEC 7812-1)."""
+    digits = re.sub(r"\D", "", number)
+    return bool(_ISSUER.fullmatch(digits)) and luhn(digits)
+
+
+def _ibans(line: str, valid: Callable[[str], bool]) -> Iterator[Span]:
+    """The number may run on into the next word, and only one length has the right check digits."""
+    for match in _IBAN.finditer(line):
+        ends = (end for end in range(match.end(), match.start() + 14, -1) if valid(line[match.start() : end]))
+        yield from ((match.start(), end) for end in list(ends)[:1])
+
+
+def _phones(line: str) -> Iterator[Span]:
+    from phonenumbers import PhoneNumberMatcher
+
+    if _PHONE.search(line):
+        for region in (None, *REGIONS):
+            yield from ((m.start, m.end) for m in PhoneNumberMatcher(line, region) if _is_phone(m.raw_string))
+
+
+def _is_phone(written: str) -> bool:
+    """Whether digits that some country would take look like a telephone number, and not like a sum, a date, a row."""
+    groups = _GROUP.findall(written)
+    shaped = re.match(r"[+(]|0\d", written) or max(map(len, groups)) >= 3
+    return bool(len("".join(groups)) >= 9 and shaped and not _NO_PHONE.fullmatch(written))
+
+
+def _is_public(address: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(address).is_global
+    except ValueError:
+        return False
+
+
+def _looks_random(token: str) -> bool:
+    """Whether a long token has digits, small and capital letters, or is hexadecimal, in an order without a pattern."""
+    import math
+
+    shares = [token.count(character) / len(token) for character in set(token)]
+    bits = -sum(share * math.log2(share) for share in shares)
+    if re.fullmatch(r"[0-9a-f]{32,}|[0-9A-F]{32,}", token):
+        return bits > 3
+    return bits > RANDOM_BITS and all(re.search(kind, token) for kind in ("[a-z]", "[A-Z]", r"\d"))
