@@ -215,7 +215,8 @@ def run(
     with Output(json=json, quiet=quiet) as out:
         asked = sys.stdin.read() if prompt == "-" else prompt
         sampling = _sampling(max_tokens, temperature, top_p, seed)
-        model, adapters = base_file(base, offline, out), adapter_files(adapter, cache, offline, out)
+        model = base_file(base, offline, out)
+        adapters = adapter_files(adapter, cache, offline, out, model)
         result = verb.run(asked, model, adapters, sampling=sampling, system=system, context=context, on_text=out.write)
         out.write("\n")
         out.show(result)
@@ -243,7 +244,8 @@ def chat(
 
     with Output(json=json, quiet=quiet) as out:
         sampling = _sampling(max_tokens, temperature, top_p, seed)
-        model, adapters = base_file(base, offline, out), adapter_files(adapter, cache, offline, out)
+        model = base_file(base, offline, out)
+        adapters = adapter_files(adapter, cache, offline, out, model)
         turns = []
         with Chat(model, adapters, sampling=sampling, system=system, context=context) as conversation:
             if sys.stdin.isatty():
@@ -273,7 +275,8 @@ def evaluate(
 
     with Output(json=json, quiet=quiet) as out:
         written = corpus.read(text, author=author)
-        model, adapters = base_file(base, offline, out), adapter_files(adapter, cache, offline, out)
+        model = base_file(base, offline, out)
+        adapters = adapter_files(adapter, cache, offline, out, model)
         catalogue = known_catalogue("base", cache, model, offline, out)
         result = verb.evaluate(
             written, model, adapters, merged, cache=catalogue, max_tokens=max_tokens, progress=out.progress

@@ -98,6 +98,7 @@ def verify(
     with Output(json=json, quiet=quiet) as out:
         result = verb.verify(open_catalogue(cache, offline, out), base_file(base, offline, out), out.progress)
         out.show(result, views.verified(result))
+        out.notes(result.notes)
 
 
 @app.command()

@@ -135,15 +135,25 @@ def known_catalogue(start: str, name: str | None, base: Path, offline: bool, out
 
 
 def adapter_files(
-    specs: Sequence[str] | None, cache: str | None, offline: bool, out: Output
+    specs: Sequence[str] | None, cache: str | None, offline: bool, out: Output, base: Path | None = None
 ) -> list[tuple[Path, float]]:
-    """The files and weights of --adapter options; the cache is opened only if one of them is an id."""
+    """The files and weights of --adapter options; the cache is opened only if one of them is an id.
+
+    With a `base` they are for llama.cpp, and each has to stand a trial first.
+    """
     catalogue = once(lambda: open_catalogue(cache, offline, out))
     found = []
     for spec in specs or ():
         name, weight = weighted(spec)
-        found.append((Path(name) if is_file_name(name) else catalogue().fetch(name), weight))
+        path = Path(name) if is_file_name(name) else catalogue().fetch(name)
+        found.append((_admitted(path, base) if base else path, weight))
     return found
+
+
+def _admitted(path: Path, base: Path) -> Path:
+    from xpert_cli.steps.admission import admitted
+
+    return admitted(path, base)
 
 
 def starting_points(start: str, written: Any, base: Path, catalogue: Any, out: Output) -> list[tuple[str, Path, float]]:

@@ -23,6 +23,7 @@ from xpert_cli.errors import BadModel
 MAX_HEADER = 32 << 20  # bytes; Gemma's 262,144 tokens take 8 MiB
 MAX_ENTRIES = 1 << 12  # tensors, and metadata keys; 126 layers have some 1,100 (llama.cpp compares each with all)
 MAX_LIST = 1 << 20  # values of a list; Gemma has 515,000 merges
+MAX_LAYERS = 512  # llama.cpp refuses longer lists of one value a layer
 MAX_NAME = 63  # bytes; llama.cpp refuses longer tensor names
 ALIGNMENT = 32  # bytes, unless general.alignment says more; llama.cpp maps no model of less
 
@@ -48,11 +49,17 @@ TYPES = {
     28: ("F64", 1, 8), 29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54),
     35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
 }  # fmt: skip
-# What llama.cpp aborts on instead of refusing it: least and most of a number, by its key after the architecture
+# What llama.cpp aborts on instead of refusing it: least and most of a number, by its key after the architecture.
+# Heads times their size must stay right in 32 bits.
 _LIMITS = {
-    "block_count": (1, 512), "expert_count": (0, 512),
+    "block_count": (1, MAX_LAYERS), "expert_count": (0, 512),
     "attention.layer_norm_rms_epsilon": (0, 1), "attention.layer_norm_epsilon": (0, 1),
+    "attention.head_count": (0, 65535), "attention.head_count_kv": (0, 65535),
+    "attention.key_length": (0, 65535), "attention.value_length": (0, 65535),
 }  # fmt: skip
+_NUMERIC = ("uint32", "float32", "[uint32]", "[int32]", "[bool]")
+_ALIKE = ("llama", "qwen2", "qwen3", "gemma3")  # it takes their layers to have the same heads
+_BYTE = 6  # the type of a token that stands for a byte
 _ROPES = (b"none", b"linear", b"yarn", b"longrope")
 _NO_WEIGHTS = ("I8", "I16", "I32", "I64", "F64")  # it crashes where one of these is multiplied
 BLOCKS = {name: (number, elements, size) for number, (name, elements, size) in TYPES.items()}
@@ -101,6 +108,19 @@ class MetadataView(Mapping[str, Any]):
     def length(self, key: str) -> int:
         """How many values a list has; 0 for a key that is not there or no list."""
         return struct.unpack_from("<Q", self.encoded[key], 8)[0] if self.kind(key).startswith("[") else 0
+
+    def largest(self, key: str, default: int = 0) -> int:
+        """A number of 32 bits, or the largest of one a layer, without a sign as llama.cpp reads it; 0 for all else."""
+        if key not in self.encoded:
+            return default
+        kind = self.kind(key)
+        by_layer = kind in ("[uint32]", "[int32]", "[bool]") and self.length(key) <= MAX_LAYERS
+        values = self[key] if by_layer else [self[key]] if kind == "uint32" else []
+        return max((value & 0xFFFFFFFF for value in values), default=0)
+
+    def texts(self, key: str) -> list[bytes]:
+        """A list of strings, not decoded."""
+        return list(_texts(self.encoded[key], 16, self.length(key)))
 
 
 @dataclass(frozen=True)
@@ -184,23 +204,63 @@ class _Parser:
             raise self.fail("one part of a split model; join the parts with llama-gguf-split --merge")
         for key in metadata:
             self.check(key, metadata)
+            self.check_experts(key, metadata)
+        self.check_heads(metadata)
         return Header(self.path, version, metadata, self.tensors(tensors, self.alignment(metadata)))
 
     def check(self, key: str, metadata: MetadataView) -> None:
         """Refuse a number or word of a model that llama.cpp would abort on; what it refuses itself is left to it."""
         architecture, _, name = key.partition(".")
         kind = metadata.kind(key)
-        if name in _LIMITS and kind in ("uint32", "float32"):
+        if name in _LIMITS and kind in _NUMERIC and metadata.length(key) <= MAX_LAYERS:
             least, most = _LIMITS[name]
-            if not least <= metadata[key] <= most:
-                raise self.fail(f"metadata {key} is {metadata[key]}; {least} to {most} are allowed")
-        if name in ("expert_count", "expert_used_count") and kind == "uint32":
-            experts = metadata.get(f"{architecture}.expert_count", 0)
-            used = metadata.get(f"{architecture}.expert_used_count", 0)
-            if isinstance(experts, int) and isinstance(used, int) and not bool(experts) <= used <= experts:
-                raise self.fail(f"the model uses {used} of {experts} experts")
+            values = metadata[key] if kind.startswith("[") else [metadata[key]]
+            if odd := [value for value in values if not least <= value <= most]:
+                raise self.fail(f"metadata {key} is {odd[0]}; {least} to {most} are allowed")
+            if architecture in _ALIKE and len(set(values)) > 1:
+                raise self.fail(f"metadata {key} differs between layers, which no {architecture} model's does")
+        if name == "nextn_predict_layers" and metadata.largest(key) > metadata.largest(f"{architecture}.block_count"):
+            raise self.fail(f"metadata {key} is {metadata.largest(key)}, more than there are layers")
         if name == "rope.scaling.type" and kind == "string" and metadata.encoded[key][12:] not in _ROPES:
             raise self.fail(f"metadata {key} is unknown")
+        wordpiece = metadata.encoded.get("tokenizer.ggml.model") == encode("string", "bert")
+        if name == "ggml.token_type" and kind == "[int32]" and wordpiece and _BYTE in metadata[key]:
+            raise self.fail(f"metadata {key} tells of byte tokens, which no WordPiece vocabulary has")
+
+    def check_experts(self, key: str, metadata: MetadataView) -> None:
+        """Refuse experts whose numbers llama.cpp would abort on: how many there are, are used, and in which groups."""
+        architecture, _, name = key.partition(".")
+        if name not in ("expert_count", "expert_used_count", "expert_group_count", "expert_group_used_count"):
+            return
+        experts, used, groups, chosen = (
+            metadata.largest(f"{architecture}.expert_{which}count") for which in ("", "used_", "group_", "group_used_")
+        )
+        if not bool(experts) <= used <= experts:
+            raise self.fail(f"the model uses {used} of {experts} experts")
+        if groups >= max(experts, 1) or (groups > 1 and (experts % groups or not 0 < chosen < groups)):
+            raise self.fail(f"the model uses {chosen} of {groups} groups of {experts} experts")
+
+    def check_heads(self, metadata: MetadataView) -> None:
+        """Refuse heads of several sizes where llama.cpp asserts that queries, keys, values and rotations have one."""
+        said = metadata.encoded.get("general.architecture")  # not decoded: it may be large
+        architecture = next((name for name in _ALIKE if said == encode("string", name)), "")
+        heads = metadata.largest(f"{architecture}.attention.head_count")
+        if not heads:
+            return
+        size = metadata.largest(f"{architecture}.embedding_length") // heads
+        key, value = (metadata.largest(f"{architecture}.attention.{of}_length", size) for of in ("key", "value"))
+        rotated = metadata.largest(f"{architecture}.rope.dimension_count", key)
+        sliding = (  # what layers with a window have
+            metadata.largest(f"{architecture}.{of}_swa", key)
+            for of in ("attention.key_length", "attention.value_length", "rope.dimension_count")
+        )
+        if len({key, value, rotated, *sliding}) > 1:
+            raise self.fail(
+                f"heads of {key} for keys, {value} for values and {rotated} for positions, or those of layers with a "
+                "sliding window, do not go together"
+            )
+        if metadata.largest(f"{architecture}.attention.sliding_window_pattern") == 1:
+            raise self.fail("every layer of a pattern for sliding windows is without one")
 
     def alignment(self, metadata: MetadataView) -> int:
         if "general.alignment" not in metadata:
@@ -292,12 +352,17 @@ def _decoded(data: bytes) -> Any:
     if kind != _STRING:
         values = list(struct.unpack_from(f"<{count}{_VALUES[kind][1]}", data, start))
     else:
-        values = []
-        for _ in range(count):
-            size = struct.unpack_from("<Q", data, start)[0]
-            values.append(data[start + 8 : start + 8 + size].decode())
-            start += 8 + size
+        values = [text.decode() for text in _texts(data, start, count)]
     return values if is_array else values[0]
+
+
+def _texts(data: bytes, at: int, count: int) -> Iterator[bytes]:
+    """Checked strings, one after another from a place on."""
+    unpack = struct.Struct("<Q").unpack_from
+    for _ in range(count):
+        start = at + 8
+        at = start + unpack(data, at)[0]
+        yield data[start:at]
 
 
 def encode(kind: str, value: Any) -> bytes:

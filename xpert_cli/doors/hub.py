@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from xpert_cli import paths, platform
+from xpert_cli import __version__, paths, platform
 from xpert_cli.doors import download
 from xpert_cli.errors import BadInput, CacheMismatch, XpertError
 
@@ -186,7 +186,9 @@ class _Hub(Source):
     def _metadata(self, relative: str, revision: str) -> str:
         """Ask for the digest and size of a file; the commit that `revision` is."""
         url = self._hub.hf_hub_url(self.name, relative, revision=revision)
-        told = self._hub.get_hf_file_metadata(url, timeout=download.STALLED)
+        told = self._hub.get_hf_file_metadata(
+            url, timeout=download.STALLED, library_name="xpert", library_version=__version__
+        )
         digests = re.fullmatch(r"[0-9a-f]{40}", told.commit_hash or "") and _DIGEST.fullmatch(told.etag or "")
         if told.size is None or not digests:
             raise BadInput(f"{self.name}: what answers does not tell commit, size and digest. Check HF_ENDPOINT.")

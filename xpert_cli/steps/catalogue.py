@@ -10,6 +10,7 @@ base, only when it is asked for. Not here: fetching (doors/hub.py), making a cac
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
@@ -61,6 +62,8 @@ class Entry:
         texts, numbers = (self.id, self.file, self.sha256, self.explanation), (self.bytes, self.rank, self.alpha)
         if not all(isinstance(text, str) for text in texts) or not all(isinstance(n, (int, float)) for n in numbers):
             raise TypeError(f"the entry {self.id!r:.40} has a value of the wrong kind")
+        if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in (self.traits or {}).values()):
+            raise TypeError(f"the entry {self.id!r:.40} has traits that are no numbers")
         if not self.id.isprintable() or not 0 < self.bytes < 1 << 40 or not re.fullmatch("[0-9a-f]{64}", self.sha256):
             raise ValueError(f"the entry {self.id!r:.40} tells id, size or digest wrongly")
 

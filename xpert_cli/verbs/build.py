@@ -25,6 +25,7 @@ from xpert_cli.doors import gguf
 from xpert_cli.doors.llama import Model
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.maths.adapters import Adapter
+from xpert_cli.maths.outliers import traits
 from xpert_cli.maths.space import Floats, Readings, Space, pooled
 from xpert_cli.steps import card, explain
 from xpert_cli.steps.catalogue import ANSWERS, Catalogue, Entry, write_cache
@@ -288,6 +289,7 @@ def _entry(name: str, path: Path, adapter: Adapter, out: Path, space: Space, sho
         explanation=explain.sentence(space, np.nan_to_num(told) if brought else shown, subject="writes"),
         provenance=_provenance(path),
         explained_by=("answers", "source") if brought else ("answers",),
+        traits={name: round(value, 6) for name, value in traits(adapter).items()},
     )
 
 

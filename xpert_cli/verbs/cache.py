@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from xpert_cli.doors import gguf
 from xpert_cli.doors.hub import CATALOGUE
+from xpert_cli.steps.admission import admitted, oddities
 from xpert_cli.steps.catalogue import Catalogue, Entry
 
 Progress = Callable[[str, float], None]
@@ -26,23 +26,24 @@ class Verified:
     cache: str
     adapters: int
     bytes: int
+    notes: tuple[str, ...]
     seconds: float
 
 
 def verify(cache: Catalogue, base: Path, progress: Progress = lambda message, fraction: None) -> Verified:
-    """Fetch every adapter of a cache and check digest, structure and base.
+    """Fetch every adapter of a cache and check digest, structure and base, try it, and compare it with the others.
 
     Raises:
         CacheMismatch, BadModel: naming the first file that is wrong.
     """
     began = time.monotonic()
     cache.require(base)
-    header = gguf.read_header(base)
+    notes = list(cache.notes)
     for done, entry in enumerate(cache.entries):
         progress(entry.id, done / len(cache.entries))
-        gguf.check_adapter(gguf.read_header(cache.fetch(entry.id)), header)
+        notes += oddities(cache, entry.id, admitted(cache.fetch(entry.id), base))
     total = sum(entry.bytes for entry in cache.entries)
-    return Verified(cache.source.name, len(cache.entries), total, time.monotonic() - began)
+    return Verified(cache.source.name, len(cache.entries), total, tuple(notes), time.monotonic() - began)
 
 
 @dataclass(frozen=True)

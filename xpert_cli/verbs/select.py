@@ -17,12 +17,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from xpert_cli.doors import gguf
 from xpert_cli.doors.corpus import Corpus
 from xpert_cli.errors import BadInput
 from xpert_cli.maths.selection import choose, confidence, direction_scores
 from xpert_cli.maths.space import Floats, Space
 from xpert_cli.steps import explain
+from xpert_cli.steps.admission import admitted, oddities
 from xpert_cli.steps.catalogue import Catalogue, Chosen
 from xpert_cli.steps.placing import Place, Placed, place
 
@@ -95,7 +95,8 @@ def select(
     ranking = _ranking(placed, adapters, ids)
     verdict, chosen = _verdict(placed, adapters, ids)
     progress("fetching", 1.0)
-    files = tuple((_checked(cache, one.adapter, base), one.weight) for one in chosen)
+    files = tuple((admitted(cache.fetch(one.adapter), base), one.weight) for one in chosen)
+    odd = [note for one, (path, _) in zip(chosen, files, strict=True) for note in oddities(cache, one.adapter, path)]
     return Selection(
         selected=chosen,
         ranking=ranking,
@@ -103,7 +104,7 @@ def select(
         confidence=confidence(placed.readings, adapters, placed.space),
         samples=len(corpus),
         explanation=_in_words(verdict, chosen, ranking),
-        notes=placed.notes,
+        notes=(*placed.notes, *odd),
         downloaded_bytes=cache.source.downloaded_bytes,
         seconds=time.monotonic() - began,
         files=files,
@@ -149,12 +150,6 @@ def _verdict(placed: Placed, adapters: Floats, ids: list[str]) -> tuple[str, tup
     weights = sorted(parts.items(), key=lambda item: -item[1])
     chosen = tuple(Chosen(ids[i], round(weight, 3)) for i, weight in weights)
     return ("none", "best", "mixture")[min(len(chosen), 2)], chosen
-
-
-def _checked(cache: Catalogue, adapter: str, base: Path) -> Path:
-    path = cache.fetch(adapter)
-    gguf.check_adapter(gguf.read_header(path), gguf.read_header(base))
-    return path
 
 
 def _in_words(verdict: str, chosen: tuple[Chosen, ...], ranking: tuple[Ranked, ...]) -> str:
