@@ -355,7 +355,8 @@ BASE_KEYS = (
     "llama.attention.value_length", "llama.attention.layer_norm_epsilon", "llama.attention.causal",
     "llama.vocab_size", "tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens",
     "tokenizer.ggml.scores", "tokenizer.ggml.token_type", "tokenizer.ggml.merges", "tokenizer.ggml.bos_token_id",
-    "tokenizer.chat_template",
+    "tokenizer.chat_template", "llama.expert_group_count", "llama.expert_group_used_count",
+    "llama.nextn_predict_layers", "llama.pooling_type",
 )  # fmt: skip
 
 
@@ -388,7 +389,12 @@ def _entry(name: str, dice: random.Random) -> bytes:
     if name.endswith(("scores", "token_type")):
         items = dice.choice((0, 1, 31, 32))
         return struct.pack("<IIQ", 9, dice.choice((5, 6)), items) + dice.randbytes(4 * items)
-    return struct.pack("<II", 4, dice.choice((0, 1, 2, 3, 8, 16, 63, 64, 127, 513, 1 << 16, 1 << 31, HUGE >> 32)))
+    numbers = (0, 1, 2, 3, 8, 16, 63, 64, 127, 513, 1 << 16, (1 << 28) + 2, 1 << 31, HUGE >> 32)
+    if name.endswith(("head_count", "head_count_kv", "used_count", "feed_forward_length")) and dice.random() < 0.3:
+        return struct.pack(
+            "<IIQII", 9, dice.choice((4, 5)), 2, *(dice.choice(numbers) for _ in range(2))
+        )  # a layer each
+    return struct.pack("<II", 4, dice.choice(numbers))
 
 
 def _split(sound: bytes) -> tuple[dict[bytes, bytes], bytes, bytes]:

@@ -30,6 +30,7 @@ from gguf_mutations import KINDS, Sound
 
 from xpert_cli import platform
 from xpert_cli.doors import gguf
+from xpert_cli.doors.llama_vocabulary import require_distinct_tokens
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch, XpertError
 
 
@@ -73,6 +74,7 @@ def examine(target: str, path: Path, base: gguf.Header) -> None:
         for key in header.metadata:
             header.metadata.kind(key), header.metadata.length(key), header.metadata[key]
     else:
+        require_distinct_tokens(header)
         try:
             gguf.base_info(header)
         except XpertError as error:  # commands that only run a model do not ask; what matters is what is raised

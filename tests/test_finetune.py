@@ -98,6 +98,10 @@ def test_a_run_prints_its_fields_and_leaves_a_whole_folder(from_base):
     assert record["data"] == {"digest": corpus.read([MARA]).digest, "messages": 30}
 
 
+def test_kept_messages_are_readable_by_their_owner_alone(from_base):
+    assert (from_base[0] / "messages.jsonl").stat().st_mode & 0o777 == 0o600
+
+
 def test_the_adapter_tells_where_its_text_lies_in_the_caches_space(from_base, base):
     adapter = gguf.read_adapter(from_base[0] / "adapter.gguf")
     axes = open_cache(hub.open_source(hub.EMBEDDED)).space.axes

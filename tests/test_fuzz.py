@@ -34,6 +34,7 @@ from hypothesis import strategies as st
 from xpert_cli.doors import gguf
 from xpert_cli.doors.gguf import encode
 from xpert_cli.doors.gguf_header import MAX_ENTRIES, MAX_LIST
+from xpert_cli.doors.llama_vocabulary import Vocabulary, _all_differ
 from xpert_cli.errors import BadModel, XpertError
 
 INPUTS, LIMIT_MB = 900, 256
@@ -64,9 +65,10 @@ def test_what_is_read_llama_cpp_loads(findings, kind):
     assert kind in ("header of megabytes", "truncated adapter") or found["loaded"] > 10
 
 
-def test_no_field_of_a_base_at_an_extreme_aborts_llama_cpp(findings):
-    found = findings["base, fields at extremes"]
-    assert found["aborted"] == 0
+@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.target == "base"])
+def test_no_base_that_is_read_aborts_llama_cpp(findings, kind):
+    found = findings[kind]
+    assert found["aborted"] == 0, found["trouble"]
     assert 0 < found["loaded"] + found["rejected"] == found["sample"]
 
 
@@ -131,6 +133,7 @@ def test_known_bad_files_are_refused(tmp_path, reason):
     assert "\n" not in str(caught.value)
 
 
+EXPERTS = {"llama.expert_count": encode("uint32", 8), "llama.expert_used_count": encode("uint32", 2)}
 KNOWN_BASES = {  # llama.cpp aborts on each
     "llama.block_count is 0; 1 to 512": {"llama.block_count": encode("uint32", 0)},
     "llama.expert_count is 513": {"llama.expert_count": encode("uint32", 513)},
@@ -140,6 +143,27 @@ KNOWN_BASES = {  # llama.cpp aborts on each
     "rms_epsilon is -1.0": {"llama.attention.layer_norm_rms_epsilon": encode("float32", -1.0)},
     "rope.scaling.type is unknown": {"llama.rope.scaling.type": encode("string", "x")},
     "power of two from 32 on": {"general.alignment": encode("uint32", 8)},
+    # 2^28 too many: times 16, the size of a head, that is right again in 32 bits
+    "head_count_kv is 268435458; 0 to 65535": {"llama.attention.head_count_kv": encode("uint32", (1 << 28) + 2)},
+    "head_count_kv is 268435459": {"llama.attention.head_count_kv": encode("[uint32]", [2, (1 << 28) + 3])},
+    "head_count is 65536": {"llama.attention.head_count": encode("uint32", 65536)},
+    "key_length is 65536": {"llama.attention.key_length": encode("uint32", 65536)},
+    "head_count_kv differs between layers": {"llama.attention.head_count_kv": encode("[uint32]", [2, 1])},
+    "heads of 16 for keys, 8 for values": {"llama.attention.value_length": encode("uint32", 8)},
+    "16 for values and 8 for positions": {"llama.rope.dimension_count": encode("uint32", 8)},
+    "or those of layers with a sliding window": {"llama.rope.dimension_count_swa": encode("uint32", 0)},  # it hangs
+    "every layer of a pattern": {"llama.attention.sliding_window_pattern": encode("uint32", 1)},
+    "nextn_predict_layers is 3, more than there are": {"llama.nextn_predict_layers": encode("uint32", 3)},
+    "uses 9 of 8 experts": EXPERTS | {"llama.expert_used_count": encode("[uint32]", [2, 9])},
+    "uses 0 of 1 groups of 0 experts": {"llama.expert_group_count": encode("uint32", 1)},
+    "uses 0 of 8 groups of 8 experts": EXPERTS | {"llama.expert_group_count": encode("uint32", 8)},
+    "uses 0 of 3 groups of 8 experts": EXPERTS | {"llama.expert_group_count": encode("uint32", 3)},
+    "uses 4 of 4 groups of 8 experts": EXPERTS
+    | {"llama.expert_group_count": encode("uint32", 4), "llama.expert_group_used_count": encode("uint32", 4)},
+    "token_type tells of byte tokens": {
+        "tokenizer.ggml.model": encode("string", "bert"),
+        "tokenizer.ggml.token_type": encode("[int32]", [1, 6]),
+    },
 }
 
 
@@ -148,6 +172,66 @@ def test_known_bad_bases_are_refused(tmp_path, reason):
     path = tiny_gguf.write_base(tmp_path / "base.gguf", entries=KNOWN_BASES[reason])
     with pytest.raises(BadModel, match=reason):
         gguf.read_header(path)
+
+
+SOUND_BASES = {
+    "heads a layer, all alike": {"llama.attention.head_count_kv": encode("[uint32]", [2, 2])},
+    "no groups of experts": EXPERTS,
+    "one group of experts": EXPERTS | {"llama.expert_group_count": encode("uint32", 1)},
+    "two of four groups of experts": EXPERTS
+    | {"llama.expert_group_count": encode("uint32", 4), "llama.expert_group_used_count": encode("uint32", 2)},
+    "heads as large as they were": {f"llama.attention.{of}_length": encode("uint32", 16) for of in ("key", "value")},
+    "layers that differ in a model made so": {
+        "general.architecture": encode("string", "deci"),
+        "deci.attention.head_count_kv": encode("[uint32]", [2, 0]),
+    },
+}
+
+
+@pytest.mark.parametrize("name", SOUND_BASES)
+def test_what_models_may_be_is_read(tmp_path, name):
+    gguf.read_header(tiny_gguf.write_base(tmp_path / "base.gguf", entries=SOUND_BASES[name]))
+
+
+def with_tokens(path: Path, *tokens: str) -> Path:
+    """The tiny base with a vocabulary of these and as many more as it needs."""
+    listed = [*tokens, *(f"token {at}" for at in range(tiny_gguf.VOCABULARY - len(tokens)))]
+    entries = {"tokenizer.ggml.model": encode("string", "llama"), "tokenizer.ggml.tokens": encode("[string]", listed)}
+    return tiny_gguf.write_base(path, entries=entries)
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ("a", "b", "a"),
+        ("a" * 300, "b", "a" * 300),
+        ("a\0b", "a\0c"),  # llama.cpp reads to the first zero
+        ("[EMPTY_1]", ""),  # and names an empty token after its place
+        ("a\0", "[EMPTY_2]", "\0x"),
+    ],
+)
+def test_a_token_that_is_there_twice_is_refused(tmp_path, tokens):
+    with pytest.raises(BadModel, match=r"base\.gguf: the model names a token twice"):
+        Vocabulary(with_tokens(tmp_path / "base.gguf", *tokens))
+
+
+@pytest.mark.parametrize("tokens", [("", ""), ("a\0a", "b\0a"), ("x" * 70000, "x" * 69999), ("a" * 256, "a" * 257), ()])
+def test_tokens_that_differ_are_loaded(tmp_path, tokens):
+    with Vocabulary(with_tokens(tmp_path / "base.gguf", *tokens)) as vocabulary:
+        assert vocabulary.vocabulary_size == tiny_gguf.VOCABULARY
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(st.lists(st.text(alphabet="ab*", max_size=40), max_size=6))
+def test_the_hash_of_tokens_tells_them_apart(tokens):
+    told = _all_differ(encode("[string]", tokens), len(tokens))
+    assert told == (len(set(tokens)) == len(tokens) and "" not in tokens)
+
+
+def test_a_hash_of_no_tokens_or_of_what_looks_like_lengths_claims_nothing_false():
+    assert _all_differ(encode("[string]", []), 0)
+    assert not _all_differ(encode("[string]", ["\0" * 8, "a", "a"]), 3)
+    assert not _all_differ(encode("[string]", ["a" + "\0" * 7 + "b", "b"]), 2)
 
 
 def test_weights_of_whole_numbers_are_refused(tmp_path):

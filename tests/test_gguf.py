@@ -175,7 +175,10 @@ def test_the_fingerprint_tells_models_apart_and_not_their_names(tmp_path):
     base = gguf.fingerprint(write_base(tmp_path / "base.gguf"))
     assert gguf.fingerprint(write_base(tmp_path / "longer.gguf", context_length=256)) == base
     assert gguf.fingerprint(write_base(tmp_path / "other.gguf", seed=1)) != base
-    assert gguf.fingerprint(write_base(tmp_path / "heads.gguf", **{"attention.head_count": 2})) != base
+    assert (
+        gguf.fingerprint(write_base(tmp_path / "heads.gguf", **{"attention.head_count": 2, "rope.dimension_count": 32}))
+        != base
+    )
     words = metadata() | {"tokenizer.ggml.tokens": encode("[string]", ["a"])}
     planned = {name: gguf.Planned(data.shape, "F32", lambda data=data: data) for name, data in tensors().items()}
     gguf.write_model(tmp_path / "words.gguf", words, planned)
@@ -286,14 +289,14 @@ def test_an_adapter_fits_its_base(tmp_path):
 
 def test_every_mismatch_is_named_in_one_line(tmp_path):
     base = gguf.read_header(write_base(tmp_path / "base.gguf"))
-    wrong = adapter(base_fingerprint="0123456789abcdef")
+    wrong = adapter(base_fingerprint="0123456789abcdef", base_name="Lama 1B")
     factors = dict(wrong.factors) | {
         "blk.7.attn_q.weight": wrong.factors["blk.0.attn_q.weight"],
         "blk.0.attn_q.weight": wrong.factors["blk.0.attn_v.weight"],
     }
     with pytest.raises(CacheMismatch) as caught:
         gguf.check_adapter(type(wrong)("llama", 8.0, factors, wrong.metadata), base)
-    for part in ("0123456789ab", "blk.7.attn_q.weight", "blk.0.attn_q.weight is (32, 64), the base's is (64, 64)"):
+    for part in ("it is for 'Lama 1B' (fingerprint '0123456789ab')", "blk.7.attn_q.weight", "blk.0.attn_q.weight is (32, 64), the base's is (64, 64)"):
         assert part in str(caught.value)
     with pytest.raises(CacheMismatch, match="for a 'qwen2' model; the base is llama"):
         gguf.check_adapter(type(wrong)("qwen2", 8.0, wrong.factors), base)

@@ -153,6 +153,29 @@ def test_a_folder_is_read_in_place_and_never_cleaned(tmp_path):
         source.file("coordinates.npz")
 
 
+def test_a_file_that_need_not_be_there(server, tmp_path):
+    assert open_source(REPO).optional("README.md") is None
+    assert open_source(REPO).optional("catalogue.json").read_bytes() == b"old catalogue"
+    assert open_source(REPO, offline=True).optional("adapters/terse.gguf") is None
+    source = open_source(REPO)
+    source.known = {"adapters/terse.gguf": ("0" * 64, 11)}
+    with pytest.raises(CacheMismatch, match="is not the file its catalogue describes"):
+        source.optional("adapters/terse.gguf")
+
+
+def test_a_catalogue_that_would_fill_the_disk_is_not_fetched(server, monkeypatch):
+    monkeypatch.setattr(hub, "MOST", 12)
+    with pytest.raises(CacheMismatch, match="has 0 MB, too many"):
+        open_source(REPO).file("catalogue.json")
+
+
+def test_a_server_that_is_no_hub_is_told(server, monkeypatch):
+    monkeypatch.setattr(server, "head", "../../etc")
+    server.commits["../../etc"] = server.commits[OLD]
+    with pytest.raises(BadInput, match=r"does not tell commit, size and digest\. Check HF_ENDPOINT"):
+        open_source(REPO)
+
+
 def test_a_base_of_a_repo_is_its_only_gguf_file(server):
     server.commits[OLD] = {"README.md": b"hi", "tiny.gguf": b"GGUF tiny"}
     assert find_base(REPO).read_bytes() == b"GGUF tiny"

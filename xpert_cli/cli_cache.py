@@ -224,15 +224,14 @@ def _send(
     from xpert_cli.verbs import publish as verb
 
     checked = {}
-    with TemporaryDirectory(prefix="xpert-twin-") as scratch:
-        for one in text or ():
-            written = corpus.read([one], author=author)
-            entry = verb.trained_on(written, catalogue.entries)
-            assert base is not None
-            train = _twin(base, entry, Path(scratch) / entry.id, out) if canaries else None
-            looked = verb.look_through(written, catalogue.fetch(entry.id), base, train=train, progress=out.progress)
-            out.note(views.looked(entry.id, looked))
-            checked[entry.id] = looked.told
+    for one in text or ():
+        written = corpus.read([one], author=author)
+        entry = verb.trained_on(written, catalogue.entries)
+        recipe = entry.provenance.get("recipe") if canaries else None
+        assert base is not None
+        looked = verb.look_through(written, catalogue.fetch(entry.id), base, recipe=recipe, progress=out.progress)
+        out.note(views.looked(entry.id, looked))
+        checked[entry.id] = looked.told
     ready = verb.prepare(catalogue, repo, checked=checked, **options)
     out.note(views.ready(ready))
     if not yes and (out.json or not sys.stdin.isatty() or not typer.confirm("Publish?", err=True)):
@@ -240,22 +239,6 @@ def _send(
     sent = verb.send(ready, progress=out.progress)
     out.show(sent, views.sent(sent))
     out.hint(again("select", ["TEXT"], cache=repo))
-
-
-def _twin(base: Path, entry: Any, folder: Path, out: Output) -> Any:
-    """What trains an adapter like an entry's, but from the base, on other messages."""
-    from xpert_cli.verbs.finetune import finetune
-
-    recipe = entry.provenance.get("recipe")
-    if not recipe:
-        raise BadInput(f"{entry.id} does not tell how it was trained, which --canaries needs. Leave it out.")
-    kept = {name: recipe[name] for name in ("steps", "rank", "learning_rate", "seed", "max_tokens")}
-
-    def train(messages: Any) -> Path:
-        made = finetune(corpus.Corpus(tuple(messages)), base, None, out=folder, progress=out.progress, **kept)
-        return Path(made.adapter)
-
-    return train
 
 
 @app.command()

@@ -145,9 +145,14 @@ def adapter_files(
     found = []
     for spec in specs or ():
         name, weight = weighted(spec)
-        path = Path(name) if is_file_name(name) else catalogue().fetch(name)
+        path = adapter_file(name) if is_file_name(name) else catalogue().fetch(name)
         found.append((_admitted(path, base) if base else path, weight))
     return found
+
+
+def adapter_file(name: str) -> Path:
+    """The adapter that a file or a run's folder is."""
+    return Path(name, "adapter.gguf") if Path(name, "adapter.gguf").is_file() else Path(name)
 
 
 def _admitted(path: Path, base: Path) -> Path:
@@ -169,7 +174,7 @@ def starting_points(start: str, written: Any, base: Path, catalogue: Any, out: O
         chosen = choose(written, catalogue, base, progress=out.progress)
         out.note(chosen.explanation if chosen.selected else f"{chosen.explanation} Starting from the base model.")
         return [(c.adapter, path, w) for c, (path, w) in zip(chosen.selected, chosen.files, strict=True)]
-    path = Path(start) if is_file_name(start) else catalogue.fetch(start)
+    path = adapter_file(start) if is_file_name(start) else catalogue.fetch(start)
     return [(start, path, 1.0)]
 
 

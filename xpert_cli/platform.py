@@ -1,12 +1,22 @@
-"""What this machine is: cores worth using, memory at hand, Android or not."""
+"""What this machine is: cores worth using, memory at hand, Android or not. The one module that knows Android.
+
+    threads = cores()                                  # 4 on a phone of four fast and four slow cores
+    with wake_lock(note):                              # the phone computes on while its screen is off
+        ...
+
+Not here: what is installed on it (verbs/doctor.py).
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+MIXED = 4  # a phone of more cores than this has slow ones among them
 
 
 def is_android() -> bool:
@@ -14,18 +24,70 @@ def is_android() -> bool:
     return sys.platform == "android" or "ANDROID_ROOT" in os.environ
 
 
+@contextmanager
+def as_linux() -> Iterator[None]:
+    """For imports of packages that know Android by its kernel's name only; Python 3.13 and later say "android"."""
+    told = sys.platform
+    if told == "android":
+        sys.platform = "linux"
+    try:
+        yield
+    finally:
+        sys.platform = told
+
+
 def cores() -> int:
-    """Cores worth a thread each: the ones this process may use, and of those only the fast ones where /sys tells.
+    """Cores worth a thread each: the ones this process may use, and of those only the fast ones.
 
     On big.LITTLE phones one thread on a slow core holds all others back, so cores whose top frequency is under 80 % of
-    the best are not counted.
+    the best are not counted. Where /sys is closed, half of an Android phone's cores are taken if it has more than four:
+    a thread too few costs its share, a thread on a slow core can cost everything.
     """
-    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    if speeds := frequencies():
+        return sum(speed >= 0.8 * max(speeds) for speed in speeds)
+    count = len(_allowed())
+    return count // 2 if is_android() and count > MIXED else count
+
+
+def frequencies() -> list[int]:
+    """Top frequency in kHz of each core that this process may use; empty where the system does not tell all of them."""
+    files = [Path(f"/sys/devices/system/cpu/cpu{core}/cpufreq/cpuinfo_max_freq") for core in _allowed()]
     try:
-        top = [int(Path(f"/sys/devices/system/cpu/cpu{n}/cpufreq/cpuinfo_max_freq").read_text()) for n in allowed]
+        return [int(file.read_text()) for file in files]
     except (OSError, ValueError):
-        return max(1, len(allowed))
-    return max(1, sum(frequency >= 0.8 * max(top) for frequency in top))
+        return []
+
+
+def _allowed() -> list[int]:
+    """Numbers of the cores that this process may use, at least one."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+@contextmanager
+def wake_lock(note: Callable[[str], None]) -> Iterator[None]:
+    """Keep a phone computing while its screen is off, by Termux's wake lock; where there is none, a note says so.
+
+    Termux has one lock for all its sessions: what took it before is without it afterwards. A process that is killed
+    leaves it on; Termux's notification takes it back.
+    """
+    taken = is_android() and _ran("termux-wake-lock")
+    if not is_android():
+        note("--wake-lock is for phones: nothing keeps this machine awake")
+    elif not taken:
+        note("no wake lock: termux-wake-lock did not work. Install it with: pkg install termux-tools")
+    try:
+        yield
+    finally:
+        if taken:
+            _ran("termux-wake-unlock")
+
+
+def _ran(command: str) -> bool:
+    """Whether a command is there, and succeeded within ten seconds."""
+    try:
+        return subprocess.run([command], stdin=subprocess.DEVNULL, capture_output=True, timeout=10).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
 
 
 def prepare_libraries() -> None:

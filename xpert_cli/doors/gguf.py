@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from xpert_cli.doors.gguf_header import ALIGNMENT, BLOCKS, Header, MetadataView, TensorInfo, encode, padded, read_header
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
-from xpert_cli.maths.adapters import FINGERPRINT, Adapter, Factors, Floats, Metadata, shorten
+from xpert_cli.maths.adapters import BASE_NAME, FINGERPRINT, Adapter, Factors, Floats, Metadata, shorten
 from xpert_cli.paths import whole
 
 __all__ = ["Header", "MetadataView", "TensorInfo", "encode", "read_header"]  # the other half of this door
@@ -258,7 +258,8 @@ def check_adapter(adapter: Adapter | Header, base: Header) -> None:
         )
     problems = []
     if (wanted := adapter.metadata.get(FINGERPRINT)) is not None and wanted != (found := fingerprint(base)):
-        problems.append(f"it is for the base with fingerprint {str(wanted)[:12]!a}, this one has {found[:12]!a}")
+        name = str(adapter.metadata.get(BASE_NAME, "another base"))[:60]
+        problems.append(f"it is for {name!a} (fingerprint {str(wanted)[:12]!a}), this one has {found[:12]!a}")
     missing = [name for name in adapter.factors if name not in base.tensors or name.startswith("token_embd.")]
     if missing:
         problems.append(f"the base has no linear layer {shorten(missing)}")

@@ -26,6 +26,7 @@ from xpert_cli import __version__, paths, platform
 from xpert_cli.doors import download
 from xpert_cli.errors import BadInput, CacheMismatch, XpertError
 
+MOST = 256 << 20  # bytes of a cache's file whose size no catalogue tells
 Progress = Callable[[str, float], None]
 
 PACKAGED_BASE = "smollm2-135m-instruct"
@@ -75,6 +76,14 @@ def _packaged_base() -> Path:
     )
 
 
+class NotThere(CacheMismatch):
+    """A cache does not have a file."""
+
+
+class NotHere(BadInput):
+    """A file was not downloaded, and now cannot be."""
+
+
 class Source:
     """The files of one cache in a local folder.
 
@@ -115,14 +124,16 @@ class Source:
         return self._fetch(relative, sha256, size)
 
     def optional(self, relative: str) -> Path | None:
-        """The local path of a file that a cache need not have; None if it has not."""
-        path = (self._folder or Path()) / relative
-        return path if path.is_file() else None
+        """The local path of a file that a cache need not have; None if it has not, or it is not here."""
+        try:
+            return self.file(relative)
+        except (NotThere, NotHere):
+            return None
 
     def _fetch(self, relative: str, sha256: str | None, size: int | None) -> Path:
         path = (self._folder or Path()) / relative
         if not path.is_file():
-            raise CacheMismatch(f"{self.name}: the cache has no file {relative}. Check --cache.")
+            raise NotThere(f"{self.name}: the cache has no file {relative}. Check --cache.")
         if sha256 is not None and paths.digest(path) != sha256:
             raise CacheMismatch(
                 f"{self.name}: {relative} is not the file its catalogue describes (sha256). "
@@ -145,7 +156,7 @@ class _Hub(Source):
         super().__init__(repo)
         self._hub = import_hub()
         self._offline, self._progress = offline, progress
-        self.moving = revision == "main"
+        self.moving, self._is_cache = revision == "main", bool(first)
         self._place = paths.data_dir() / "hub" / repo.replace("/", "--")
         self._told: dict[str, tuple[str, int]] = {}  # digest and size of the files that were asked about
         self._names: list[str] = []
@@ -215,16 +226,6 @@ class _Hub(Source):
         other = self._hub.try_to_load_from_cache(self.name, file or found[0], revision=self.revision)
         return Path(other) if isinstance(other, str) else self.file(file or found[0])
 
-    def optional(self, relative: str) -> Path | None:
-        try:
-            return self.file(relative)
-        except CacheMismatch:
-            return None
-        except BadInput:
-            if self._offline or self.notes:
-                return None
-            raise
-
     def _fetch(self, relative: str, sha256: str | None, size: int | None) -> Path:
         pointer = self._place / self.revision / relative
         digest = sha256 or (pointer.read_text("utf-8") if pointer.is_file() else None)
@@ -232,14 +233,14 @@ class _Hub(Source):
             if sha256 is None or paths.digest(kept) == sha256:
                 return kept
             kept.unlink()
-        if self._offline:
-            raise BadInput(
-                f"{self.name}/{relative} is not downloaded yet and --offline is on. Connect and run again without it."
-            )
+        if self._offline or (self.notes and sha256 is None):
+            raise NotHere(f"{self.name}/{relative} is not downloaded yet. Connect and run again without --offline.")
         with explained(self._hub, f"{self.name}/{relative}"):
             if relative not in self._told and not (sha256 and size):
                 self._patiently(lambda: self._metadata(relative, self.revision))
             etag, length = self._told.get(relative, ("", 0))
+            if self._is_cache and sha256 is None and length > MOST:
+                raise CacheMismatch(f"{self.name}/{relative} has {length >> 20} MB, too many. Use another cache.")
             kept = _kept(sha256 or etag, relative)
             self.downloaded_bytes += download.download(
                 self._hub.hf_hub_url(self.name, relative, revision=self.revision),
@@ -326,7 +327,7 @@ def explained(
     except errors.RevisionNotFoundError as error:
         raise BadInput(f"{what} has no such revision on the Hub. Check what follows the @.") from error
     except errors.EntryNotFoundError as error:
-        raise CacheMismatch(f"{what} is not on the Hub: the cache lacks this file. Use another cache.") from error
+        raise NotThere(f"{what} is not on the Hub: the cache lacks this file. Use another cache.") from error
     except (errors.HTTPError, errors.HFValidationError, OSError) as error:
         if isinstance(error, ignore):
             raise

@@ -74,6 +74,7 @@ class Model(Vocabulary):
         params.n_outputs_max = outputs or sequences
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = shared
+        params.pooling_type = 0  # none: llama.cpp aborts on a file that tells one it does not know
         params.no_perf = True
         self._context = lib.llama_init_from_model(self._model, params)
         if not self._context:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import codecs
 import ctypes
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -30,13 +29,7 @@ _Opened = TypeVar("_Opened", bound="Vocabulary")
 def library() -> Any:
     """The ctypes binding of llama.cpp, silenced. Importing it is what loads the native library."""
     platform.prepare_libraries()
-    if sys.platform == "android":  # llama-cpp-python knows Android only by its kernel's name
-        sys.platform = "linux"  # type: ignore[assignment]
-        try:
-            import llama_cpp.llama_cpp as binding
-        finally:
-            sys.platform = "android"
-    else:
+    with platform.as_linux():
         import llama_cpp.llama_cpp as binding
     library.silencer = binding.llama_log_callback(lambda level, text, data: None)  # type: ignore[attr-defined]
     binding.llama_log_set(library.silencer, ctypes.c_void_p(0))  # type: ignore[attr-defined]
@@ -82,7 +75,13 @@ class Vocabulary:
         self.close()
 
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
-        """Token ids of `text`; with `special`, control tokens written in it are parsed as such. No BOS is added."""
+        """Token ids of `text`; with `special`, control tokens written in it are parsed as such. No BOS is added.
+
+        Raises:
+            BadModel: the model has no tokens of its own.
+        """
+        if not self._lib.llama_vocab_type(self._vocabulary):  # llama.cpp would abort
+            raise BadModel(f"{self.path} has no tokenizer, so it reads no text. Convert it again with: xpert convert")
         data = text.encode()
         room = len(data) + 8
         buffer = (ctypes.c_int32 * room)()

@@ -22,6 +22,7 @@ Factors = tuple[Floats, Floats]
 Metadata = str | int | float | list[float]
 
 FINGERPRINT = "xpert.base_fingerprint"
+BASE_NAME = "xpert.base_name"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,7 @@ def merge(weighted: Sequence[tuple[Adapter, float]]) -> Adapter:
         key: value for key, value in first.metadata.items() if all(a.metadata.get(key) == value for a, _ in weighted)
     }
     for adapter, _ in weighted:  # an adapter that does not name its base does not unname it
-        metadata |= {key: value for key, value in adapter.metadata.items() if key == FINGERPRINT}
+        metadata |= {key: value for key, value in adapter.metadata.items() if key in (FINGERPRINT, BASE_NAME)}
     return Adapter(first.architecture, float(rank), factors, metadata)
 
 

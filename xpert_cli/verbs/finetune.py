@@ -25,7 +25,7 @@ from xpert_cli.doors import gguf
 from xpert_cli.doors.corpus import Corpus, Message
 from xpert_cli.doors.llama import Sample, Vocabulary
 from xpert_cli.errors import BadInput
-from xpert_cli.maths.adapters import FINGERPRINT, Adapter, merge, recompress
+from xpert_cli.maths.adapters import BASE_NAME, FINGERPRINT, Adapter, merge, recompress
 from xpert_cli.maths.space import Readings
 from xpert_cli.steps import change, explain, ollama
 from xpert_cli.steps.catalogue import Catalogue, Chosen
@@ -327,17 +327,18 @@ def _told(progress: Progress) -> Callable[[loop.Progress], None]:
 
 
 def _with_source(adapter: Adapter, corpus: Corpus, base: Path, cache: Catalogue | None) -> Adapter:
-    """The adapter with its base's fingerprint and where its training text lies on the style axes.
+    """The adapter with its base's name and fingerprint, and where its training text lies on the style axes.
 
     Described axes are told only where the base is the model that the cache was explained with.
     """
     axes, basis = (cache.space.axes, cache.space.basis) if cache else explain.axes_of(base)
-    own = gguf.fingerprint(base)
-    able = cache is None or cache.summarizer["fingerprint"] == own
+    own = gguf.base_info(base)
+    able = cache is None or cache.summarizer["fingerprint"] == own.fingerprint
     values = explain.read(corpus.passages, basis, base if able else None, asked=ASKED).values
     if not corpus.shows_length:
         values[:, [axis.length for axis in axes]] = math.nan
-    metadata = explain.source_metadata(Readings(values), axes, basis) | {FINGERPRINT: own}
+    metadata = explain.source_metadata(Readings(values), axes, basis)
+    metadata |= {FINGERPRINT: own.fingerprint, BASE_NAME: own.name}
     return dataclasses.replace(adapter, metadata=metadata)
 
 

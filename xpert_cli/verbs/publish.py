@@ -14,20 +14,25 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
-from xpert_cli.doors import private, signing, upload
+from xpert_cli.doors import gguf, private, signing, upload
 from xpert_cli.doors.corpus import Corpus, Message
 from xpert_cli.doors.hub import CATALOGUE, open_source
+from xpert_cli.doors.llama import Vocabulary
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.steps import card, memorization, words
 from xpert_cli.steps.catalogue import ANSWERS, COORDINATES, Catalogue, Entry, described, encoded
+from xpert_cli.steps.samples import tokenized
 from xpert_cli.steps.trust import SIGNATURE, Published
 
 Progress = Callable[[str, float], None]
+HELD_OUT = 0.1  # of the messages, which a twin is not trained on
 INDEX = (COORDINATES, ANSWERS, words.FILE, card.FILE, SIGNATURE, CATALOGUE)  # put there together, after the adapters
 
 
@@ -46,16 +51,16 @@ def look_through(
     adapter: Path,
     base: Path,
     *,
-    train: Callable[[Sequence[Message]], Path] | None = None,
+    recipe: Mapping[str, Any] | None = None,
     progress: Progress = lambda message, fraction: None,
 ) -> Looked:
     """Look for secrets and personal data in a training text, and ask its adapter for it.
 
     Args:
-        train: makes a twin of the adapter from other messages, for canaries; without it their exposure is not measured.
+        recipe: the adapter's own, for a twin trained with canaries; without it their exposure is not measured.
 
     Raises:
-        MissingExtra: what looks for them is not installed.
+        MissingExtra: what looks for them, or what trains the twin, is not installed.
     """
     progress("looking for personal data", 0.0)
     findings = private.scan([f"{message.prompt}\n{message.response}" for message in corpus.messages])
@@ -68,10 +73,43 @@ def look_through(
         "verbatim_base": verbatim.base,
         "messages": verbatim.messages,
     }
-    if train is not None:
-        bits = memorization.exposure(base, corpus.messages, train, progress=progress)
+    if recipe is not None:
+        messages, held = corpus.split(HELD_OUT, 0)
+        with TemporaryDirectory(prefix="xpert-twin-") as folder:
+            train = partial(_twin, base, held, recipe, Path(folder), progress)
+            bits = memorization.exposure(base, messages.messages, train, progress=progress)
         told |= {"exposure": round(bits.most, 2), "exposure_base": round(bits.base_most, 2), "canaries": bits.canaries}
     return Looked(findings, told)
+
+
+def _twin(
+    base: Path, held: Corpus, recipe: Mapping[str, Any], folder: Path, progress: Progress, messages: Sequence[Message]
+) -> Path:
+    """An adapter trained on messages, from the base and with all its steps, as a recipe says."""
+    from xpert_cli.training.decoder import open_decoder
+    from xpert_cli.training.loop import Recipe, train
+    from xpert_cli.training.plan import plan_for
+
+    names = {field.name for field in fields(Recipe)}
+    steps = int(recipe["steps"])
+    how = Recipe(**{**{n: v for n, v in recipe.items() if n in names}, "evaluate_every": steps, "patience": 0})
+    with Vocabulary(base) as model:
+        samples, checks = (
+            tokenized(model, part, int(recipe["max_tokens"])) for part in (Corpus(tuple(messages)), held)
+        )
+    longest = max(len(tokens) for tokens, _ in (*samples, *checks))
+    plan = plan_for(gguf.read_header(base), longest=longest, batch=how.batch, rank=how.rank, limit=None)
+    decoder = open_decoder(base, plan.dtype, recompute=plan.recompute, threads=plan.threads)
+    trained = train(
+        decoder,
+        samples,
+        checks,
+        how,
+        pack=plan.pack,
+        progress=lambda done: progress("training a twin with canaries", done.step / steps),
+    )
+    gguf.write_adapter(replace(trained.adapter, metadata={}), folder / "twin.gguf")
+    return folder / "twin.gguf"
 
 
 def trained_on(corpus: Corpus, entries: Sequence[Entry]) -> Entry:
