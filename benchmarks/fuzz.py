@@ -115,9 +115,11 @@ Mended in the reader since; sizes and times are those of the inputs that showed 
   are used, an unknown `rope.scaling.type`, an epsilon below 0 or NaN, weights of whole numbers or F64, an alignment
   below 32: now refused.
 
-Not mended: llama.cpp also aborts on a base whose token list has a token twice, and on one with over 2^31 key heads
-(their product with the size of a head is right again in 32 bits). Most other damage to a base llama.cpp refuses itself,
-which xpert tells in one line.
+- llama.cpp aborts on a base whose token list has a token twice (as it reads them: up to a zero byte), on head counts
+  whose product with their size is right again in 32 bits, on heads of several sizes, on odd groups of experts and
+  byte tokens of a WordPiece vocabulary, and one sliding window hung it: now refused.
+
+Most other damage to a base llama.cpp refuses itself, which xpert tells in one line.
 """
 
 
