@@ -135,6 +135,13 @@ def test_a_commit_that_somebody_made_meanwhile_is_not_overwritten(server, copy):
     assert server.head == "e" * 40
 
 
+def test_a_cache_too_large_for_a_folder_of_the_hub_is_not_sent(server, copy, monkeypatch):
+    monkeypatch.setattr(publish, "MOST", 7)
+    with pytest.raises(BadInput, match="a folder on the Hub holds 7 files"):
+        put(copy)
+    assert posts(server) == []
+
+
 def test_no_login_is_one_line(server, copy):
     server.faults.status, server.faults.busy = 401, -1
     with pytest.raises(BadInput, match="hf auth login"):

@@ -33,6 +33,7 @@ from xpert_cli.steps.trust import SIGNATURE, Published
 
 Progress = Callable[[str, float], None]
 HELD_OUT = 0.1  # of the messages, which a twin is not trained on
+MOST = 10_000  # files of a folder, by the Hub's documentation on repository limits
 INDEX = (COORDINATES, ANSWERS, words.FILE, card.FILE, SIGNATURE, CATALOGUE)  # put there together, after the adapters
 
 
@@ -185,6 +186,8 @@ def prepare(
         raise BadInput(f"there is no cache {repo} on the Hub to add to. Make one with: xpert cache publish")
     if before and before.get("key") and key is None and not propose:
         raise BadInput(f"{repo} is signed, and devices refuse it without a signature. Sign with --key FILE.")
+    if len(cache.entries) > MOST:
+        raise BadInput(f"a folder on the Hub holds {MOST} files, and {cache.source.name} has more. Make several caches.")
     entries = [replace(e, checked=(checked or {}).get(e.id, e.checked)) for e in cache.entries]
     contents: dict[str, upload.Content] = {
         entry.file: cache.fetch(entry.id)
