@@ -187,7 +187,7 @@ def prepare(
     if before and before.get("key") and key is None and not propose:
         raise BadInput(f"{repo} is signed, and devices refuse it without a signature. Sign with --key FILE.")
     if len(cache.entries) > MOST:
-        raise BadInput(f"a folder on the Hub holds {MOST} files, and {cache.source.name} has more. Make several caches.")
+        raise BadInput(f"a folder on the Hub holds {MOST} files; {cache.source.name} has more. Make several caches.")
     entries = [replace(e, checked=(checked or {}).get(e.id, e.checked)) for e in cache.entries]
     contents: dict[str, upload.Content] = {
         entry.file: cache.fetch(entry.id)
