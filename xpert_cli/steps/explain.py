@@ -117,22 +117,25 @@ def read(
     return Readings(np.concatenate([measure_all(texts), described], axis=1))
 
 
-_latest: dict[tuple[Path, int, tuple[str, ...]], npt.NDArray[np.float32]] = {}  # the last texts: select after summarize
+_read: dict[tuple[Path, int, str], npt.NDArray[np.float32]] = {}  # summarize, select and finetune read the same texts
+MOST_READ = 1000
 
 
 def states(
     texts: Sequence[str], summarizer: Path, progress: Callable[[str, float], None] = lambda message, fraction: None
 ) -> npt.NDArray[np.float32]:
     """(texts, hidden) final hidden states where the adjective that describes a text would come."""
-    key = (summarizer, summarizer.stat().st_mtime_ns, tuple(texts))
-    if key not in _latest:
+    keys = [(summarizer, summarizer.stat().st_mtime_ns, text) for text in texts]
+    if len(_read) > MOST_READ:
+        _read.clear()
+    new = [key for key in dict.fromkeys(keys) if key not in _read]
+    if new:
         with Model(summarizer, context=CONTEXT, sequences=SEQUENCES, shared=True) as model:
             tail = model.tokenize(prompts()[1])
-            asked = [model.chat(prompts()[0].replace("{text}", cut(text, WORDS))) + tail for text in texts]
+            asked = [model.chat(prompts()[0].replace("{text}", cut(text, WORDS))) + tail for _, _, text in new]
             found = model.states(asked, lambda part: progress("reading your text", part))
-        _latest.clear()
-        _latest[key] = found
-    return _latest[key]
+        _read.update(zip(new, found, strict=True))
+    return np.array([_read[key] for key in keys])
 
 
 def probes_digest() -> str:
