@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
 from typing import Annotated, Any
 
 import typer
@@ -155,19 +155,21 @@ def add(
     """Explain one more adapter of a cache: into your folder, or as a pull request to a Hub repo."""
     from xpert_cli.verbs import build as verb
 
-    with Output(json=json, quiet=quiet) as o, TemporaryDirectory(prefix="xpert-") as temporary:
-        model, catalogue = base_file(base, offline, o), _opened(cache, offline, o)
-        folder = Path(cache) if Path(cache).is_dir() else Path(temporary)
+    with Output(json=json, quiet=quiet) as o:
+        model, catalogue = base_file(base, offline, o), open_catalogue(cache, offline, o)
+        own = Path(cache).is_dir()
+        folder = Path(cache) if own else paths.data_dir() / "proposals" / cache.replace("/", "--") / adapter.name
         asked = base_file(summarizer, offline, o) if summarizer else None
         result = verb.add([adapter], catalogue, folder, model, summarizer=asked, seed=seed, progress=o.progress)
         o.notes(result.notes)
-        if folder == Path(cache):
+        if own:
             o.show(result, views.built(result))
             o.hint(again("cache publish", [cache, "OWNER/NAME"]))
             return
-        own = adapter / "messages.jsonl"
-        given = text or ([str(own)] if own.exists() else None)
+        kept = adapter / "messages.jsonl"
+        given = text or ([str(kept)] if kept.exists() else None)
         _send(_opened(str(folder), True, o), cache, o, model, given, author, canaries, yes, propose=True)
+        rmtree(folder)
 
 
 @app.command()
