@@ -47,7 +47,7 @@ step() {  # step WHAT FIX COMMAND...: announce, run, and if it fails end with th
 once() {  # once NAME WHAT FIX COMMAND...: a step whose success is remembered until Python or what is installed changes
     stamp=$venv/xpert-$1
     shift
-    now=$(printf '%s\n' "$root $*" "$(python -V 2>&1)" | cat - "$root/constraints-termux.txt" "$root/pyproject.toml" | cksum)
+    now=$(printf '%s\n' "$root" "$(python -V 2>&1)" | cat - "$root/constraints-termux.txt" "$root/pyproject.toml" | cksum)
     [ "$(cat "$stamp" 2>/dev/null)" != "$now" ] || return 0
     step "$@"
     [ -n "$dry" ] || printf '%s\n' "$now" >"$stamp"
@@ -95,14 +95,13 @@ venv_is_sound || step "making .venv, which sees Termux's numpy" \
 network="Check the network, then: sh $0"
 install pure "installing what is plain Python" "$network" "$pure"
 
-# Native flags have made illegal instructions on phones; bionic has no OpenMP of its own; ten compilers side by side,
-# ninja's own choice on eight cores, can take more memory than there is.
-export ANDROID_API_LEVEL=24 CMAKE_ARGS='-DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DGGML_LLAMAFILE=OFF'
-export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-4}"
-[ -z "$dry" ] || show export "ANDROID_API_LEVEL=$ANDROID_API_LEVEL" "CMAKE_ARGS=$CMAKE_ARGS" \
-    "CMAKE_BUILD_PARALLEL_LEVEL=$CMAKE_BUILD_PARALLEL_LEVEL"
-install llama "compiling llama.cpp, the longest step; keep Termux open" \
-    "If Android stopped it, close other apps, then: CMAKE_BUILD_PARALLEL_LEVEL=1 sh $0" llama-cpp-python
+# Native flags have made illegal instructions on phones, and OpenMP's library is one more thing to miss; ten compilers
+# side by side, which is ninja's choice on eight cores, can take more memory than there is.
+once llama "compiling llama.cpp, the longest step; keep Termux open" \
+    "If Android stopped it, close other apps, then: CMAKE_BUILD_PARALLEL_LEVEL=1 sh $0" \
+    env ANDROID_API_LEVEL=24 CMAKE_ARGS='-DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DGGML_LLAMAFILE=OFF' \
+    CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-4}" \
+    "$python" -m pip install -q -c "$root/constraints-termux.txt" llama-cpp-python
 
 # What these say they need would be built with Rust (hf-xet; pydantic of the llm package) and is not used.
 install hub "installing the Hub's client without its native extra" "$network" '--no-deps huggingface-hub'
