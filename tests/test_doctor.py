@@ -23,6 +23,12 @@ KNOWN = ["Python", "system", "cores", "memory", "disk", "llama.cpp", "base model
 OPTIONAL = ["fine-tuning", "encoder", "other models", "Hub"]
 
 
+@pytest.fixture
+def laptop(monkeypatch):
+    """A machine that is no phone, whatever this one is."""
+    monkeypatch.setattr(platform, "is_android", lambda: False)
+
+
 def checks() -> dict[str, Check]:
     return {check.name: check for check in doctor().checks}
 
@@ -42,7 +48,7 @@ def test_nothing_heavy_is_imported_to_look(monkeypatch):
     assert not {"torch", "transformers", "peft"} & sys.modules.keys()
 
 
-def test_without_a_base_model_it_does_not_work(monkeypatch):
+def test_without_a_base_model_it_does_not_work(monkeypatch, laptop):
     monkeypatch.setattr(hub, "_PACKAGE", "no_such_package")
     result = doctor()
     missing = next(check for check in result.checks if check.name == "base model")
@@ -69,6 +75,7 @@ def test_missing_extras_are_optional_and_say_how_to_get_them(monkeypatch, platfo
         raise metadata.PackageNotFoundError(package)
 
     monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.delenv("ANDROID_ROOT", raising=False)
     monkeypatch.setattr(metadata, "version", absent)
     monkeypatch.setattr(verb.importlib.util, "find_spec", lambda name: None)
     check = verb._extra("fine-tuning", ("torch", "peft"), "finetune", verb._FINETUNE_TERMUX)
@@ -130,7 +137,7 @@ def zelda(monkeypatch, tmp_path):
     """A phone whose user, host, folders, kernel, chip and broken llama.cpp all tell the name of Zelda."""
 
     def broken():
-        raise OSError("/home/zelda/libllama.so: not found on zeldas-phone")
+        raise OSError("/data/zelda/libllama.so: not found on zeldas-phone")
 
     def told(path, *arguments, **named):
         return CPUINFO if str(path) == "/proc/cpuinfo" else read(path, *arguments, **named)

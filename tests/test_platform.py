@@ -1,0 +1,181 @@
+"""What is known of the machine: its cores, Android, the wake lock; and that nothing makes links, which it may lack."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from test_architecture import MODULES
+
+from xpert_cli import platform
+from xpert_cli.doors import llama_vocabulary
+
+GHZ = 1_000_000  # kHz
+
+
+@pytest.fixture
+def phone(monkeypatch):
+    """A function that gives this process cores with these top frequencies in GHz; None: /sys is closed."""
+
+    def has(*speeds: float | None, android: bool = True) -> None:
+        def read(path: Path, *_: object) -> str:
+            found = re.fullmatch(r"/sys/devices/system/cpu/cpu(\d+)/cpufreq/cpuinfo_max_freq", str(path))
+            assert found, f"{path} is read, too"
+            if (speed := speeds[int(found[1])]) is None:
+                raise PermissionError(13, "Permission denied", str(path))
+            return f"{int(speed * GHZ)}\n"
+
+        monkeypatch.setattr(Path, "read_text", read)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(len(speeds))), raising=False)
+        monkeypatch.setattr(platform, "is_android", lambda: android)
+
+    return has
+
+
+@pytest.mark.parametrize(
+    ("speeds", "count"),
+    [
+        ((1.8, 1.8, 1.8, 1.8, 2.4, 2.4, 2.4, 2.8), 4),  # 2.4 is 86 % of 2.8
+        ((1.8, 1.8, 1.8, 1.8, 1.8, 1.8, 2.4, 2.4), 2),
+        ((2.0, 2.0, 2.0, 2.0), 4),
+        ((1.5,), 1),
+    ],
+)
+def test_cores_nearly_as_fast_as_the_best_are_counted(phone, speeds, count):
+    phone(*speeds)
+    assert platform.cores() == count
+
+
+def test_half_of_many_cores_is_taken_where_android_does_not_tell_them_apart(phone):
+    phone(*[None] * 8)
+    assert platform.frequencies() == []
+    assert platform.cores() == 4
+    phone(*[None] * 4)
+    assert platform.cores() == 4
+    phone(*[None] * 8, android=False)
+    assert platform.cores() == 8
+    phone(1.8, 1.8, None, None, 2.4, 2.4)  # some are not told
+    assert platform.cores() == 3
+
+
+def test_cores_of_another_process_are_not_counted(phone, monkeypatch):
+    phone(1.8, 1.8, 2.4, 2.4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)  # Android does so in the background
+    assert platform.cores() == 2
+
+
+def test_android_is_told_by_python_or_by_the_environment(monkeypatch):
+    monkeypatch.delenv("ANDROID_ROOT", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert not platform.is_android()
+    monkeypatch.setattr(sys, "platform", "android")
+    assert platform.is_android()
+    monkeypatch.setattr(sys, "platform", "linux")  # Python before 3.13
+    monkeypatch.setenv("ANDROID_ROOT", "/system")
+    assert platform.is_android()
+
+
+def test_an_import_sees_linux_on_android_and_nothing_else_does(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "android")
+    seen = []
+
+    def broken() -> None:
+        with platform.as_linux():
+            seen.append(sys.platform)
+            raise ImportError
+
+    with pytest.raises(ImportError):
+        broken()
+    assert (seen, sys.platform) == (["linux"], "android")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with platform.as_linux():
+        assert sys.platform == "darwin"
+
+
+def test_llama_cpp_loads_where_python_says_android(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "llama_cpp"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "platform", "android")
+    with pytest.raises(RuntimeError, match="Unsupported platform"):
+        import llama_cpp.llama_cpp  # noqa: F401
+    for name in [name for name in sys.modules if name.split(".")[0] == "llama_cpp"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert llama_vocabulary.library.__wrapped__().llama_print_system_info()
+    assert sys.platform == "android"
+
+
+@pytest.mark.model
+def test_both_thread_settings_of_llama_cpp_follow_the_cores(monkeypatch, base):
+    from xpert_cli.doors.llama import Model
+
+    monkeypatch.setattr(platform, "cores", lambda: 3)
+    with Model(base, context=64) as model:
+        settings = (model._lib.llama_n_threads(model._context), model._lib.llama_n_threads_batch(model._context))
+    assert settings == (3, 3)
+
+
+# -- the wake lock
+
+
+@pytest.fixture
+def termux(monkeypatch, tmp_path):
+    """A phone whose commands note their names in the file that this is."""
+    log = tmp_path / "log"
+    log.write_text("")
+    for name in ("termux-wake-lock", "termux-wake-unlock"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} >>"{log}"\n')
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("ANDROID_ROOT", "/system")
+    return log
+
+
+def test_the_wake_lock_is_held_inside_and_given_back_whatever_happens(termux):
+    notes: list[str] = []
+    held = []
+
+    def stopped() -> None:
+        with platform.wake_lock(notes.append):
+            held.append(termux.read_text())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert held == ["termux-wake-lock\n"]
+    assert termux.read_text() == "termux-wake-lock\ntermux-wake-unlock\n"
+    assert notes == []
+
+
+def test_a_wake_lock_that_cannot_be_had_is_said_and_not_given_back(termux):
+    notes: list[str] = []
+    (termux.parent / "termux-wake-lock").write_text("#!/bin/sh\nexit 1\n")
+    with platform.wake_lock(notes.append):
+        pass
+    (termux.parent / "termux-wake-lock").unlink()
+    with platform.wake_lock(notes.append):
+        pass
+    assert notes == ["no wake lock: termux-wake-lock did not work. Install it with: pkg install termux-tools"] * 2
+    assert termux.read_text() == ""
+
+
+def test_elsewhere_the_wake_lock_is_a_note(termux, monkeypatch):
+    monkeypatch.delenv("ANDROID_ROOT")
+    monkeypatch.setattr(sys, "platform", "linux")
+    notes: list[str] = []
+    with platform.wake_lock(notes.append):
+        pass
+    assert (notes, termux.read_text()) == (["--wake-lock is for phones: nothing keeps this machine awake"], "")
+
+
+# -- links and processes
+
+
+def test_nothing_makes_links_or_worker_processes():
+    lacking = re.compile(r"symlink|os\.link\b|hardlink|link_to|multiprocessing|ProcessPool|os\.fork")
+    found = {name: lacking.findall(source) for name, source in MODULES.items() if lacking.search(source)}
+    assert found == {}
+    assert lacking.search("path.symlink_to(other)")
+    assert lacking.search("os.link(a, b)")
