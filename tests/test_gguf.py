@@ -296,7 +296,8 @@ def test_every_mismatch_is_named_in_one_line(tmp_path):
     }
     with pytest.raises(CacheMismatch) as caught:
         gguf.check_adapter(type(wrong)("llama", 8.0, factors, wrong.metadata), base)
-    for part in ("it is for 'Lama 1B' (fingerprint '0123456789ab')", "blk.7.attn_q.weight", "blk.0.attn_q.weight is (32, 64), the base's is (64, 64)"):
+    shapes = "blk.0.attn_q.weight is (32, 64), the base's is (64, 64)"
+    for part in ("it is for 'Lama 1B' (fingerprint '0123456789ab')", "blk.7.attn_q.weight", shapes):
         assert part in str(caught.value)
     with pytest.raises(CacheMismatch, match="for a 'qwen2' model; the base is llama"):
         gguf.check_adapter(type(wrong)("qwen2", 8.0, wrong.factors), base)
