@@ -110,7 +110,7 @@ def download(
 def _fill(part: Path, url: str, size: int, what: str, progress: Callable[[str, float], None]) -> int:
     """Bring a partial file to its full size; bytes received."""
     errors: Any = import_module("huggingface_hub.errors")
-    message = f"fetching {what} ({size / 1e6:.1f} MB)"
+    message = f"fetching {Path(what).name} ({f'{size / 1e6:.1f} MB' if size >= 1e6 else f'{size / 1e3:.0f} kB'})"
     patience = Patience(say=lambda told: progress(told, 0.0))
     received, furthest = 0, _length(part)
     paths.require_room(part.parent, size - furthest, "XPERT_HOME")
