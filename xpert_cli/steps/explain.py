@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from xpert_cli import paths
+from xpert_cli import paths, platform
 from xpert_cli.doors import gguf
 from xpert_cli.doors.llama import Model, Vocabulary
+from xpert_cli.doors.llama_layers import layered_states, separable
 from xpert_cli.maths.adapters import Adapter, Metadata
 from xpert_cli.maths.space import Axis, Floats, Readings, Space
 from xpert_cli.maths.style import MEASURED, cut, evidence, measure_all
@@ -29,6 +30,8 @@ ASKED = 20  # texts the question is asked about: more have not made selection be
 ALIKE = 0.5  # correlation above which two axes say the same to a reader
 CONTEXT = 4096
 SEQUENCES = 16
+TWICE = 2  # llama.cpp rearranges some types into a second copy: 2.0 GB were seen of a file of 1.1 GB
+MARGIN = 256 << 20  # bytes of free memory left to all but a summarizer's weights
 
 
 @cache
@@ -71,14 +74,17 @@ def described_axes(summarizer: Path) -> tuple[tuple[Axis, ...], Basis]:
     """
     header = gguf.read_header(summarizer)
     name = "output.weight" if "output.weight" in header.tensors else "token_embd.weight"
-    output = gguf.tensor(header, name)
     with Vocabulary(summarizer) as model:
         firsts = [tuple(model.tokenize(f" {word}")[0] for word in pair) for pair in adjectives()]
+
+    def row(token: int) -> Basis:  # the whole matrix can be a fifth of the model
+        return np.asarray(gguf.tensor(header, name, slice(token, token + 1))[0])
+
     axes, rows = [], []
     for (low, high), (a, b) in zip(adjectives(), firsts, strict=True):
         if a != b:
             axes.append(Axis(f"{low}–{high}", "described", f"more {low}", f"more {high}"))
-            rows.append(output[b] - output[a])
+            rows.append(row(b) - row(a))
     return tuple(axes), np.array(rows, np.float32)
 
 
@@ -130,12 +136,26 @@ def states(
         _read.clear()
     new = [key for key in dict.fromkeys(keys) if key not in _read]
     if new:
-        with Model(summarizer, context=CONTEXT, sequences=SEQUENCES, shared=True) as model:
-            tail = model.tokenize(prompts()[1])
-            asked = [model.chat(prompts()[0].replace("{text}", cut(text, WORDS))) + tail for _, _, text in new]
-            found = model.states(asked, lambda part: progress("reading your text", part))
-        _read.update(zip(new, found, strict=True))
+        _read.update(zip(new, _asked([text for _, _, text in new], summarizer, progress), strict=True))
     return np.array([_read[key] for key in keys])
+
+
+def _asked(texts: Sequence[str], summarizer: Path, progress: Callable[[str, float], None]) -> npt.NDArray[np.float32]:
+    """(texts, hidden) what `states` returns, a few layers at a time where the summarizer does not fit in memory."""
+
+    def questions(vocabulary: Vocabulary) -> list[list[int]]:
+        question, answer = prompts()
+        tail = vocabulary.tokenize(answer)
+        return [vocabulary.chat(question.replace("{text}", cut(text, WORDS))) + tail for text in texts]
+
+    room = platform.available_memory()
+    if room is not None and TWICE * summarizer.stat().st_size > room - MARGIN and separable(summarizer):
+        progress("the summarizer is larger than the free memory: reading your text layer by layer", 0.0)
+        with Vocabulary(summarizer) as vocabulary:
+            asked = questions(vocabulary)
+        return layered_states(summarizer, asked, memory=max(0, room - MARGIN) // 4, progress=progress)
+    with Model(summarizer, context=CONTEXT, sequences=SEQUENCES, shared=True) as model:
+        return model.states(questions(model), lambda part: progress("reading your text", part))
 
 
 def probes_digest() -> str:

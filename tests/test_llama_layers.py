@@ -1,0 +1,156 @@
+"""A few layers at a time against the whole model: the same hidden states, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import tiny_gguf
+
+from xpert_cli import platform
+from xpert_cli.doors import gguf, llama_layers
+from xpert_cli.doors.llama import Model
+from xpert_cli.doors.llama_layers import group_bytes, layer_groups, layered_states, separable
+from xpert_cli.errors import BadModel
+from xpert_cli.steps import explain
+
+LAYER = 4 * (64 + 64 + 64 * 64 + 2 * 32 * 64 + 64 * 64 + 3 * 96 * 64)  # bytes of one of the tiny model's, in F32
+NORM = 4 * 64  # the output norm, which goes with every group
+PROMPTS = [[1, 2, 3, 4, 5], [1, 2, 3, 9], [1, 2, 3, *range(4, 32)], [1, 2, 3, 9], [1, 2, 3, *range(31)] * 17]
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny model, with three layers in F32."""
+    monkeypatch.setattr(tiny_gguf, "LAYERS", 3)
+    return tiny_gguf.write_base(tmp_path / "tiny.gguf")
+
+
+def whole(path: Path, prompts: list[list[int]]) -> np.ndarray:
+    """What the layers are to give, from llama.cpp with the whole model."""
+    with Model(path, context=4096, sequences=16, shared=True) as model:
+        return model.states(prompts)
+
+
+def test_layers_are_grouped_by_the_memory_that_they_take(small: Path) -> None:
+    header = gguf.read_header(small)
+    assert group_bytes(header, range(0, 1)) == LAYER + NORM
+    assert layer_groups(header, 2 * LAYER + NORM) == [range(0, 2), range(2, 3)]
+    assert layer_groups(header, 2 * LAYER + NORM - 1) == [range(0, 1), range(1, 2), range(2, 3)]
+    with pytest.raises(BadModel, match="layer 0 takes 0 MB, and 0 MB are free"):
+        layer_groups(header, LAYER)
+
+
+@pytest.mark.parametrize("memory", [LAYER + NORM, 2 * LAYER + NORM, 10 * LAYER], ids=["1+1+1", "2+1", "3"])
+def test_the_states_are_those_of_the_whole_model(small: Path, memory: int) -> None:
+    # Prompts with a common start, two of them equal, one longer than a batch.
+    assert len(PROMPTS[-1]) == 578
+    np.testing.assert_array_equal(layered_states(small, PROMPTS, memory=memory), whole(small, PROMPTS))
+
+
+def test_a_prompt_gives_the_same_alone_and_among_others(small: Path) -> None:
+    together = layered_states(small, PROMPTS, memory=LAYER + NORM)
+    alone = np.concatenate([layered_states(small, [prompt], memory=LAYER + NORM) for prompt in PROMPTS])
+    assert (np.linalg.norm(together - alone, axis=1) < 1e-3 * np.linalg.norm(alone, axis=1)).all()
+    assert np.abs(together[0] - together[1]).max() > 0.1
+
+
+def test_more_prompts_than_sequences(small: Path) -> None:
+    prompts = [[7, 7, token] for token in range(32)]
+    np.testing.assert_array_equal(layered_states(small, prompts, memory=LAYER + NORM), whole(small, prompts))
+
+
+def test_without_files_in_memory_the_layers_lie_in_the_data_folder_for_a_moment(
+    small: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    expected = layered_states(small, PROMPTS, memory=LAYER + NORM)
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    monkeypatch.setenv("XPERT_HOME", str(tmp_path / "data"))
+    np.testing.assert_array_equal(layered_states(small, PROMPTS, memory=LAYER + NORM), expected)
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_model_whose_layers_differ_by_their_number_is_refused(tmp_path: Path) -> None:
+    path = tiny_gguf.write_base(
+        tmp_path / "gemma.gguf", entries={"general.architecture": gguf.encode("string", "gemma3")}
+    )
+    assert not separable(path)
+    with pytest.raises(BadModel, match="a few at a time"):
+        layered_states(path, PROMPTS, memory=1 << 30)
+
+
+def test_a_file_that_llama_cpp_refuses_is_named(tmp_path: Path) -> None:
+    path = tiny_gguf.write_base(tmp_path / "odd.gguf", **{"feed_forward_length": 97})
+    with pytest.raises(BadModel, match=r"odd\.gguf: llama\.cpp cannot work on layers 0 to 1 alone"):
+        layered_states(path, PROMPTS, memory=1 << 30)
+
+
+def test_a_token_without_an_embedding_is_refused(small: Path) -> None:
+    with pytest.raises(BadModel, match=r"tiny\.gguf: not every token has an embedding"):
+        layered_states(small, [[1, 31, 32]], memory=1 << 30)
+
+
+def test_progress_tells_the_layers(small: Path) -> None:
+    told: list[tuple[str, float]] = []
+    layered_states(small, PROMPTS, memory=2 * LAYER + NORM, progress=lambda *step: told.append(step))
+    assert told == [
+        ("reading your text, layer 1 of 3", 0.0),
+        ("reading your text, layer 3 of 3", 2 / 3),
+        ("reading your text", 1.0),
+    ]
+
+
+def test_a_llama_cpp_with_other_names_for_its_tensors_is_noticed(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Renamed:
+        def ggml_get_name(self, tensor: int) -> bytes:
+            return b"layer_out-0"
+
+    monkeypatch.setattr(llama_layers, "_ggml", Renamed)
+    with pytest.raises(BadModel, match=r"does not show what a layer leaves"):
+        layered_states(small, PROMPTS, memory=LAYER + NORM)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
+def test_every_architecture(architecture: str, tmp_path: Path) -> None:
+    for extra in ("torch", "transformers"):
+        pytest.importorskip(extra)
+    from xpert_cli.doors.hf_model import write_gguf
+
+    path = tmp_path / "model.gguf"
+    write_gguf(tiny.MAKERS[architecture](tmp_path / "folder", num_hidden_layers=3), path)
+    header = gguf.read_header(path)
+    memory = group_bytes(header, range(0, 2))
+    assert layer_groups(header, memory) == [range(0, 2), range(2, 3)]
+    np.testing.assert_array_equal(layered_states(path, PROMPTS, memory=memory), whole(path, PROMPTS))
+
+
+@pytest.mark.model
+def test_the_packaged_base_in_groups_of_three_layers(base: Path) -> None:
+    header = gguf.read_header(base)
+    memory = max(group_bytes(header, range(layer, layer + 3)) for layer in range(0, 30, 3))
+    assert memory < base.stat().st_size / 8
+    groups = layer_groups(header, memory)
+    assert len(groups) == 10
+    assert max(group_bytes(header, group) for group in groups) <= memory
+    prompts = [[*range(100, 120), *range(200, 200 + 7 * n)] for n in range(1, 5)]
+    np.testing.assert_array_equal(layered_states(base, prompts, memory=memory), whole(base, prompts))
+
+
+@pytest.mark.model
+def test_a_summarizer_larger_than_the_free_memory_explains_the_same(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    texts = ["The cat sat on the mat, and there it stays.", "Pursuant to our agreement, payment is due."]
+    monkeypatch.setattr(explain, "_read", {})
+    usual = explain.states(texts, base, lambda message, fraction: said.append(message))
+    assert set(said) == {"reading your text"}
+    monkeypatch.setattr(explain, "_read", {})
+    monkeypatch.setattr(platform, "available_memory", lambda: explain.MARGIN + (40 << 20))
+    squeezed = explain.states(texts, base, lambda message, fraction: said.append(message))
+    assert "the summarizer is larger than the free memory: reading your text layer by layer" in said
+    np.testing.assert_array_equal(squeezed, usual)

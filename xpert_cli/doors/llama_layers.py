@@ -1,0 +1,300 @@
+"""Final hidden states from a model larger than memory: a few layers at a time, each of them read once for all prompts.
+
+    layered_states(summarizer, prompts, memory=100 << 20)    # (prompts, hidden), as Model.states gives them
+
+Consecutive layers become a small GGUF file of their own, their bytes as they are: llama.cpp maps all of a file at once,
+and is fed the hidden states that the layers before left instead of tokens. Not here: a model that fits
+(doors/llama.py, which shares what prompts have in common in the same way), logits and text.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from xpert_cli import paths
+from xpert_cli.doors import gguf
+from xpert_cli.doors.gguf_header import ALIGNMENT, BLOCKS, Header, TensorInfo, encode, padded
+from xpert_cli.doors.llama import BATCH, Floats, Model
+from xpert_cli.errors import BadModel, CannotWrite
+
+ARCHITECTURES = ("llama", "qwen2", "qwen3")  # all layers alike; others, as gemma3, tell them apart by their number
+SEQUENCES = 16
+CHUNK = 1 << 20
+_EMBEDDING = "token_embd.weight"
+_ENDS = (_EMBEDDING, "output.weight", "output.bias")  # what is before the first layer and after the hidden state
+
+
+def layered_states(
+    path: Path,
+    prompts: Sequence[Sequence[int]],
+    *,
+    memory: int,
+    progress: Callable[[str, float], None] = lambda message, fraction: None,
+) -> Floats:
+    """(prompts, hidden) final-norm hidden states at each prompt's last token, as `Model.states` gives them.
+
+    Args:
+        prompts: token ids, at least one prompt.
+        memory: bytes that the weights of the layers worked on may take. llama.cpp holds up to twice as much for the
+            moment in which it rearranges them for this processor.
+
+    Raises:
+        BadModel: layers of this architecture cannot be told apart from their model, or one alone takes over `memory`.
+        CannotWrite: there is no room for a copy of the layers.
+    """
+    header = gguf.read_header(path)
+    groups = layer_groups(header, memory)
+    tokens, rows = _rows(prompts)
+    states = _embeddings(header, tokens)
+    context = max(map(len, prompts)) + BATCH
+    for group in groups:
+        count = groups[-1].stop
+        progress(f"reading your text, layer {group.start + 1} of {count}", group.start / count)
+        with _load(header, group, states, context, last=group is groups[-1]) as model:
+            found = model.states(rows)
+            states = model.left
+    progress("reading your text", 1.0)
+    return found
+
+
+def separable(source: Path | Header) -> bool:
+    """Whether the layers of a model can be worked on a few at a time."""
+    return gguf.opened(source).metadata.get("general.architecture") in ARCHITECTURES
+
+
+def layer_groups(header: Header, memory: int) -> list[range]:
+    """Consecutive layers, as many together as take at most `memory` bytes.
+
+    Raises:
+        BadModel: the architecture is not one whose layers are all alike, or a layer takes more.
+    """
+    if not separable(header):
+        raise BadModel(
+            f"{header.path}: the layers of such a model cannot be worked on a few at a time. "
+            f"Give a summarizer of architecture {', '.join(ARCHITECTURES)}, or a smaller one."
+        )
+    groups: list[range] = []
+    for layer in range(gguf.base_info(header).layers):
+        longer = range(groups[-1].start, layer + 1) if groups else range(layer, layer)
+        if longer and group_bytes(header, longer) <= memory:
+            groups[-1] = longer
+        elif (size := group_bytes(header, range(layer, layer + 1))) <= memory:
+            groups.append(range(layer, layer + 1))
+        else:
+            raise BadModel(
+                f"{header.path}: layer {layer} takes {size / 1e6:.0f} MB, and {memory / 1e6:.0f} MB are free. "
+                "Close other programs or give a smaller summarizer."
+            )
+    return groups
+
+
+def group_bytes(header: Header, layers: range) -> int:
+    """Bytes of weights that some layers need."""
+    return sum(info.bytes for _, info in _parts(header, layers).values())
+
+
+def _parts(header: Header, layers: range) -> dict[str, tuple[str, TensorInfo]]:
+    """The tensors of some layers and those that all layers share: name from layer 0 on -> name in the file, place."""
+    found = {}
+    for name, info in header.tensors.items():
+        block, _, rest = name.removeprefix("blk.").partition(".")
+        if not name.startswith("blk."):
+            if name not in _ENDS:
+                found[name] = name, info
+        elif block.isdecimal() and int(block) in layers:
+            found[f"blk.{int(block) - layers.start}.{rest}"] = name, info
+    return found
+
+
+def _rows(prompts: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
+    """All tokens, those that every prompt starts with only once, and each prompt as indices into them."""
+    columns = enumerate(zip(*prompts, strict=False))
+    shared = next((i for i, column in columns if len(set(column)) > 1), min(map(len, prompts)))
+    ends = list(accumulate((len(prompt) - shared for prompt in prompts), initial=shared))
+    tokens = [*prompts[0][:shared], *(token for prompt in prompts for token in prompt[shared:])]
+    return tokens, [[*range(shared), *range(start, end)] for start, end in pairwise(ends)]
+
+
+def _embeddings(header: Header, tokens: Sequence[int]) -> Floats:
+    """(tokens, hidden) input embeddings, each row read alone: the whole matrix can be a fifth of the model."""
+    distinct, places = np.unique(np.array(tokens), return_inverse=True)
+    rows = [gguf.tensor(header, _EMBEDDING, slice(token, token + 1)) for token in distinct.tolist()]
+    if any(row.ndim != 2 or not len(row) for row in rows):
+        raise BadModel(f"{header.path}: not every token has an embedding. Convert it again with: xpert convert")
+    return np.concatenate(rows)[places]
+
+
+def _load(header: Header, layers: range, states: Floats, context: int, *, last: bool) -> _Layers:
+    with _file(header, layers) as path:
+        try:
+            return _Layers(path, states, len(layers), context, last=last)
+        except BadModel as error:
+            raise BadModel(
+                f"{header.path}: llama.cpp cannot work on layers {layers.start} to {layers.stop - 1} alone. "
+                "Close other programs, or give a smaller summarizer."
+            ) from error
+
+
+@contextmanager
+def _file(header: Header, layers: range) -> Iterator[Path]:
+    """A GGUF file of some layers, in memory where the system can; once mapped it need not be there any more."""
+    in_memory = hasattr(os, "memfd_create")
+    folder = paths.data_dir()
+    try:
+        with (
+            os.fdopen(os.memfd_create("layers"), "wb")
+            if in_memory
+            else tempfile.NamedTemporaryFile(dir=paths.writable(folder, "XPERT_HOME"), prefix=".layers.")
+        ) as file:
+            _write(file, header, layers)
+            yield Path(f"/proc/self/fd/{file.fileno()}" if in_memory else file.name)
+    except OSError as error:
+        raise CannotWrite(
+            f"{header.path}: its layers cannot be copied ({error.strerror}). "
+            f"Close other programs, or free some space in {folder}."
+        ) from error
+
+
+def _write(file: IO[bytes], header: Header, layers: range) -> None:
+    """The layers as a model with one token, which stands for a vocabulary."""
+    architecture = header.metadata["general.architecture"]
+    metadata = {
+        key: value
+        for key, value in header.metadata.encoded.items()
+        if key in ("general.architecture", "general.file_type") or key.startswith(f"{architecture}.")
+    }
+    metadata |= {
+        f"{architecture}.block_count": encode("uint32", len(layers)),
+        f"{architecture}.vocab_size": encode("uint32", 1),
+        "tokenizer.ggml.model": encode("string", "none"),
+    }
+    parts = _parts(header, layers)
+    hidden = header.tensors[_EMBEDDING].shape[1]
+    token = TensorInfo((1, hidden), "F32", 0, 4 * hidden)
+    file.write(_head(metadata, {_EMBEDDING: token} | {name: info for name, (_, info) in parts.items()}))
+    file.write(bytes(padded(token.bytes, ALIGNMENT)))
+    with header.path.open("rb", buffering=0) as source:
+        for _, info in parts.values():
+            source.seek(info.offset)
+            left = info.bytes
+            while left and (data := source.read(min(left, CHUNK))):
+                file.write(data)
+                left -= len(data)
+            assert not left, "the file was cut while it was read"
+            file.write(bytes(padded(info.bytes, ALIGNMENT) - info.bytes))
+    file.flush()
+
+
+def _head(metadata: Mapping[str, bytes], tensors: Mapping[str, TensorInfo]) -> bytes:
+    """A GGUF header, padded: `metadata` encoded, `tensors` one after another."""
+    head = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)))
+    for key, value in metadata.items():
+        head += encode("string", key)[4:] + value
+    offset = 0
+    for name, info in tensors.items():
+        shape = info.shape[::-1]
+        number = BLOCKS[info.type][0]
+        head += encode("string", name)[4:] + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, number, offset)
+        offset += padded(info.bytes, ALIGNMENT)
+    return bytes(head.ljust(padded(len(head), ALIGNMENT), b"\0"))
+
+
+class _Layers(Model):
+    """Some layers of a model: their "tokens" are indices of rows of hidden states.
+
+    Attributes:
+        left: (rows, hidden) what the layers make of `states`, once `states()` has run; of the last layers nothing is
+            kept, whose final-norm hidden states are the model's.
+    """
+
+    def __init__(self, path: Path, states: Floats, layers: int, context: int, *, last: bool) -> None:
+        self._rows, self._last = states, last
+        self.left = np.empty((0, 0) if last else states.shape, np.float32)
+        self._wanted = f"l_out-{layers - 1}".encode()
+        self._callback: Any = None
+        outputs = 0 if last else BATCH  # of the last layer, llama.cpp works out only what is asked for
+        super().__init__(path, context=context, sequences=SEQUENCES, outputs=outputs, shared=True)
+
+    def _open_context(self, context: int, sequences: int, outputs: int, threads: int, shared: bool) -> None:
+        """As the model's, but for what sees the layers' output, and a batch of hidden states."""
+        lib = self._lib
+        params = lib.llama_context_default_params()
+        params.n_ctx = context
+        params.n_batch = params.n_ubatch = self._batch_size = min(BATCH, context)
+        params.n_seq_max = sequences
+        params.n_outputs_max = outputs or sequences
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = shared  # so that rows come out in the order in which they go in
+        params.pooling_type = 0
+        params.no_perf = True
+        if not self._last:
+            self._ggml = _ggml()
+            self._callback = params.cb_eval = lib.ggml_backend_sched_eval_callback(self._see)
+        self._context = lib.llama_init_from_model(self._model, params)
+        if not self._context:
+            self.close()
+            raise BadModel(f"{self.path}: not enough memory for {context} tokens of context. Close other programs.")
+        self.context, self.sequences, self.outputs = context, sequences, outputs or sequences
+        self._batch = lib.llama_batch_init(self._batch_size, self.hidden_size, 1)
+        self._memory = lib.llama_get_memory(self._context)
+
+    def close(self) -> None:
+        """Free everything; the callback, which would keep this object and its states from being freed, last."""
+        super().close()
+        self._callback = None
+
+    def _decode(self, rows: Sequence[tuple[int, int, int, bool]]) -> None:
+        batch = self._batch
+        self._fed, self._seen = np.array([row for row, *_ in rows], np.intp), self._last
+        fed = np.ctypeslib.as_array(batch.embd, shape=(self._batch_size, self.hidden_size))
+        fed[: len(rows)] = self._rows[self._fed]
+        for i, (_, position, sequence, wanted) in enumerate(rows):
+            batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0] = position, 1, sequence
+            batch.logits[i] = wanted or not self._last
+        batch.n_tokens = len(rows)
+        if status := self._lib.llama_decode(self._context, batch):
+            raise BadModel(
+                f"llama.cpp could not evaluate {len(rows)} tokens (status {status}). "
+                "Use shorter text or a larger context."
+            )
+        if not self._seen:  # a later version may name its tensors otherwise
+            raise BadModel(
+                "this version of llama.cpp does not show what a layer leaves. Close other programs so that the "
+                "summarizer fits in memory, or install llama-cpp-python 0.3.36."
+            )
+
+    def _see(self, tensor: int, asked: bool, _: int) -> bool:
+        """llama.cpp's question whether a tensor is of interest, and then the tensor, just worked out."""
+        if self._ggml.ggml_get_name(tensor) != self._wanted:
+            return not asked
+        if not asked:
+            out = np.empty((len(self._fed), self.hidden_size), np.float32)
+            if self._ggml.ggml_nbytes(tensor) == out.nbytes:
+                self._ggml.ggml_backend_tensor_get(tensor, out.ctypes.data, 0, out.nbytes)
+                self.left[self._fed], self._seen = out, True
+        return True
+
+
+@cache
+def _ggml() -> Any:
+    """The part of llama.cpp's library that knows tensors: three functions of it, whose types are told here."""
+    from llama_cpp._ggml import libggml
+
+    libggml.ggml_get_name.argtypes = [ctypes.c_void_p]
+    libggml.ggml_get_name.restype = ctypes.c_char_p
+    libggml.ggml_nbytes.argtypes = [ctypes.c_void_p]
+    libggml.ggml_nbytes.restype = ctypes.c_size_t
+    libggml.ggml_backend_tensor_get.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
+    libggml.ggml_backend_tensor_get.restype = None
+    return libggml
