@@ -7,8 +7,9 @@
     recorder.said                                         # all bytes that were sent, one item a connection
 
 Python's own audit events refuse and record: connections, datagrams and look-ups of names other than the one address,
-and any new process, through which something could go out unseen. Where the Linux kernel has Landlock for TCP (6.7 and
-later), it refuses connections of compiled code, too, and of processes. Not covered: datagrams of compiled code.
+and any new process, through which something could go out unseen, but the one that a stranger's adapter is tried in.
+Where the Linux kernel has Landlock for TCP (6.7 and later), it refuses connections of compiled code, too, and of
+processes. Not covered: datagrams of compiled code.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ def install(allowed: Address, tried: str) -> None:
 
 
 def _is_forbidden(event: str, arguments: tuple[Any, ...], allowed: Address) -> bool:
-    if event in _PROCESS:
-        return True
+    if event in _PROCESS:  # but the trial of an adapter, which is told two files and two numbers
+        return not (event == "subprocess.Popen" and list(arguments[1])[1:3] == ["-m", "xpert_cli.doors.trial"])
     if event in _TO_NAME:
         return str(arguments[0]) != allowed[0] if event != "socket.getnameinfo" else True
     if event not in _TO_ADDRESS:

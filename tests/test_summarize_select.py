@@ -130,10 +130,10 @@ def test_what_was_selected_is_here_and_fits(chosen, cache, base):
 
 @pytest.mark.model
 def test_the_same_text_gives_the_same_result(few, cache, base, chosen):
-    explain._read.clear()
+    explain._latest.clear()
     assert timeless(select(few, cache, base)) == timeless(chosen)
     once = dataclasses.replace(summarize(few, cache, base), seconds=0.0)
-    explain._read.clear()
+    explain._latest.clear()
     assert dataclasses.replace(summarize(few, cache, base), seconds=0.0) == once
 
 
@@ -143,7 +143,7 @@ def test_the_order_of_messages_and_files_does_not_matter(few, cache, base, chose
         write(messages, tmp_path / name)
     mixed = corpus.read([str(tmp_path / "b"), str(tmp_path / "a")])
     assert mixed.texts != few.texts
-    explain._read.clear()
+    explain._latest.clear()
     assert timeless(select(mixed, cache, base)) == timeless(chosen)
 
 

@@ -123,21 +123,22 @@ def read(
     return Readings(np.concatenate([measure_all(texts), described], axis=1))
 
 
-_read: dict[tuple[Path, int, str], npt.NDArray[np.float32]] = {}  # summarize, select and finetune read the same texts
-MOST_READ = 1000
+_latest: dict[tuple[Path, int, tuple[str, ...]], npt.NDArray[np.float32]] = {}  # the last texts: select after summarize
 
 
 def states(
     texts: Sequence[str], summarizer: Path, progress: Callable[[str, float], None] = lambda message, fraction: None
 ) -> npt.NDArray[np.float32]:
-    """(texts, hidden) final hidden states where the adjective that describes a text would come."""
-    keys = [(summarizer, summarizer.stat().st_mtime_ns, text) for text in texts]
-    if len(_read) > MOST_READ:
-        _read.clear()
-    new = [key for key in dict.fromkeys(keys) if key not in _read]
-    if new:
-        _read.update(zip(new, _asked([text for _, _, text in new], summarizer, progress), strict=True))
-    return np.array([_read[key] for key in keys])
+    """(texts, hidden) final hidden states where the adjective that describes a text would come.
+
+    The last texts' states are kept as a whole: their last bits depend on which texts were read together.
+    """
+    key = (summarizer, summarizer.stat().st_mtime_ns, tuple(texts))
+    if key not in _latest:
+        found = _asked(texts, summarizer, progress)
+        _latest.clear()
+        _latest[key] = found
+    return _latest[key]
 
 
 def _asked(texts: Sequence[str], summarizer: Path, progress: Callable[[str, float], None]) -> npt.NDArray[np.float32]:

@@ -9,6 +9,7 @@ what is picked for it: numbers, versions, names of chips; no path, no name of a 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import platform as python_platform
@@ -165,7 +166,9 @@ def _version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return "installed" if importlib.util.find_spec(package.replace("-", "_")) else ""
+        with contextlib.suppress(ModuleNotFoundError):
+            return "installed" if importlib.util.find_spec(package.replace("-", "_")) else ""
+        return ""
 
 
 def _converter() -> Check:
