@@ -146,10 +146,10 @@ def test_a_summarizer_larger_than_the_free_memory_explains_the_same(
 ) -> None:
     said: list[str] = []
     texts = ["The cat sat on the mat, and there it stays.", "Pursuant to our agreement, payment is due."]
-    monkeypatch.setattr(explain, "_read", {})
+    monkeypatch.setattr(explain, "_latest", {})
     usual = explain.states(texts, base, lambda message, fraction: said.append(message))
     assert set(said) == {"reading your text"}
-    monkeypatch.setattr(explain, "_read", {})
+    monkeypatch.setattr(explain, "_latest", {})
     monkeypatch.setattr(platform, "available_memory", lambda: explain.MARGIN + (40 << 20))
     squeezed = explain.states(texts, base, lambda message, fraction: said.append(message))
     assert "the summarizer is larger than the free memory: reading your text layer by layer" in said
