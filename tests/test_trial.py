@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_numbers_that_are_not_finite_are_told(base, adapter):
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was ended by the system: over 60 seconds"),
         ("import os; os.write(2, b'std::bad_alloc'); os.abort()", "used over 2048 MB of memory. Close other programs"),
         ("raise OSError('odd')", "ended with status 1 (OSError: odd). Use another adapter."),
-        ("raise SystemExit(11)", "could not load the base: too little memory is free. Close other programs"),
+        ("raise SystemExit(11)", "too little memory is free. Close other programs"),
         ("raise SystemExit(14)", "used over 2048 MB of memory. Close other programs"),
     ],
 )
@@ -122,6 +123,30 @@ def test_llama_cpp_aborts_there_and_not_here(monkeypatch, tmp_path, base):
     instead(monkeypatch, f"{start} trial._attempt(*map(pathlib.Path, {[str(base), str(tmp_path / 'hostile.gguf')]}))")
     with pytest.raises(BadModel, match="was aborted by signal 6"):
         trial.try_adapter(base, tmp_path / "hostile.gguf")
+
+
+def test_a_base_that_llama_cpp_refuses_or_aborts_on_is_refused(monkeypatch, tmp_path, base):
+    trial.try_base(base)
+    assert remembered() == 1
+    instead(monkeypatch, "import os; os.abort()")
+    trial.try_base(base)
+    os.utime(base, (1, 1))
+    with pytest.raises(BadModel, match=r"base\.gguf: a trial run was aborted by signal 6\. Use another base"):
+        trial.try_base(base)
+    monkeypatch.undo()
+    hollow = tmp_path / "hollow.gguf"
+    gguf.write_model(hollow, {"general.architecture": gguf.encode("string", "llama")}, {})
+    with pytest.raises(BadModel, match=r"could not load the base: llama\.cpp refused it"):
+        trial.try_base(hollow)
+
+
+def test_a_base_larger_than_the_free_memory_is_not_tried(monkeypatch, base):
+    instead(monkeypatch, "raise SystemExit(11)")
+    monkeypatch.setattr(trial.platform, "available_memory", lambda: base.stat().st_size)
+    trial.try_base(base)
+    monkeypatch.setattr(trial.platform, "available_memory", lambda: 1 << 40)
+    with pytest.raises(BadModel, match="could not load the base"):
+        trial.try_base(base)
 
 
 def test_another_base_and_broken_numbers_need_no_process(monkeypatch, tmp_path, base, adapter):

@@ -99,10 +99,15 @@ def is_file_name(name: str) -> bool:
 
 
 def base_file(name: str | None, offline: bool, out: Output) -> Path:
-    """The GGUF file of --base, or of the default base model."""
-    from xpert_cli.doors.hub import find_base
+    """The GGUF file of --base, or of the default base model; one that did not come with xpert stands a trial first."""
+    from xpert_cli.doors.hub import PACKAGED_BASE, find_base
+    from xpert_cli.doors.trial import try_base
 
-    return find_base(name or paths.default("base"), offline=offline, progress=out.progress)
+    name = name or paths.default("base")
+    base = find_base(name, offline=offline, progress=out.progress)
+    if name.lower() != PACKAGED_BASE:
+        try_base(base)
+    return base
 
 
 def open_catalogue(name: str | None, offline: bool, out: Output) -> Any:

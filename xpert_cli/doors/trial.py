@@ -1,10 +1,12 @@
-"""A stranger's adapter loaded for the first time: in a process of its own, with limits, before any other sees it.
+"""A stranger's adapter or model loaded for the first time: in a process of its own, with limits, before any other.
 
-    try_adapter(base, Path("downloaded.gguf"))         # returns, or raises with what happened
+    try_base(Path("downloaded.gguf"))                  # returns, or raises with what happened
+    try_adapter(base, Path("terse.gguf"))
 
 llama.cpp is a large program in C++: what its loader makes of a hostile file should end no session and fill no memory.
-An adapter that passed is remembered by its digest, its base's fingerprint and llama-cpp-python's version, and not tried
-again. Not here: a sandbox (the process may do what its user may), and what an adapter makes the model say.
+What passed is remembered and not tried again: an adapter by its digest, its base's fingerprint and llama-cpp-python's
+version, a base by where it lies, its size, its time and that version. Not here: a sandbox (the process may do what its
+user may), and what an adapter makes the model say.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ SLOWEST = 32 << 20
 
 _NO_BASE, _REFUSED, _NO_NUMBERS, _NO_MEMORY = 11, 12, 13, 14  # how the process ends; Python's own are 1 and 2
 _SAID = {
-    _NO_BASE: "could not load the base: too little memory is free",
+    _NO_BASE: "could not load the base: llama.cpp refused it, or too little memory is free",
     _REFUSED: "was refused by llama.cpp",
     _NO_NUMBERS: "gave no finite numbers",
 }
@@ -49,26 +51,39 @@ def try_adapter(base: Path, adapter: Path) -> None:
     """
     header = gguf.read_header(base)
     gguf.check_adapter(gguf.read_header(adapter), header)
-    passed = paths.data_dir() / "trials" / _key(header, adapter)
+    _once((paths.digest(adapter), gguf.fingerprint(header)), base, adapter)
+
+
+def try_base(base: Path) -> None:
+    """Load a base model in a short-lived process and evaluate a few tokens, unless it would take all free memory.
+
+    Raises:
+        BadModel: its header is not sound, or the process was aborted, took too long or too much memory, could not load
+            it, or came to numbers that are not finite.
+    """
+    gguf.read_header(base)
+    stat, room = base.stat(), platform.available_memory()
+    if room is None or 2 * stat.st_size < room:  # what is larger runs by layers (doors/llama_layers.py) or not at all
+        _once((str(base.resolve()), str(stat.st_size), str(stat.st_mtime_ns)), base, None)
+
+
+def _once(what: tuple[str, ...], base: Path, adapter: Path | None) -> None:
+    """Try it unless `what` passed before with this llama.cpp."""
+    key = hashlib.sha256("\n".join((*what, version("llama-cpp-python"))).encode()).hexdigest()
+    passed = paths.data_dir() / "trials" / key
     if passed.exists():
         return
-    size = base.stat().st_size
-    _run(base, adapter, size + 3 * adapter.stat().st_size + SPARE, SECONDS + size // SLOWEST)
+    size, more = base.stat().st_size, adapter.stat().st_size if adapter else 0
+    _run(base, adapter, 2 * size + 3 * more + SPARE, SECONDS + size // SLOWEST)
     with contextlib.suppress(CannotWrite), paths.whole(passed):  # it will be tried again, that is all
         pass
 
 
-def _key(base: gguf.Header, adapter: Path) -> str:
-    """A name for what was tried: this adapter, this base, this llama.cpp."""
-    tried = (paths.digest(adapter), gguf.fingerprint(base), version("llama-cpp-python"))
-    return hashlib.sha256("\n".join(tried).encode()).hexdigest()
-
-
-def _run(base: Path, adapter: Path, memory: int, seconds: int) -> None:
+def _run(base: Path, adapter: Path | None, memory: int, seconds: int) -> None:
     """Have the trial run within limits of bytes and of seconds; raise what came of it."""
     try:
         done = subprocess.run(
-            _command(base.resolve(), adapter.resolve(), memory, seconds),
+            _command(base.resolve(), adapter.resolve() if adapter else None, memory, seconds),
             cwd=paths.PACKAGE.parent,  # where it looks for modules first: not in the user's folder
             env={**os.environ, "GGML_NO_BACKTRACE": "1", "OPENBLAS_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
@@ -83,13 +98,15 @@ def _run(base: Path, adapter: Path, memory: int, seconds: int) -> None:
         raise _failed(base, adapter, _told(done.returncode, done.stderr, memory, seconds))
 
 
-def _command(base: Path, adapter: Path, memory: int, seconds: int) -> list[str]:
-    return [sys.executable, "-m", __name__, str(base), str(adapter), str(memory), str(seconds)]
+def _command(base: Path, adapter: Path | None, memory: int, seconds: int) -> list[str]:
+    return [sys.executable, "-m", __name__, str(base), str(adapter or ""), str(memory), str(seconds)]
 
 
-def _failed(base: Path, adapter: Path, what: str) -> BadModel:
-    fix = "Close other programs or use a smaller base." if "memory" in what else "Use another adapter."
-    return BadModel(f"{adapter}: a trial run with {base.name} {what}. {fix}")
+def _failed(base: Path, adapter: Path | None, what: str) -> BadModel:
+    another = f"Use another {'adapter' if adapter else 'base'}."
+    fix = "Close other programs or use a smaller base." if "memory" in what else another
+    tried = f"{adapter}: a trial run with {base.name}" if adapter else f"{base}: a trial run"
+    return BadModel(f"{tried} {what}. {fix}")
 
 
 def _told(status: int, errors: bytes, memory: int, seconds: int) -> str:
@@ -117,16 +134,16 @@ def _limit(memory: int, seconds: int) -> None:
             resource.setrlimit(getattr(resource, name), (most, most))
 
 
-def _attempt(base: Path, adapter: Path) -> int:
+def _attempt(base: Path, adapter: Path | None) -> int:
     """In the process: evaluate tokens from all over the vocabulary; the status to end with."""
     try:
         try:
             model = llama.Model(base, context=2 * TOKENS, outputs=TOKENS)
-        except BadModel:  # the header passed before, so there is no room for it
+        except BadModel:
             return _NO_BASE
         with model:
             try:
-                model.apply([(adapter, 1.0)])
+                model.apply([(adapter, 1.0)] if adapter else [])
                 found = model.logits([at * model.vocabulary_size // TOKENS for at in range(TOKENS)])
             except BadModel:
                 return _REFUSED
@@ -137,4 +154,4 @@ def _attempt(base: Path, adapter: Path) -> int:
 
 if __name__ == "__main__":
     _limit(int(sys.argv[3]), int(sys.argv[4]))
-    raise SystemExit(_attempt(Path(sys.argv[1]), Path(sys.argv[2])))
+    raise SystemExit(_attempt(Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2] else None))

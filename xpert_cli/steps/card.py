@@ -64,6 +64,8 @@ def checked(told: Mapping[str, object] | None) -> str:
     found = told["findings"]
     parts = [f"{found} secrets or personal data found" if found else "no secrets or personal data found"]
     parts.append(f"at most {told['verbatim']} tokens repeated word for word (the base: {told['verbatim_base']})")
-    if told.get("exposure") is not None:
+    if told.get("exposure") is None:
+        parts.append("canaries not tried")
+    else:
         parts.append(f"canaries exposed by {told['exposure']:.1f} bits (the base: {told['exposure_base']:.1f})")
     return "; ".join(parts)
