@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from xpert_cli import paths
+from xpert_cli import paths, platform
 from xpert_cli.doors import gguf
 from xpert_cli.doors.gguf_header import ALIGNMENT, BLOCKS, Header, TensorInfo, encode, padded
 from xpert_cli.doors.llama import BATCH, Floats, Model
@@ -289,7 +289,8 @@ class _Layers(Model):
 @cache
 def _ggml() -> Any:
     """The part of llama.cpp's library that knows tensors: three functions of it, whose types are told here."""
-    from llama_cpp._ggml import libggml
+    with platform.as_linux():
+        from llama_cpp._ggml import libggml
 
     libggml.ggml_get_name.argtypes = [ctypes.c_void_p]
     libggml.ggml_get_name.restype = ctypes.c_char_p
