@@ -101,11 +101,12 @@ def is_file_name(name: str) -> bool:
 def base_file(name: str | None, offline: bool, out: Output) -> Path:
     """The GGUF file of --base, or of the default base model; one that did not come with xpert stands a trial first."""
     from xpert_cli.doors.hub import PACKAGED_BASE, find_base
-    from xpert_cli.doors.trial import try_base
 
     name = name or paths.default("base")
     base = find_base(name, offline=offline, progress=out.progress)
     if name.lower() != PACKAGED_BASE:
+        from xpert_cli.doors.trial import try_base
+
         try_base(base)
     return base
 

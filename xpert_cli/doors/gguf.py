@@ -326,24 +326,36 @@ def write_model(
     Raises:
         CannotWrite: the folder cannot be written, or the disk is full.
     """
-    alignment = (
-        struct.unpack_from("<I", metadata["general.alignment"], 4)[0] if "general.alignment" in metadata else ALIGNMENT
-    )
+    alignment = _alignment(metadata)
+    with whole(path) as part, part.open("wb") as file:
+        file.write(file_head(metadata, tensors))
+        for done, (name, planned) in enumerate(tensors.items()):
+            progress(f"writing {name}", done / len(tensors))
+            data = np.ascontiguousarray(planned.data())
+            assert data.nbytes == _size(planned), name
+            file.write(data.data)
+            file.write(bytes(padded(data.nbytes, alignment) - data.nbytes))
+
+
+def file_head(metadata: Mapping[str, bytes], tensors: Mapping[str, Planned | TensorInfo]) -> bytes:
+    """A GGUF header up to where the data begins; the tensors follow each other, each padded to the alignment."""
+    alignment, offset = _alignment(metadata), 0
     head = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)))
     for key, value in metadata.items():
         head += encode("string", key)[4:] + value
-    offset, sizes = 0, []
-    for name, planned in tensors.items():
-        number, elements, block = BLOCKS[planned.type]
-        shape = planned.shape[::-1]
+    for name, info in tensors.items():
+        shape = info.shape[::-1]
+        number = BLOCKS[info.type][0]
         head += encode("string", name)[4:] + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, number, offset)
-        sizes.append(int(np.prod(shape)) // elements * block)
-        offset += padded(sizes[-1], alignment)
-    with whole(path) as part, part.open("wb") as file:
-        file.write(head.ljust(padded(len(head), alignment), b"\0"))
-        for done, (name, planned, size) in enumerate(zip(tensors, tensors.values(), sizes, strict=True)):
-            progress(f"writing {name}", done / len(tensors))
-            data = np.ascontiguousarray(planned.data())
-            assert data.nbytes == size, name
-            file.write(data.data)
-            file.write(bytes(padded(size, alignment) - size))
+        offset += padded(_size(info), alignment)
+    return bytes(head.ljust(padded(len(head), alignment), b"\0"))
+
+
+def _size(info: Planned | TensorInfo) -> int:
+    _, elements, block = BLOCKS[info.type]
+    return int(np.prod(info.shape)) // elements * block
+
+
+def _alignment(metadata: Mapping[str, bytes]) -> int:
+    own = metadata.get("general.alignment")
+    return int(struct.unpack_from("<I", own, 4)[0]) if own else ALIGNMENT

@@ -66,16 +66,7 @@ class Model(Vocabulary):
         self._open_context(context, sequences, outputs, threads or platform.cores(), shared)
 
     def _open_context(self, context: int, sequences: int, outputs: int, threads: int, shared: bool) -> None:
-        lib = self._lib
-        params = lib.llama_context_default_params()
-        params.n_ctx = context
-        params.n_batch = params.n_ubatch = min(BATCH, context)
-        params.n_seq_max = sequences
-        params.n_outputs_max = outputs or sequences
-        params.n_threads = params.n_threads_batch = threads
-        params.kv_unified = shared
-        params.pooling_type = 0  # none: llama.cpp aborts on a file that tells one it does not know
-        params.no_perf = True
+        lib, params = self._lib, self._params(context, sequences, outputs or sequences, threads, shared)
         self._context = lib.llama_init_from_model(self._model, params)
         if not self._context:
             self.close()
@@ -85,8 +76,25 @@ class Model(Vocabulary):
             )
         self.context, self.sequences, self.outputs = context, sequences, outputs or sequences
         self._batch_size = int(params.n_batch)
-        self._batch = lib.llama_batch_init(self._batch_size, 0, 1)
+        self._batch = lib.llama_batch_init(self._batch_size, self._fed_size, 1)
         self._memory = lib.llama_get_memory(self._context)
+
+    @property
+    def _fed_size(self) -> int:
+        """Numbers of what is fed for a token; 0 for tokens themselves."""
+        return 0
+
+    def _params(self, context: int, sequences: int, outputs: int, threads: int, shared: bool) -> Any:
+        params = self._lib.llama_context_default_params()
+        params.n_ctx = context
+        params.n_batch = params.n_ubatch = min(BATCH, context)
+        params.n_seq_max = sequences
+        params.n_outputs_max = outputs
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = shared
+        params.pooling_type = 0  # none: llama.cpp aborts on a file that tells one it does not know
+        params.no_perf = True
+        return params
 
     def close(self) -> None:
         """Free everything; the model cannot be used afterwards."""

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-import struct
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import accumulate, pairwise
@@ -24,7 +23,7 @@ import numpy as np
 
 from xpert_cli import paths, platform
 from xpert_cli.doors import gguf
-from xpert_cli.doors.gguf_header import ALIGNMENT, BLOCKS, Header, TensorInfo, encode, padded
+from xpert_cli.doors.gguf_header import ALIGNMENT, Header, TensorInfo, encode, padded
 from xpert_cli.doors.llama import BATCH, Floats, Model
 from xpert_cli.errors import BadModel, CannotWrite
 
@@ -182,7 +181,7 @@ def _write(file: IO[bytes], header: Header, layers: range) -> None:
     parts = _parts(header, layers)
     hidden = header.tensors[_EMBEDDING].shape[1]
     token = TensorInfo((1, hidden), "F32", 0, 4 * hidden)
-    file.write(_head(metadata, {_EMBEDDING: token} | {name: info for name, (_, info) in parts.items()}))
+    file.write(gguf.file_head(metadata, {_EMBEDDING: token} | {name: info for name, (_, info) in parts.items()}))
     file.write(bytes(padded(token.bytes, ALIGNMENT)))
     with header.path.open("rb", buffering=0) as source:
         for _, info in parts.values():
@@ -194,20 +193,6 @@ def _write(file: IO[bytes], header: Header, layers: range) -> None:
             assert not left, "the file was cut while it was read"
             file.write(bytes(padded(info.bytes, ALIGNMENT) - info.bytes))
     file.flush()
-
-
-def _head(metadata: Mapping[str, bytes], tensors: Mapping[str, TensorInfo]) -> bytes:
-    """A GGUF header, padded: `metadata` encoded, `tensors` one after another."""
-    head = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)))
-    for key, value in metadata.items():
-        head += encode("string", key)[4:] + value
-    offset = 0
-    for name, info in tensors.items():
-        shape = info.shape[::-1]
-        number = BLOCKS[info.type][0]
-        head += encode("string", name)[4:] + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, number, offset)
-        offset += padded(info.bytes, ALIGNMENT)
-    return bytes(head.ljust(padded(len(head), ALIGNMENT), b"\0"))
 
 
 class _Layers(Model):
@@ -224,30 +209,20 @@ class _Layers(Model):
         self._wanted = f"l_out-{layers - 1}".encode()
         self._callback: Any = None
         outputs = 0 if last else BATCH  # of the last layer, llama.cpp works out only what is asked for
+        # shared, so that rows come out in the order in which they go in
         super().__init__(path, context=context, sequences=SEQUENCES, outputs=outputs, shared=True)
 
-    def _open_context(self, context: int, sequences: int, outputs: int, threads: int, shared: bool) -> None:
-        """As the model's, but for what sees the layers' output, and a batch of hidden states."""
-        lib = self._lib
-        params = lib.llama_context_default_params()
-        params.n_ctx = context
-        params.n_batch = params.n_ubatch = self._batch_size = min(BATCH, context)
-        params.n_seq_max = sequences
-        params.n_outputs_max = outputs or sequences
-        params.n_threads = params.n_threads_batch = threads
-        params.kv_unified = shared  # so that rows come out in the order in which they go in
-        params.pooling_type = 0
-        params.no_perf = True
+    @property
+    def _fed_size(self) -> int:
+        return self.hidden_size
+
+    def _params(self, context: int, sequences: int, outputs: int, threads: int, shared: bool) -> Any:
+        """As the model's, but for what sees the layers' output."""
+        params = super()._params(context, sequences, outputs, threads, shared)
         if not self._last:
             self._ggml = _ggml()
-            self._callback = params.cb_eval = lib.ggml_backend_sched_eval_callback(self._see)
-        self._context = lib.llama_init_from_model(self._model, params)
-        if not self._context:
-            self.close()
-            raise BadModel(f"{self.path}: not enough memory for {context} tokens of context. Close other programs.")
-        self.context, self.sequences, self.outputs = context, sequences, outputs or sequences
-        self._batch = lib.llama_batch_init(self._batch_size, self.hidden_size, 1)
-        self._memory = lib.llama_get_memory(self._context)
+            self._callback = params.cb_eval = self._lib.ggml_backend_sched_eval_callback(self._see)
+        return params
 
     def close(self) -> None:
         """Free everything; the callback, which would keep this object and its states from being freed, last."""

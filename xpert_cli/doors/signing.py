@@ -110,11 +110,6 @@ def verify(data: bytes, signature: str, public: str) -> str:
     return comment
 
 
-def key_number(signature: str) -> bytes:
-    """The 8-byte number of the key that a signature file says it was made with."""
-    return _decoded(signature.splitlines(), 1)[2:10]
-
-
 def is_public(key: str) -> bool:
     """Whether a text is a public key."""
     body = _decoded([key], 0)
