@@ -1,4 +1,4 @@
-"""A million bad GGUF files for the reader, and for llama.cpp those that the reader accepts.
+"""A million bad GGUF files for the reader, and for llama.cpp those that xpert accepts.
 
     taskset -c 1 python benchmarks/fuzz.py --inputs 1000000 --seed 0 --report docs/benchmarks/fuzz.md
 
@@ -47,10 +47,10 @@ def found(kind: str, inputs: int, options: argparse.Namespace) -> dict[str, Any]
 
 
 HEAD = (
-    "input", "inputs", "refused", "accepted", "other exceptions", "given to llama.cpp", "loaded", "rejected", "aborted",
-    "slowest, ms", "its bytes", "peak, MB",
+    "input", "inputs", "refused", "accepted", "other exceptions", "gone on with", "refused on trial", "loaded",
+    "rejected", "aborted", "slowest, ms", "its bytes", "peak, MB",
 )  # fmt: skip
-COUNTS = ("inputs", "refused", "accepted", "others", "sample", "loaded", "rejected", "aborted")
+COUNTS = ("inputs", "refused", "accepted", "others", "sample", "tried", "loaded", "rejected", "aborted")
 
 
 def report(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
@@ -86,10 +86,12 @@ Every input is a file that xpert reads as it does before llama.cpp sees one: an 
 `read_adapter` and `check_adapter` against a tiny base, a header through `read_header` and the decoding of all metadata,
 a base through `read_header` (and `base_info`, whose refusal does not count: running a model does not ask it).
 *Refused* is one line of a known error; *accepted* is everything else that raised nothing. Of the accepted, a random
-{most} a kind at most are loaded by llama.cpp in processes of their own: an adapter is applied to the base and three
-tokens are evaluated, a header goes through llama.cpp's own parser, a base is loaded and evaluated. *Rejected* and
-*aborted* are llama.cpp's doing. The slowest input is wall time; peak memory is the largest resident set of the reading
-process, for files of megabytes without what making them took.
+{most} a kind at most are *gone on with*: a base stands xpert's trial first, as it does before a command uses it, in a
+process of its own that may be aborted (what each architecture needs only llama.cpp knows). Then llama.cpp loads them in
+other processes: an adapter is applied to the base and three tokens are evaluated, a header goes through llama.cpp's own
+parser, a base is loaded and evaluated. *Rejected* and *aborted* are llama.cpp's doing there. The slowest input is wall
+time; peak memory is the largest resident set of the reading process, for files of megabytes without what making them
+took.
 
 {table}
 
@@ -114,12 +116,9 @@ Mended in the reader since; sizes and times are those of the inputs that showed 
 - llama.cpp aborts or crashes on a base with no or over 512 layers, over 512 experts, experts of which none or too many
   are used, an unknown `rope.scaling.type`, an epsilon below 0 or NaN, weights of whole numbers or F64, an alignment
   below 32: now refused.
-
 - llama.cpp aborts on a base whose token list has a token twice (as it reads them: up to a zero byte), on head counts
   whose product with their size is right again in 32 bits, on heads of several sizes, on odd groups of experts and
   byte tokens of a WordPiece vocabulary, and one sliding window hung it: now refused.
-
-Most other damage to a base llama.cpp refuses itself, which xpert tells in one line.
 """
 
 

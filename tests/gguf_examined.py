@@ -4,8 +4,9 @@
     python tests/gguf_examined.py                      # 1000 of every kind; --list tells their names
 
 Reading happens in this process, under hard limits of processor seconds and address space, so that a hang or a blow-up
-ends it. Loading happens in processes of its own: one that dies is an abort, and the next goes on with the rest. Not
-here: what the files are (gguf_mutations.py).
+ends it. Accepted bases then stand xpert's trial, as they do before a command uses them. Loading happens in processes of
+its own: one that dies is an abort, and the next goes on with the rest. Not here: what the files are
+(gguf_mutations.py).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -40,7 +41,8 @@ class Findings:
 
     Attributes:
         other: exceptions that are none of ours, or of more than one line, with the first input of each in hex.
-        sample: accepted inputs given to llama.cpp.
+        sample: accepted inputs that went on: a base to its trial, then all to llama.cpp.
+        tried: bases that the trial of xpert_cli/doors/trial.py refused.
         trouble: how llama.cpp refused or died, with one file's name each.
     """
 
@@ -51,6 +53,7 @@ class Findings:
     other: dict[str, str] = field(default_factory=dict)
     others: int = 0
     sample: int = 0
+    tried: int = 0
     loaded: int = 0
     rejected: int = 0
     aborted: int = 0
@@ -155,7 +158,7 @@ def _reset_peak() -> int:
 
 def load(target: str, base: Path, paths: list[Path], unchecked: bool) -> None:
     """Load each file and say so on stdout before and after: a process that dies says only the first."""
-    from xpert_cli.doors import llama
+    from xpert_cli.doors import llama, trial
 
     if unchecked:  # a test of this program: llama.cpp is to see files that xpert refuses
         llama.gguf.check_adapter = lambda adapter, base: None
@@ -168,13 +171,26 @@ def load(target: str, base: Path, paths: list[Path], unchecked: bool) -> None:
                 model.logits([1, 2, 3])
             elif target == "header":
                 _parse(path)
-            else:
+            elif passed(trial.try_base, path):
                 with llama.Model(path, context=32, outputs=4, threads=1) as other:
                     other.logits([1, 2, 3])
+            else:
+                print("tried", flush=True)
+                continue
         except BadModel as error:
             print(f"no {str(error).replace(str(path), path.name)}", flush=True)
         else:
             print("ok", flush=True)
+
+
+def passed(trial: Callable[[Path], None], base: Path) -> bool:
+    """Whether a base stood its trial."""
+    try:
+        trial(base)
+    except BadModel as error:
+        one_line(error)
+        return False
+    return True
 
 
 def _parse(path: Path) -> None:
@@ -204,7 +220,7 @@ def load_apart(found: Findings, base: Path, folder: Path, unchecked: bool = Fals
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "GGML_NO_BACKTRACE": "1"},
+            env={**os.environ, "GGML_NO_BACKTRACE": "1", "XPERT_HOME": str(folder / "home")},
         )
         lines = done.stdout.splitlines()
         for begun, ended in zip(lines[::2], lines[1::2], strict=False):
@@ -225,9 +241,10 @@ def _last(stderr: str) -> str:
 
 def _count(found: Findings, begun: str, ended: str) -> None:
     found.loaded += ended == "ok"
+    found.tried += ended == "tried"
     found.rejected += ended.startswith("no ")
     found.aborted += ended.startswith("died ")
-    if ended != "ok":
+    if ended not in ("ok", "tried"):
         name = begun.removeprefix("> ")
         found.trouble.setdefault(ended.replace(name, "FILE"), name)
 

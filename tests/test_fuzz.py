@@ -38,12 +38,13 @@ from xpert_cli.doors.llama_vocabulary import Vocabulary, _all_differ
 from xpert_cli.errors import BadModel, XpertError
 
 INPUTS, LIMIT_MB = 900, 256
+MOST = 30  # accepted files of a kind that llama.cpp loads; a base stands its trial before
 
 
 @pytest.fixture(scope="module")
 def findings() -> dict[str, dict[str, Any]]:
     """What became of the first inputs of every kind."""
-    command = [sys.executable, gguf_examined.__file__, "--inputs", str(INPUTS), "--most", "60", "--seconds", "60"]
+    command = [sys.executable, gguf_examined.__file__, "--inputs", str(INPUTS), "--most", str(MOST), "--seconds", "60"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"status {done.returncode}: {done.stderr[-2000:]}"
     return {found["kind"]: found for found in json.loads(done.stdout)}
@@ -57,19 +58,13 @@ def test_every_input_is_read_or_refused_in_one_line(findings, kind):
     assert 0 < found["peak_mb"] < LIMIT_MB
 
 
-@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.target != "base"])
-def test_what_is_read_llama_cpp_loads(findings, kind):
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_accepted_llama_cpp_loads(findings, kind):
     found = findings[kind]
     assert found["trouble"] == {}
-    assert found["loaded"] == found["sample"] == min(found["accepted"], 60)
-    assert kind in ("header of megabytes", "truncated adapter") or found["loaded"] > 10
-
-
-@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.target == "base"])
-def test_no_base_that_is_read_aborts_llama_cpp(findings, kind):
-    found = findings[kind]
-    assert found["aborted"] == 0, found["trouble"]
-    assert 0 < found["loaded"] + found["rejected"] == found["sample"]
+    assert found["loaded"] + found["tried"] == found["sample"] == min(found["accepted"], MOST)
+    assert kind in ("header of megabytes", "truncated adapter") or found["loaded"] > 0
+    assert KINDS[kind].target == "base" or not found["tried"]
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)

@@ -197,17 +197,51 @@ def test_findings_are_shown_without_repeating_them_and_told_in_the_card(
     text.write_text(json.dumps(told) + "\n", encoding="utf-8")
     digest = corpus.read([str(text)]).digest
     edit(copy, lambda told: told["adapters"][2]["provenance"]["data"].update(digest=digest))
-    status, out, err = called(monkeypatch, capsys, "cache", "publish", str(copy), REPO, "--text", str(text), "--yes")
+    words = ("cache", "publish", str(copy), REPO, "--text", str(text), "--yes", "--no-canaries")
+    status, out, err = called(monkeypatch, capsys, *words)
     assert status == 0
     assert "message 1, line 2: e-mail address" in err
     assert secret not in out + err
     assert "marabella" not in out + err
     card = there(server)["README.md"].decode()
     assert "| 1 secrets or personal data found; at most" in card
+    assert card.count("canaries not tried") == 1
     assert card.count("| not checked |") == 7
     checked = open_cache(hub.open_source(REPO)).entries[2].checked
     assert (checked["findings"], checked["data"]) == (1, digest)
     assert secret not in json.dumps(dict(checked))
+
+
+@pytest.mark.model
+def test_canaries_are_tried_unless_told_otherwise(server, copy, tmp_path, monkeypatch, capsys, base):
+    pytest.importorskip("torch")
+    text = tmp_path / "mine.jsonl"
+    lines = [
+        {"prompt": f"What did you cook on day {day}?", "response": f"Lentils, {day} cups of them."} for day in "1234567"
+    ]
+    text.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    digest = corpus.read([str(text)]).digest
+
+    def trained_shortly(told: dict[str, Any]) -> None:
+        told["adapters"][2]["provenance"]["data"]["digest"] = digest
+        told["adapters"][2]["provenance"]["recipe"]["steps"] = 2
+
+    edit(copy, trained_shortly)
+    words = ("cache", "publish", str(copy), REPO, "--text", str(text), "--yes")
+    assert called(monkeypatch, capsys, *words)[0] == 0
+    told = open_cache(hub.open_source(REPO)).entries[2].checked
+    assert told["canaries"] == 8
+    assert 0 < told["exposure"] <= 9  # log2 of 512 candidates
+    assert "canaries exposed by" in there(server)["README.md"].decode()
+    monkeypatch.setattr(publish, "find_spec", lambda name: None)
+    assert called(monkeypatch, capsys, *words)[0] == 0
+    assert "canaries not tried" in there(server)["README.md"].decode()
+
+
+def test_quiet_publishing_has_to_be_agreed_to_beforehand(server, copy, monkeypatch, capsys):
+    status, _, err = called(monkeypatch, capsys, "cache", "publish", str(copy), REPO, "--quiet")
+    assert (status, posts(server)) == (1, [])
+    assert "Say --yes with it" in err
 
 
 # -- adding

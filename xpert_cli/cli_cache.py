@@ -40,7 +40,11 @@ TrainedOnOpt = Annotated[
     typer.Option("--text", metavar="FILE", help="Look through the text that an adapter was trained on; repeatable."),
 ]
 CanariesOpt = Annotated[
-    bool, typer.Option("--canaries", help="Train a twin with planted numbers too, and tell how well it knows them.")
+    bool | None,
+    typer.Option(
+        help="With --text: train a twin with planted numbers too, and tell how well it knows them. Takes as long as "
+        "the run did; done unless PyTorch is missing."
+    ),
 ]
 YesOpt = Annotated[bool, typer.Option("--yes", help="Publish without asking.")]
 
@@ -142,7 +146,7 @@ def add(
     adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="A folder that xpert finetune wrote, or a file.")],
     cache: Annotated[str, typer.Option("--cache", metavar="DIR|REPO", help="The cache: a folder, or a Hub repo.")],
     text: TrainedOnOpt = None,
-    canaries: CanariesOpt = False,
+    canaries: CanariesOpt = None,
     base: BaseOpt = None,
     summarizer: SummarizerOpt = None,
     author: AuthorOpt = None,
@@ -178,7 +182,7 @@ def publish(
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The Hub repo; made if there is none.")],
     public: Annotated[bool, typer.Option("--public", help="Let everybody see it.")] = False,
     text: TrainedOnOpt = None,
-    canaries: CanariesOpt = False,
+    canaries: CanariesOpt = None,
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="Sign with this secret key, made by: xpert cache key")
     ] = None,
@@ -218,18 +222,21 @@ def _send(
     base: Path | None,
     text: list[str] | None,
     author: str | None,
-    canaries: bool,
+    canaries: bool | None,
     yes: bool,
     **options: Any,
 ) -> None:
     """Look through what adapters were trained on, show what would be sent, ask, and send it."""
     from xpert_cli.verbs import publish as verb
 
+    if out.quiet and not yes:
+        raise BadInput("--quiet shows nothing to say yes to. Say --yes with it, or leave it out.")
     checked = {}
+    twins = verb.can_train() if canaries is None else canaries
     for one in text or ():
         written = corpus.read([one], author=author)
         entry = verb.trained_on(written, catalogue.entries)
-        recipe = entry.provenance.get("recipe") if canaries else None
+        recipe = entry.provenance.get("recipe") if twins else None
         assert base is not None
         looked = verb.look_through(written, catalogue.fetch(entry.id), base, recipe=recipe, progress=out.progress)
         out.note(views.looked(entry.id, looked))

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -81,6 +82,11 @@ def look_through(
             bits = memorization.exposure(base, messages.messages, train, progress=progress)
         told |= {"exposure": round(bits.most, 2), "exposure_base": round(bits.base_most, 2), "canaries": bits.canaries}
     return Looked(findings, told)
+
+
+def can_train() -> bool:
+    """Whether a twin can be trained here: what fine-tuning needs is installed."""
+    return find_spec("torch") is not None
 
 
 def _twin(
