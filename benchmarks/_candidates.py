@@ -178,7 +178,9 @@ def placed_at(reader: Reader, level: Level, *, short: bool) -> Placement:
         for style in STYLES
     ]
     plain = _source(reader, bench.rows("0_train")[: level.rows], 0, range(STEP), clip).mean
-    space, answers, sources = placed(axes, basis, shown, [source.mean for source in trained])
+    counted = np.array([axis.kind == "measured" for axis in axes])
+    writings = [source.scatter.on(counted) for source in trained]
+    space, answers, sources = placed(axes, basis, shown, [source.mean for source in trained], writings)
     picked = range(0, len(said[0]), len(said[0]) // REFERENCES)[:REFERENCES]
     references = np.concatenate([one.values[list(picked)] for one in shown])
     users = tuple(reader.readings("test", [clip(m.response) for m in bench.rows(f"{s}_test")[:POOL]]) for s in STYLES)

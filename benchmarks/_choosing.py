@@ -80,11 +80,14 @@ def scores(
         for some in (gains - gains.mean(axis=1, keepdims=True), gains)
     )
     blend = (1 - weight) * _units(placement.answers, space) + weight * _units(absolute, space)
+    counted = np.array([axis.kind == "measured" for axis in space.axes])
+    if not counted.any():  # a table shows what described axes alone would do
+        counted = ~counted
     return {
         "answers": _directions(shifts, placement.answers, space),
         "likelihood": _directions(shifts - references.mean(axis=0), relative, space),
         "answers and likelihood": _directions(shifts, blend, space),
-        "source": _directions(shifts, sources, space),
+        "source": _directions(shifts[..., counted], sources[:, counted], space.only(counted)),
     }
 
 

@@ -49,7 +49,8 @@ wider. The base is its own summarizer.
   leaving out probes. Gains are counted from the candidates' mean, and users from the mean of the texts.
 - *answers and likelihood*: the sum of both coordinates, each of length 1, likelihood weighing {WEIGHT}; here gains
   are counted from the base.
-- *source*: an adapter lies where its own training text lies: all rows counted, {DESCRIBED} asked about.
+- *source*: an adapter lies where its own training text lies, on the measured axes: all rows counted. ({DESCRIBED} rows
+  are asked about for the table of described axes.)
 - *length removed*: length axes dropped, and every text of users, adapters and training cut to its first {CUT} words.
 """
 

@@ -16,8 +16,10 @@ from tiny_gguf import write_base
 from xpert_cli import paths
 from xpert_cli.doors import corpus, gguf, hub
 from xpert_cli.doors.llama import Model
-from xpert_cli.errors import BadInput, CacheMismatch
+from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.maths.adapters import Adapter
+from xpert_cli.maths.space import Axis, Readings, Scatter
+from xpert_cli.maths.style import MEASURED
 from xpert_cli.steps import explain
 from xpert_cli.steps.catalogue import Catalogue, open_cache
 from xpert_cli.verbs import build as verb
@@ -177,6 +179,57 @@ def test_a_cache_is_built_verified_and_selected_from(monkeypatch, capsys, small,
     assert verify(cache, base).adapters == 2
     ranking = select(corpus.Corpus(corpus.read([MARA]).messages[:4]), cache, base).ranking
     assert {one.adapter for one in ranking} == {"one", "two"}
+    measured = {axis.name for axis in axes if axis.kind == "measured"}
+    assert {reason.axis for one in ranking for reason in one.reasons} == measured  # one brought its training text
+
+
+def told_of(values: Any, **changes: Any) -> Adapter:
+    """An adapter that tells of training texts with these readings on the measured axes."""
+    axes = explain.measured_axes()
+    metadata = explain.source_metadata(Readings(values), axes, np.empty((0, 4), np.float32)) | changes
+    return Adapter("llama", 1.0, {"x": (np.ones((1, 2), np.float32), np.ones((2, 1), np.float32))}, metadata)
+
+
+def test_how_training_texts_differ_is_told_and_understood():
+    values = np.random.default_rng(0).normal(size=(7, len(MEASURED)))
+    values[2:, 4] = np.nan
+    told = explain.source_scatter(told_of(values), explain.measured_axes())
+    wanted = Readings(values).scatter
+    assert told is not None
+    assert (told.samples, told.known[4]) == (7, 2)
+    np.testing.assert_allclose(told.squares, wanted.squares)
+    np.testing.assert_allclose(told.mean, wanted.mean)
+    older = {"xpert.source.scatter": 1.0}
+    assert explain.source_scatter(told_of(values, **older), explain.measured_axes()) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"xpert.source.scatter": [1.0]},
+        {"xpert.source.scatter": [-1.0] * (len(MEASURED) * (len(MEASURED) + 1) // 2)},
+        {"xpert.source.scatter": [float("inf")] * (len(MEASURED) * (len(MEASURED) + 1) // 2)},
+        {"xpert.source.known": [9.0] * len(MEASURED)},
+        {"xpert.source.samples": -7},
+    ],
+)
+def test_what_no_training_texts_can_be_is_refused(wrong):
+    values = np.random.default_rng(0).normal(size=(7, len(MEASURED)))
+    with pytest.raises(BadModel, match="what no texts can be"):
+        explain.source_scatter(told_of(values, **wrong), explain.measured_axes())
+
+
+def test_measured_axes_are_scaled_as_people_write_and_described_ones_as_models_answer():
+    axes = (Axis("counted", "measured", "a", "b"), Axis("asked", "described", "c", "d"))
+    answers = Readings(np.array([[0.0, 0.0], [2.0, 4.0]] * 40))
+    people = Scatter(5000.0, np.array([5000.0]), np.array([0.0]), np.array([[5000.0 * 100]]))
+    claim = np.array([5.0, np.nan])
+    space, _, told = verb.placed(axes, np.ones((1, 3), np.float32), [answers, answers], [claim], [people])
+    # people: variance 100, of 1000 texts at most; answers: variance 80/79, standing in for 100
+    assert space.spread[0] ** 2 == pytest.approx((999 * 500000 / 4999 + 100 * 80 / 79) / 1099)
+    assert space.spread[1] ** 2 == pytest.approx(4 * 80 / 79)
+    assert space.precision[0, 1] == 0
+    assert told[0, 0] == 0  # the gap takes the one claim out
 
 
 @pytest.mark.model

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xpert_cli.doors.hub import open_source
-from xpert_cli.maths.selection import FITS, PLACED, SPREAD, choose, confidence, direction_scores, misfit, mixture
+from xpert_cli.maths.selection import FITS, PLACED, choose, confidence, direction_scores, misfit, mixture
 from xpert_cli.maths.space import Axis, Readings, Space
 from xpert_cli.steps.catalogue import open_cache
 
@@ -47,7 +47,7 @@ def test_who_is_like_no_adapter_more_than_another_may_be_any():
 
 def test_confidence_is_the_profile_likelihood_of_the_first():
     # One text: squared standard error (0 + 1) / 1. Evidence 4^2 and 3^2 over twice the variance, and 0.
-    variance = PLACED + SPREAD
+    variance = PLACED + 1
     odds = np.exp(np.array([16, 9, 0]) / (2 * variance))
     assert confidence(writing([4, 3, 0]), ADAPTERS, plain()) == pytest.approx(odds[0] / odds.sum())
 

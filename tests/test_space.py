@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xpert_cli.errors import BadModel
-from xpert_cli.maths.space import SHRINKAGE, Axis, Readings, Space, pooled
+from xpert_cli.maths.space import SHRINKAGE, Axis, Readings, Space, joined, pooled
 
 NAN = np.nan
 
@@ -58,15 +58,53 @@ def test_a_subset_has_the_metric_of_its_axes_alone():
     assert part.basis.shape == (0, 3)
 
 
+def scatter(*rows):
+    return Readings(np.array(rows, float)).scatter
+
+
+def test_a_scatter_adds_up_what_texts_say():
+    added = scatter([0.0, 1.0], [2.0, NAN], [4.0, 3.0])
+    assert added.samples == 3
+    np.testing.assert_array_equal(added.known, [3, 2])
+    np.testing.assert_array_equal(added.mean, [2.0, 2.0])
+    # deviations (-2, -1), (0, not known), (2, 1)
+    np.testing.assert_array_equal(added.squares, [[8.0, 4.0], [4.0, 2.0]])
+    np.testing.assert_array_equal(added.on(np.array([False, True])).squares, [[2.0]])
+
+
+def test_a_scatter_that_weighs_less_has_the_same_variance():
+    rows = scatter([0.0], [2.0], [4.0])
+    lighter = rows.weighing(2)
+    assert (lighter.samples, lighter.squares[0, 0], lighter.known[0]) == (2, 4.0, 2)
+    np.testing.assert_allclose(pooled([lighter])[0], pooled([rows])[0])
+    assert scatter([7.0]).weighing(5).squares[0, 0] == 0
+
+
+def test_writers_with_more_texts_count_for_more():
+    few, many = scatter([0.0], [2.0]), scatter(*[[float(value)] for value in (0, 6) * 10])
+    spread, _ = pooled([few, many])
+    # squares 2 and 20 * 9, over 22 texts less 2 writers
+    assert spread == pytest.approx([(182 / 20) ** 0.5])
+
+
+def test_parts_that_are_joined_are_uncorrelated():
+    measured = np.array([True, False, True])
+    spread, precision = joined(
+        (np.array([1.0, 2.0]), np.array([[3.0, 4.0], [4.0, 5.0]])), (np.array([6.0]), np.array([[7.0]])), measured
+    )
+    np.testing.assert_array_equal(spread, [1.0, 6.0, 2.0])
+    np.testing.assert_array_equal(precision, [[3.0, 0.0, 4.0], [0.0, 7.0, 0.0], [4.0, 0.0, 5.0]])
+
+
 def test_pooled_spread_is_within_writers_not_between_them():
-    first, second = np.array([[0.0], [2.0]]), np.array([[100.0], [102.0]])
+    first, second = scatter([0.0], [2.0]), scatter([100.0], [102.0])
     spread, _ = pooled([first, second])
     # each writer: deviations -1 and 1, so 4 squared over 4 texts less 2 writers
     assert spread == pytest.approx([2**0.5])
 
 
 def test_pooled_precision_is_the_inverse_of_the_shrunken_correlation():
-    rows = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
+    rows = scatter([0.0, 0.0], [1.0, 1.0], [2.0, 2.0], [3.0, 3.0])
     _, precision = pooled([rows])
     off = 1 - SHRINKAGE
     np.testing.assert_allclose(np.linalg.inv(precision), [[1.0, off], [off, 1.0]])
@@ -80,7 +118,7 @@ def test_arrays_that_do_not_fit_the_axes_are_refused():
 
 
 def test_an_axis_that_nothing_varies_on_stays_silent():
-    spread, precision = pooled([np.array([[1.0, 0.0], [1.0, 2.0]]), np.array([[1.0, 0.0], [1.0, 2.0]])])
+    spread, precision = pooled([scatter([1.0, 0.0], [1.0, 2.0])] * 2)
     assert spread[0] == np.inf
     assert np.isfinite(precision).all()
     there = space(spread=spread, precision=precision)

@@ -22,9 +22,8 @@ MOST_WEIGHT = 1.5  # sum of mixing coefficients
 CANDIDATES = 6  # best single adapters that a mixture may be made of
 NEAR = 0.3  # smallest cosine of an adapter to start from: below it, starting there has not lowered a loss
 # Set on tuning rows by benchmarks/certainty.py, which shows them on test rows.
-PLACED = 0.2  # variance of where an adapter lies against where its style does, a whitened axis
-SPREAD = 3.5  # variance of a mean along the directions that tell adapters apart, relative to an average direction's
-FITS = 0.2  # tan² of the angle to the first adapter, up to which it is the writer's own
+PLACED = 0.05  # variance of where an adapter lies against where its style does, a whitened axis
+FITS = 0.1  # tan² of the angle to the first adapter, up to which it is the writer's own
 FEWEST = 4  # texts that can show a misfit
 
 
@@ -44,15 +43,13 @@ def direction_scores(user: Floats, adapters: Floats, precision: Floats) -> Float
     return np.where(lengths > 0, adapters @ precision @ user / np.where(lengths > 0, lengths, 1.0), 0.0)
 
 
-def confidence(
-    readings: Readings, adapters: Floats, space: Space, *, placed: float = PLACED, spread: float = SPREAD
-) -> float:
+def confidence(readings: Readings, adapters: Floats, space: Space, *, placed: float = PLACED) -> float:
     """Probability that the adapter that is first is the right one, if one of them is.
 
     Each adapter is as likely beforehand, its strength unknown. The shift u of a user whose style is that of adapter i
     lies about t a_i, t >= 0 and free, with variance v in every whitened direction, so that, a_i of unit length,
     P(i) is proportional to exp(max(0, u . a_i)^2 / 2v), the profile likelihood of i.
-    v = placed + spread e + r: e is the squared standard error of the shift, averaged over axes; one more text, as far
+    v = placed + e + r: e is the squared standard error of the shift, averaged over axes; one more text, as far
     off as texts of one writer are, keeps it from being 0. r is what the first adapter leaves of the shift, noise taken
     out, averaged over the other directions that adapters differ in: where none fits, less is known.
 
@@ -63,7 +60,7 @@ def confidence(
     shift, errors, units = _whitened(readings, adapters, space)
     error = (float((errors**2).mean(axis=1).sum()) + 1) / len(errors) ** 2
     _, left, others = _parts(shift, errors, units)
-    evidence = np.maximum(units @ shift, 0.0) ** 2 / (2 * (placed + spread * error + left / max(1, others)))
+    evidence = np.maximum(units @ shift, 0.0) ** 2 / (2 * (placed + error + left / max(1, others)))
     return float(1 / np.exp(np.sort(evidence) - evidence.max()).sum())
 
 

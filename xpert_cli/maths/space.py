@@ -11,7 +11,7 @@ come from (steps/explain.py) and who is nearest (maths/selection.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,33 @@ class Axis:
 
 
 @dataclass(frozen=True, eq=False)
+class Scatter:
+    """What is known of one writer's texts once their readings are added up.
+
+    Attributes:
+        samples: texts.
+        known: (axes,) texts that say something about an axis.
+        mean: (axes,) over these; NaN where there are none.
+        squares: (axes, axes) sums over texts of products of deviations from the mean, those not known being 0.
+    """
+
+    samples: float
+    known: Floats
+    mean: Floats
+    squares: Floats
+
+    def weighing(self, samples: float) -> Scatter:
+        """The same variances and correlations, as if of so many texts; of one text nothing varies."""
+        part = (samples - 1) / (self.samples - 1) if self.samples > 1 else 0.0
+        known = np.where(self.known > 0, 1 + (self.known - 1) * part, 0.0)
+        return replace(self, samples=samples, known=known, squares=self.squares * part)
+
+    def on(self, axes: npt.NDArray[np.bool_]) -> Scatter:
+        """On a subset of the axes."""
+        return replace(self, known=self.known[axes], mean=self.mean[axes], squares=self.squares[np.ix_(axes, axes)])
+
+
+@dataclass(frozen=True, eq=False)
 class Readings:
     """Raw values of texts on axes: (texts, axes) float64, NaN where a text says nothing about an axis."""
 
@@ -52,6 +79,13 @@ class Readings:
         count = known.sum(axis=0)
         total = np.where(known, self.values, 0.0).sum(axis=0)
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+    @property
+    def scatter(self) -> Scatter:
+        """All that pooling needs of them."""
+        known = ~np.isnan(self.values)
+        off = np.where(known, self.values - self.mean, 0.0)
+        return Scatter(len(self.values), known.sum(axis=0).astype(np.float64), self.mean, off.T @ off)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -126,26 +160,43 @@ class Space:
         return (user * (self.precision @ adapter) + adapter * (self.precision @ user)) / (2 * length)
 
 
-def pooled(groups: Sequence[Floats]) -> tuple[Floats, Floats]:
+def pooled(writers: Sequence[Scatter]) -> tuple[Floats, Floats]:
     """Spread and precision of single texts within writers.
 
-    Args:
-        groups: (texts, axes) readings of one writer each, NaN where missing.
     Returns:
         (axes,) pooled standard deviation, infinite where nothing varies, and the (axes, axes) inverse of the pooled
         correlation shrunk towards the identity, R = (1 - s) C + s I with s = SHRINKAGE.
     """
-    centred = [group - Readings(group).mean for group in groups if len(group) > 1]
-    rows = np.concatenate(centred)
-    known = ~np.isnan(rows)
-    freedom = np.maximum(1, known.sum(axis=0) - len(centred))
-    rows = np.where(known, rows, 0.0)
-    spread = np.sqrt((rows**2).sum(axis=0) / freedom)
-    everything = np.concatenate(list(groups))
-    overall = np.nan_to_num(everything - Readings(everything).mean).std(axis=0)
-    spread = np.maximum(spread, FLOOR * overall)
+    several = [writer for writer in writers if writer.samples > 1]
+    squares = np.asarray(sum(writer.squares for writer in several))
+    freedom = np.maximum(1, sum(writer.known for writer in several) - len(several))
+    spread = np.maximum(np.sqrt(np.diag(squares) / freedom), FLOOR * _overall(writers))
     spread = np.where(spread > 0, spread, np.inf)  # an axis that no text varies on stays silent
-    scaled = rows / spread
-    correlation = scaled.T @ scaled / max(1, len(rows) - len(centred))
+    texts = sum(writer.samples for writer in several)
+    correlation = squares / np.outer(spread, spread) / max(1, texts - len(several))
     np.fill_diagonal(correlation, 1.0)
     return spread, np.linalg.inv((1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(len(spread)))
+
+
+def _overall(writers: Sequence[Scatter]) -> Floats:
+    """(axes,) standard deviation of all texts about their common mean, one that says nothing being at the mean."""
+    known = np.array([writer.known for writer in writers])
+    means = np.nan_to_num([writer.mean for writer in writers])
+    common = (known * means).sum(axis=0) / np.maximum(1, known.sum(axis=0))
+    between = (known * (means - common) ** 2).sum(axis=0)
+    within = sum(np.diag(writer.squares) for writer in writers)
+    return np.asarray(np.sqrt((within + between) / sum(writer.samples for writer in writers)))
+
+
+def joined(
+    first: tuple[Floats, Floats], second: tuple[Floats, Floats], where: npt.NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
+    """Spread and precision on all axes of two parts that are known apart, and taken to be uncorrelated.
+
+    Args:
+        first, second: spread and precision on the axes `where` is true, and on all others.
+    """
+    spread, precision = np.empty(len(where)), np.zeros((len(where), len(where)))
+    for (one, inverse), axes in ((first, where), (second, ~where)):
+        spread[axes], precision[np.ix_(axes, axes)] = one, inverse
+    return spread, precision

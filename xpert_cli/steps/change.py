@@ -126,7 +126,7 @@ def own_space(answers: Sequence[str], written: Sequence[str]) -> Space:
     What sets any writing apart from answers to prompts is unknown here, so a person's shift holds that too.
     """
     readings = [explain.read(texts, _NOTHING_DESCRIBED, None) for texts in (answers, written)]
-    spread, precision = pooled([one.values for one in readings])
+    spread, precision = pooled([one.scatter for one in readings])
     origin: Floats = np.nan_to_num(readings[0].mean)
     return Space(explain.measured_axes(), _NOTHING_DESCRIBED, origin, np.zeros_like(origin), spread, precision)
 

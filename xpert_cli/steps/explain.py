@@ -20,8 +20,9 @@ from xpert_cli import paths, platform
 from xpert_cli.doors import gguf
 from xpert_cli.doors.llama import Model, Vocabulary
 from xpert_cli.doors.llama_layers import layered_states, separable
+from xpert_cli.errors import BadModel
 from xpert_cli.maths.adapters import Adapter, Metadata
-from xpert_cli.maths.space import Axis, Floats, Readings, Space
+from xpert_cli.maths.space import Axis, Floats, Readings, Scatter, Space
 from xpert_cli.maths.style import MEASURED, cut, evidence, measure_all
 
 Basis = npt.NDArray[np.float32]
@@ -183,13 +184,46 @@ def sentence(space: Space, shift: Floats, subject: str = "you write", count: int
 
 
 def source_metadata(readings: Readings, axes: Sequence[Axis], basis: Basis) -> dict[str, Metadata]:
-    """What an adapter tells about its training text: mean readings, no text."""
+    """What an adapter tells about its training text: mean readings, and the scatter of the measured ones; no text."""
+    counted = readings.scatter.on(_measured(axes))
     return {
         "xpert.source.axes": "\n".join(axis.name for axis in axes),
         "xpert.source.mean": [float(value) for value in readings.mean],
         "xpert.source.samples": len(readings),
         "xpert.source.questions": questions_digest(basis),
+        "xpert.source.known": [float(count) for count in counted.known],
+        "xpert.source.scatter": [float(value) for value in counted.squares[np.tril_indices(len(counted.known))]],
     }
+
+
+def source_scatter(adapter: Adapter, axes: Sequence[Axis]) -> Scatter | None:
+    """What the adapter tells of how its training texts differ, on the measured axes; None if it tells that not of all.
+
+    Raises:
+        BadModel: no texts can have what it tells.
+    """
+    told = adapter.metadata
+    names, mean, known, squares = (told.get(f"xpert.source.{key}") for key in ("axes", "mean", "known", "scatter"))
+    wanted = [axis.name for axis in axes if axis.kind == "measured"]
+    size = len(wanted)
+    if not isinstance(names, str) or names.split("\n")[:size] != wanted or not isinstance(mean, list):
+        return None
+    if not isinstance(known, list) or not isinstance(squares, list):
+        return None
+    samples, counts = told.get("xpert.source.samples"), np.array(known, np.float64)
+    most = samples if isinstance(samples, int) else -1
+    lower = np.zeros((size, size))
+    complete = len(known) == size and len(squares) == size * (size + 1) // 2
+    if complete and np.isfinite(squares).all() and counts.min() >= 0 and counts.max() <= most:
+        lower[np.tril_indices(size)] = squares
+    whole = lower + np.tril(lower, -1).T
+    if not whole.any() or np.linalg.eigvalsh(whole).min() < -1e-5 * np.trace(whole):
+        raise BadModel("an adapter tells of training texts what no texts can be. Leave it out, or fine-tune it again.")
+    return Scatter(most, counts, np.array(mean[:size], np.float64), whole)
+
+
+def _measured(axes: Sequence[Axis]) -> npt.NDArray[np.bool_]:
+    return np.array([axis.kind == "measured" for axis in axes])
 
 
 def source_mean(adapter: Adapter, axes: Sequence[Axis], basis: Basis) -> npt.NDArray[np.float64] | None:

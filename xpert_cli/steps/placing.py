@@ -123,7 +123,7 @@ def _retold(cache: Catalogue, summarizer: Path, progress: Callable[[str, float],
     answers = explain.read(
         [json.loads(line)["response"] for line in lines], basis, summarizer, progress, asked=len(lines)
     )
-    spread, precision = pooled([answers.values])
+    spread, precision = pooled([answers.scatter])
     gap = np.zeros(len(axes))
     told = {axis.name: index for index, axis in enumerate(cache.space.axes) if axis.kind == "measured"}
     for index, axis in enumerate(axes):

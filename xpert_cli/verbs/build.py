@@ -26,7 +26,7 @@ from xpert_cli.doors.llama import Model
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.maths.adapters import Adapter
 from xpert_cli.maths.outliers import traits
-from xpert_cli.maths.space import Floats, Readings, Space, pooled
+from xpert_cli.maths.space import Axis, Floats, Readings, Scatter, Space, joined, pooled
 from xpert_cli.steps import card, explain
 from xpert_cli.steps.catalogue import ANSWERS, Catalogue, Entry, write_cache
 
@@ -34,6 +34,7 @@ Progress = Callable[[str, float], None]
 ANSWER_TOKENS = 256
 TEMPERATURE = 0.7
 SEQUENCES = 16
+PRIOR, MOST_TEXTS = 100, 1000  # texts that answers count for in what people's texts vary by, and one adapter's at most
 CLAIMED = 0.2  # smallest cosine between what an adapter's answers show and what it claims of its training text
 
 
@@ -89,7 +90,8 @@ def build(
     readings = _read(answers, basis, summarizer or base, progress)
     loaded = {name: gguf.read_adapter(path) for name, path in files.items()}
     claims = [explain.source_mean(adapter, axes, basis) for adapter in loaded.values()]
-    space, shown, told = placed(axes, basis, readings, claims)
+    trained_on = [explain.source_scatter(adapter, axes) for adapter in loaded.values()]
+    space, shown, told = placed(axes, basis, readings, claims, [one for one in trained_on if one])
     entries = [_entry(name, files[name], loaded[name], out, space, shown[i], told[i]) for i, name in enumerate(files)]
     _write_answers(out / ANSWERS, answers[""])
     info = gguf.base_info(base)
@@ -247,10 +249,22 @@ def _pending(path: Path, setting: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def placed(
-    axes: Sequence[Any], basis: explain.Basis, readings: Sequence[Readings], claims: Sequence[Floats | None]
+    axes: Sequence[Axis],
+    basis: explain.Basis,
+    readings: Sequence[Readings],
+    claims: Sequence[Floats | None],
+    writings: Sequence[Scatter] = (),
 ) -> tuple[Space, Floats, Floats]:
-    """The space of a cache, and the shifts of its adapters by their answers and by their training text."""
-    spread, precision = pooled([one.values for one in readings])
+    """The space of a cache, and the shifts of its adapters by their answers and by their training text.
+
+    What is measured is scaled as people's texts vary where adapters tell of that, for it is people who are compared.
+
+    Args:
+        readings: of the base's answers, then of each adapter's.
+        claims: (axes,) mean readings of what each adapter was trained on.
+        writings: how the texts that adapters were trained on differ on the measured axes.
+    """
+    spread, precision = _metric(axes, readings, writings)
     reference = np.nan_to_num(readings[0].mean)
     answered = np.array([one.mean for one in readings[1:]])
     known = [i for i, claim in enumerate(claims) if claim is not None]
@@ -260,6 +274,20 @@ def placed(
     space = Space(tuple(axes), basis.astype(np.float16).astype(np.float32), reference, gap, spread, precision)
     shown = np.array([space.shift(mean, writing=False) for mean in answered])
     return space, shown, _claimed(space, claims)
+
+
+def _metric(axes: Sequence[Axis], readings: Sequence[Readings], writings: Sequence[Scatter]) -> tuple[Floats, Floats]:
+    """Spread and precision: of measured axes within what people wrote, of described ones within answers.
+
+    Answers stand in for PRIOR texts, which is what a cache of few adapters of few messages rests on.
+    """
+    answers = [one.scatter for one in readings]
+    if not writings:
+        return pooled(answers)
+    measured = np.array([axis.kind == "measured" for axis in axes])
+    prior = [one.on(measured).weighing(1 + PRIOR / len(answers)) for one in answers]
+    own = [one.weighing(min(one.samples, MOST_TEXTS)) for one in writings]
+    return joined(pooled([*prior, *own]), pooled([one.on(~measured) for one in answers]), measured)
 
 
 def _claimed(space: Space, claims: Sequence[Floats | None]) -> Floats:

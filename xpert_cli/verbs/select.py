@@ -89,7 +89,8 @@ def select(
     began = time.monotonic()
     if not cache.entries:
         raise BadInput(f"{cache.source.name} holds no adapters. Choose another with --cache.")
-    placed = place(corpus, cache, base, measured_only=measured_only, summarizer=summarizer, progress=progress)
+    counted = measured_only or (cache.by_source and summarizer is None)
+    placed = place(corpus, cache, base, measured_only=counted, summarizer=summarizer, progress=progress)
     rows = sorted(range(len(cache.entries)), key=lambda row: cache.entries[row].id)  # the cache's order decides nothing
     adapters, ids = cache.coordinates[rows][:, placed.used], [cache.entries[row].id for row in rows]
     ranking = _ranking(placed, adapters, ids)
