@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from test_cache import adapters, edit, opened
 from xpert_cli import paths
 from xpert_cli.doors import corpus, hub, signing, upload
 from xpert_cli.errors import BadInput, CacheMismatch
-from xpert_cli.steps import explain
+from xpert_cli.steps import explain, memorization
 from xpert_cli.steps.catalogue import open_cache
 from xpert_cli.verbs import build, publish
 
@@ -227,11 +228,12 @@ def test_canaries_are_tried_unless_told_otherwise(server, copy, tmp_path, monkey
         told["adapters"][2]["provenance"]["recipe"]["steps"] = 2
 
     edit(copy, trained_shortly)
+    monkeypatch.setattr(publish.memorization, "exposure", partial(memorization.exposure, candidates=16))
     words = ("cache", "publish", str(copy), REPO, "--text", str(text), "--yes")
     assert called(monkeypatch, capsys, *words)[0] == 0
     told = open_cache(hub.open_source(REPO)).entries[2].checked
     assert told["canaries"] == 8
-    assert 0 < told["exposure"] <= 9  # log2 of 512 candidates
+    assert 0 < told["exposure"] <= 4  # log2 of 16 candidates
     assert "canaries exposed by" in there(server)["README.md"].decode()
     monkeypatch.setattr(publish, "find_spec", lambda name: None)
     assert called(monkeypatch, capsys, *words)[0] == 0

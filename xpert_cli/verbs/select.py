@@ -3,8 +3,9 @@
     selection = select(corpus, catalogue, base)
     selection.selected         # (Chosen("elementary-concise-playful", 1.0),)
 
-Only the catalogue and the coordinates are read before the decision; then what was chosen is fetched. Not here: the
-maths (maths/selection.py), training (verbs/finetune.py).
+Only the catalogue and the coordinates are read before the decision; then what was chosen is fetched. No model is asked
+where adapters brought the place of their training text. Not here: the maths (maths/selection.py), training
+(verbs/finetune.py).
 """
 
 from __future__ import annotations
@@ -81,6 +82,10 @@ def select(
     progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> Selection:
     """Rank a cache's adapters against a person's writing, and fetch the best, or a mixture where that does not fit.
+
+    Args:
+        measured_only, summarizer: as for `place`, where adapters are compared by their answers; a summarizer that is
+            named is asked in any case.
 
     Raises:
         BadInput: the cache is empty.
