@@ -199,6 +199,9 @@ def test_how_training_texts_differ_is_told_and_understood():
     assert (told.samples, told.known[4]) == (7, 2)
     np.testing.assert_allclose(told.squares, wanted.squares)
     np.testing.assert_allclose(told.mean, wanted.mean)
+    alone = explain.source_scatter(told_of(values[:1]), explain.measured_axes())
+    assert alone is not None
+    assert not alone.squares.any()
     older = {"xpert.source.scatter": 1.0}
     assert explain.source_scatter(told_of(values, **older), explain.measured_axes()) is None
 

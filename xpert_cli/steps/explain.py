@@ -213,11 +213,11 @@ def source_scatter(adapter: Adapter, axes: Sequence[Axis]) -> Scatter | None:
     samples, counts = told.get("xpert.source.samples"), np.array(known, np.float64)
     most = samples if isinstance(samples, int) else -1
     lower = np.zeros((size, size))
-    complete = len(known) == size and len(squares) == size * (size + 1) // 2
-    if complete and np.isfinite(squares).all() and counts.min() >= 0 and counts.max() <= most:
+    sound = len(known) == size and len(squares) == size * (size + 1) // 2 and bool(np.isfinite(squares).all())
+    if sound := sound and bool(counts.min() >= 0 and counts.max() <= most):
         lower[np.tril_indices(size)] = squares
     whole = lower + np.tril(lower, -1).T
-    if not whole.any() or np.linalg.eigvalsh(whole).min() < -1e-5 * np.trace(whole):
+    if not sound or np.linalg.eigvalsh(whole).min() < -1e-5 * np.trace(whole):
         raise BadModel("an adapter tells of training texts what no texts can be. Leave it out, or fine-tune it again.")
     return Scatter(most, counts, np.array(mean[:size], np.float64), whole)
 
