@@ -60,6 +60,9 @@ def main() -> None:
     bench = Bench(options.styles, options.threads)
     found, missing = levels(bench, options.adapters)
     if options.levels:
+        missing += [
+            f"{one.similarity} % is left out: --levels." for one in found if one.similarity not in options.levels
+        ]
         found = [level for level in found if level.similarity in options.levels]
     run = Run(Reader(bench, options.out), found, options.users, options.rows)
     beside = options.report.with_suffix(".json") if options.report else options.out / "selection.json"

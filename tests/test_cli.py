@@ -340,7 +340,7 @@ def test_an_interrupted_answer_is_quiet_and_status_130(base):
         "-m",
         "xpert_cli",
         "run",
-        "Count to a thousand.",
+        "Write a long story about a fox who travels through many countries.",
         "--max-tokens",
         "1900",
         "--temperature=0",
