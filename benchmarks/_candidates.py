@@ -26,7 +26,7 @@ from xpert_cli.doors import gguf
 from xpert_cli.doors.corpus import Message
 from xpert_cli.doors.hub import open_source
 from xpert_cli.doors.llama import Sample
-from xpert_cli.maths.space import Axis, Floats, Readings, Space
+from xpert_cli.maths.space import Axis, Floats, Readings, Space, measured
 from xpert_cli.maths.style import MEASURED, cut, measure_all
 from xpert_cli.paths import digest, whole
 from xpert_cli.steps import explain
@@ -178,8 +178,7 @@ def placed_at(reader: Reader, level: Level, *, short: bool) -> Placement:
         for style in STYLES
     ]
     plain = _source(reader, bench.rows("0_train")[: level.rows], 0, range(STEP), clip).mean
-    counted = np.array([axis.kind == "measured" for axis in axes])
-    writings = [source.scatter.on(counted) for source in trained]
+    writings = [source.scatter.on(measured(axes)) for source in trained]
     space, answers, sources = placed(axes, basis, shown, [source.mean for source in trained], writings)
     picked = range(0, len(said[0]), len(said[0]) // REFERENCES)[:REFERENCES]
     references = np.concatenate([one.values[list(picked)] for one in shown])

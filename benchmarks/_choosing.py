@@ -19,7 +19,7 @@ from _common import interval
 from xpert_cli.maths import space as spaces
 from xpert_cli.maths.likelihood import fitted
 from xpert_cli.maths.selection import direction_scores
-from xpert_cli.maths.space import Floats, Readings, Space
+from xpert_cli.maths.space import Floats, Readings, Space, measured
 
 Draws = npt.NDArray[np.int64]
 METHODS = ("answers", "likelihood", "answers and likelihood", "source")
@@ -80,7 +80,7 @@ def scores(
         for some in (gains - gains.mean(axis=1, keepdims=True), gains)
     )
     blend = (1 - weight) * _units(placement.answers, space) + weight * _units(absolute, space)
-    counted = np.array([axis.kind == "measured" for axis in space.axes])
+    counted = measured(space.axes)
     if not counted.any():  # a table shows what described axes alone would do
         counted = ~counted
     return {

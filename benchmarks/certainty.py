@@ -24,7 +24,7 @@ from xpert_cli.doors.corpus import PASSAGE, Corpus, read
 from xpert_cli.doors.formats import parse
 from xpert_cli.doors.hub import open_source
 from xpert_cli.maths import selection
-from xpert_cli.maths.space import Floats, Readings, Space
+from xpert_cli.maths.space import Floats, Readings, Space, measured
 from xpert_cli.maths.style import measure_all
 from xpert_cli.steps.catalogue import open_cache
 
@@ -282,9 +282,7 @@ def main() -> None:
     parser.add_argument("--report", type=Path)
     options = parser.parse_args()
     opened = open_cache(open_source("embedded"))
-    cache = Cache(opened.space, opened.coordinates).only(
-        np.array([one.kind == "measured" for one in opened.space.axes])
-    )
+    cache = Cache(opened.space, opened.coordinates).only(measured(opened.space.axes))
     styles = [options.styles / f"{style}" for style in range(1, 9)]
     texts = [rows(path.with_name(f"{path.name}_test.jsonl"), 0, POOL) for path in styles]
     tuning = [rows(path.with_name(f"{path.name}_train.jsonl"), TUNING, TUNED) for path in styles]

@@ -204,6 +204,8 @@ def test_how_training_texts_differ_is_told_and_understood():
     assert not alone.squares.any()
     older = {"xpert.source.scatter": 1.0}
     assert explain.source_scatter(told_of(values, **older), explain.measured_axes()) is None
+    short = {"xpert.source.mean": [1.0] * 3}  # is not understood, as by `source_mean`
+    assert explain.source_scatter(told_of(values, **short), explain.measured_axes()) is None
 
 
 @pytest.mark.parametrize(
@@ -214,6 +216,7 @@ def test_how_training_texts_differ_is_told_and_understood():
         {"xpert.source.scatter": [float("inf")] * (len(MEASURED) * (len(MEASURED) + 1) // 2)},
         {"xpert.source.known": [9.0] * len(MEASURED)},
         {"xpert.source.samples": -7},
+        {"xpert.source.samples": 7.5},
     ],
 )
 def test_what_no_training_texts_can_be_is_refused(wrong):

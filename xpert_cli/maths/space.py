@@ -39,6 +39,11 @@ class Axis:
         return self.high if value > 0 else self.low
 
 
+def measured(axes: Sequence[Axis]) -> npt.NDArray[np.bool_]:
+    """(axes,) which of them are counted, not described."""
+    return np.array([axis.kind == "measured" for axis in axes])
+
+
 @dataclass(frozen=True, eq=False)
 class Scatter:
     """What is known of one writer's texts once their readings are added up.
@@ -83,9 +88,9 @@ class Readings:
     @property
     def scatter(self) -> Scatter:
         """All that pooling needs of them."""
-        known = ~np.isnan(self.values)
-        off = np.where(known, self.values - self.mean, 0.0)
-        return Scatter(len(self.values), known.sum(axis=0).astype(np.float64), self.mean, off.T @ off)
+        known, mean = ~np.isnan(self.values), self.mean
+        off = np.where(known, self.values - mean, 0.0)
+        return Scatter(len(self.values), known.sum(axis=0).astype(np.float64), mean, off.T @ off)
 
     def __len__(self) -> int:
         return len(self.values)

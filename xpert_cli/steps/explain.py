@@ -22,7 +22,7 @@ from xpert_cli.doors.llama import Model, Vocabulary
 from xpert_cli.doors.llama_layers import layered_states, separable
 from xpert_cli.errors import BadModel
 from xpert_cli.maths.adapters import Adapter, Metadata
-from xpert_cli.maths.space import Axis, Floats, Readings, Scatter, Space
+from xpert_cli.maths.space import Axis, Floats, Readings, Scatter, Space, measured
 from xpert_cli.maths.style import MEASURED, cut, evidence, measure_all
 
 Basis = npt.NDArray[np.float32]
@@ -185,7 +185,7 @@ def sentence(space: Space, shift: Floats, subject: str = "you write", count: int
 
 def source_metadata(readings: Readings, axes: Sequence[Axis], basis: Basis) -> dict[str, Metadata]:
     """What an adapter tells about its training text: mean readings, and the scatter of the measured ones; no text."""
-    counted = readings.scatter.on(_measured(axes))
+    counted = readings.scatter.on(measured(axes))
     return {
         "xpert.source.axes": "\n".join(axis.name for axis in axes),
         "xpert.source.mean": [float(value) for value in readings.mean],
@@ -202,28 +202,28 @@ def source_scatter(adapter: Adapter, axes: Sequence[Axis]) -> Scatter | None:
     Raises:
         BadModel: no texts can have what it tells.
     """
-    told = adapter.metadata
-    names, mean, known, squares = (told.get(f"xpert.source.{key}") for key in ("axes", "mean", "known", "scatter"))
+    told, means = adapter.metadata, _source_means(adapter)
     wanted = [axis.name for axis in axes if axis.kind == "measured"]
-    size = len(wanted)
-    if not isinstance(names, str) or names.split("\n")[:size] != wanted or not isinstance(mean, list):
+    known, squares = told.get("xpert.source.known"), told.get("xpert.source.scatter")
+    if list(means)[: len(wanted)] != wanted or not isinstance(known, list) or not isinstance(squares, list):
         return None
-    if not isinstance(known, list) or not isinstance(squares, list):
-        return None
-    samples, counts = told.get("xpert.source.samples"), np.array(known, np.float64)
-    most = samples if isinstance(samples, int) else -1
-    lower = np.zeros((size, size))
-    sound = len(known) == size and len(squares) == size * (size + 1) // 2 and bool(np.isfinite(squares).all())
-    if sound := sound and bool(counts.min() >= 0 and counts.max() <= most):
+    size, samples, counts = len(wanted), told.get("xpert.source.samples"), np.array(known, np.float64)
+    if isinstance(samples, int) and len(counts) == size and len(squares) == size * (size + 1) // 2:
+        lower = np.zeros((size, size))
         lower[np.tril_indices(size)] = squares
-    whole = lower + np.tril(lower, -1).T
-    if not sound or np.linalg.eigvalsh(whole).min() < -1e-5 * np.trace(whole):
-        raise BadModel("an adapter tells of training texts what no texts can be. Leave it out, or fine-tune it again.")
-    return Scatter(most, counts, np.array(mean[:size], np.float64), whole)
+        whole = lower + np.tril(lower, -1).T
+        possible = counts.min() >= 0 and counts.max() <= samples and bool(np.isfinite(whole).all())
+        if possible and np.linalg.eigvalsh(whole).min() >= -1e-5 * np.trace(whole):
+            return Scatter(samples, counts, np.array([means[name] for name in wanted]), whole)
+    raise BadModel("an adapter tells of training texts what no texts can be. Leave it out, or fine-tune it again.")
 
 
-def _measured(axes: Sequence[Axis]) -> npt.NDArray[np.bool_]:
-    return np.array([axis.kind == "measured" for axis in axes])
+def _source_means(adapter: Adapter) -> dict[str, float]:
+    """The mean readings of its training text that an adapter tells, by axis; none if it tells them wrongly."""
+    names, mean = adapter.metadata.get("xpert.source.axes"), adapter.metadata.get("xpert.source.mean")
+    if not isinstance(names, str) or not isinstance(mean, list) or len(names.split("\n")) != len(mean):
+        return {}
+    return dict(zip(names.split("\n"), mean, strict=True))
 
 
 def source_mean(adapter: Adapter, axes: Sequence[Axis], basis: Basis) -> npt.NDArray[np.float64] | None:
@@ -231,10 +231,7 @@ def source_mean(adapter: Adapter, axes: Sequence[Axis], basis: Basis) -> npt.NDA
 
     Described readings count only if they answer the same question on the same basis.
     """
-    names, mean = adapter.metadata.get("xpert.source.axes"), adapter.metadata.get("xpert.source.mean")
-    if not isinstance(names, str) or not isinstance(mean, list) or len(names.split("\n")) != len(mean):
-        return None
-    told = dict(zip(names.split("\n"), mean, strict=True))
+    told = _source_means(adapter)
     same = adapter.metadata.get("xpert.source.questions") == questions_digest(basis)
     values = [told.get(axis.name, np.nan) if same or axis.kind == "measured" else np.nan for axis in axes]
     return None if np.isnan(values).all() else np.array(values, np.float64)

@@ -26,7 +26,7 @@ from xpert_cli.doors.llama import Model
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.maths.adapters import Adapter
 from xpert_cli.maths.outliers import traits
-from xpert_cli.maths.space import Axis, Floats, Readings, Scatter, Space, joined, pooled
+from xpert_cli.maths.space import Axis, Floats, Readings, Scatter, Space, joined, measured, pooled
 from xpert_cli.steps import card, explain
 from xpert_cli.steps.catalogue import ANSWERS, Catalogue, Entry, write_cache
 
@@ -284,10 +284,10 @@ def _metric(axes: Sequence[Axis], readings: Sequence[Readings], writings: Sequen
     answers = [one.scatter for one in readings]
     if not writings:
         return pooled(answers)
-    measured = np.array([axis.kind == "measured" for axis in axes])
-    prior = [one.on(measured).weighing(1 + PRIOR / len(answers)) for one in answers]
+    counted = measured(axes)
+    prior = [one.on(counted).weighing(1 + PRIOR / len(answers)) for one in answers]
     own = [one.weighing(min(one.samples, MOST_TEXTS)) for one in writings]
-    return joined(pooled([*prior, *own]), pooled([one.on(~measured) for one in answers]), measured)
+    return joined(pooled([*prior, *own]), pooled([one.on(~counted) for one in answers]), counted)
 
 
 def _claimed(space: Space, claims: Sequence[Floats | None]) -> Floats:
