@@ -84,23 +84,27 @@ def levels(bench: Bench, adapters: Path | None, rows: int = 240) -> tuple[list[L
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """Readings, answers and losses of the base model and its adapters, each made once."""
+    """Readings, answers and losses of the base model and its adapters, each made once.
+
+    The base is asked about texts unless another summarizer is given.
+    """
 
     bench: Bench
     out: Path
+    summarizer: Path | None = None
     worn: list[Path | None] = field(default_factory=list)  # the adapter on the bench's decoder, if any was put there
 
     @cached_property
     def axes(self) -> tuple[tuple[Axis, ...], explain.Basis]:
         """All axes, and the basis of the described ones."""
-        return explain.axes_of(self.bench.base)
+        return explain.axes_of(self.summarizer or self.bench.base)
 
     def readings(self, name: str, texts: Sequence[str]) -> Floats:
         """(texts, axes) readings; described ones are kept in a file, counted ones are not."""
         made_of = [name, list(texts), explain.questions_digest(self.axes[1])]
         path = self.out / f"{name}-{short_key(made_of)}.npy"
         if not path.exists():
-            read = explain.read(texts, self.axes[1], self.bench.base, say, asked=len(texts))
+            read = explain.read(texts, self.axes[1], self.summarizer or self.bench.base, say, asked=len(texts))
             with whole(path) as part, part.open("wb") as file:
                 np.save(file, read.values)
         described = np.load(path)[:, len(MEASURED) :]

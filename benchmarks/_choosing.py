@@ -84,14 +84,15 @@ def scores(
     if not counted.any():  # a table shows what described axes alone would do
         counted = ~counted
     return {
-        "answers": _directions(shifts, placement.answers, space),
-        "likelihood": _directions(shifts - references.mean(axis=0), relative, space),
-        "answers and likelihood": _directions(shifts, blend, space),
-        "source": _directions(shifts[..., counted], sources[:, counted], space.only(counted)),
+        "answers": directions(shifts, placement.answers, space),
+        "likelihood": directions(shifts - references.mean(axis=0), relative, space),
+        "answers and likelihood": directions(shifts, blend, space),
+        "source": directions(shifts[..., counted], sources[:, counted], space.only(counted)),
     }
 
 
-def _directions(shifts: Floats, adapters: Floats, space: Space) -> Floats:
+def directions(shifts: Floats, adapters: Floats, space: Space) -> Floats:
+    """(styles, users, adapters) scores of shifts against those of the adapters."""
     return np.array([[direction_scores(user, adapters, space.precision) for user in some] for some in shifts])
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import _baselines as baselines
+import _summarizers
 import numpy as np
 from _candidates import STYLES, Level, Placement, Reader, placed_at, say, short_key
 from _choosing import AXES, GAPS, METHODS, WEIGHT, axes_named, confusion, means, scores, share, shrunk, users
@@ -26,6 +28,7 @@ SAMPLES = (20, 5)
 SHRINKAGES = (0.03, 0.05, SHRINKAGE, 0.2, 0.3, 0.5)
 WEIGHTS = (0.0, 0.1, WEIGHT, 0.3, 0.5, 1.0)
 CHOSEN_ON, SHOWN_ON = (0, 1, 2, 3), (4, 5, 6, 7)  # styles 1-4 and 5-8
+SHOWN_AT = 90  # similarity that summarizers are compared at
 SEARCHES = 12  # users of a style for whom Bayesian optimization is run: a second each
 Records = list[dict[str, Any]]
 Chooser = Callable[[int, int], baselines.Choice]  # of the adapter for a user, by style and number
@@ -39,6 +42,7 @@ class Run:
     levels: list[Level]
     users: int
     rows: int
+    summarizers: tuple[Path, ...] = ()
     kept: dict[tuple[int, bool], Placement] = field(default_factory=dict)
 
     def placement(self, level: Level, short: bool = False) -> Placement:
@@ -218,6 +222,12 @@ def words(run: Run) -> Records:
     return records
 
 
+def summarizers(run: Run) -> Records:
+    """Selection by answers with other summarizers than the base, at the level that the paper shows."""
+    level = next((level for level in run.levels if level.similarity == SHOWN_AT), run.levels[-1])
+    return _summarizers.compared(run.reader, level, run.summarizers)
+
+
 def costs(run: Run) -> Records:
     """Bytes, tokens and seconds to decide, at growing numbers of adapters."""
     bench = run.reader.bench
@@ -231,5 +241,6 @@ SECTIONS: dict[str, Callable[[Run], Records]] = {
     "gap": gap,
     "baselines": compared,
     "words": words,
+    "summarizers": summarizers,
     "cost": costs,
 }

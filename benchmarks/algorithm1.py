@@ -1,11 +1,11 @@
 """The paper's Algorithm 1 as it stands: how many words it keeps, how well its coordinates select, and which words.
 
-    python benchmarks/algorithm1.py --styles DIR [--cache DIR] [--summarizers FILE...] [--report FILE]
+    python benchmarks/algorithm1.py --styles DIR --adapters DIR [--summarizers FILE...] [--report FILE]
 
-Adapters are the cache's, one a style in the order of the style sets 1-8; each is placed by its answers to the first
---probes probes against the base's. Users are 10 draws with replacement of 20 among a style's first --pool test rows,
-placed by the same question against the base's answers to the same prompts, and given the adapter at the smallest
-Euclidean distance on the words' axes alone. States are kept under --out, so that a stopped run goes on.
+Adapters are those of one similarity that benchmarks/adapters.py made, one a style; each is placed by its answers to
+the first --probes probes against the base's. Users are 10 draws with replacement of 20 among a style's first --pool
+test rows, placed by the same question against the base's answers to the same prompts, and given the adapter at the
+smallest Euclidean distance on the words' axes alone. States are kept under --out, so that a stopped run goes on.
 """
 
 from __future__ import annotations
@@ -18,21 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from _common import interval, table, write_report
+from _candidates import STYLES, Level, Reader, levels
+from _common import Bench, interval, table, write_report
 from _pairs import Asked, collect, cosines, reference, words
 
+from xpert_cli import platform
 from xpert_cli.doors import gguf
-from xpert_cli.doors.corpus import read
-from xpert_cli.doors.hub import find_base, open_source
 from xpert_cli.maths.basis import ORTHOGONALITY, RESIDUAL, Basis, grow
 from xpert_cli.maths.space import Floats
-from xpert_cli.paths import default, whole
+from xpert_cli.paths import whole
 from xpert_cli.steps import compare, explain
-from xpert_cli.steps.catalogue import Catalogue, open_cache
-from xpert_cli.verbs.build import answer_probes
 
 USERS, SAMPLES = 10, 20
-STYLES = range(1, 9)
 READINGS: tuple[compare.Reading, ...] = ("raw", "neutral", "swapped")
 Vectors = Mapping[str, Floats]
 
@@ -173,7 +170,7 @@ def by_threshold(seen: Seen, reading: compare.Reading, centred: bool) -> str:
     return table((*head, "first is right: formula", "least squares", "paper, 90 %"), rows)
 
 
-def by_adapter(seen: Seen, reading: compare.Reading, centred: bool, ids: list[str]) -> str:
+def by_adapter(seen: Seen, reading: compare.Reading, centred: bool) -> str:
     """The three words with the largest coordinates of each adapter, against the mean of all of them as well."""
     basis, v = grown(seen, reading, centred).basis, seen.adapters(reading)
     vectors = seen.vectors(reading, centred)
@@ -189,22 +186,22 @@ def by_adapter(seen: Seen, reading: compare.Reading, centred: bool, ids: list[st
             strongest(list(basis.words), basis.coordinates(own)),
             strongest(list(vectors), units @ (own - v.mean(axis=0))),
         )
-        for name, ranked, own in zip(ids, seen.ranked, v, strict=True)
+        for name, ranked, own in zip(STYLES.values(), seen.ranked, v, strict=True)
     ]
     return table(("adapter", "likeliest", "largest coordinates", "of all words, against the other adapters"), rows)
 
 
 def asked(
-    base: Path, cache: Catalogue, styles: Path, out: Path, probes: int, pool: int, say: Callable[[str], None]
+    reader: Reader, level: Level, probes: int, pool: int, say: Callable[[str], None]
 ) -> tuple[list[Asked], list[Asked]]:
     """What is asked about: the adapters' answers to probes, and the users' test rows."""
-    files = {entry.id: cache.fetch(entry.id) for entry in cache.entries}
-    answers = answer_probes(base, files, out, 0, lambda message, part: say(f"{message} {part:.0%}"))
+    base, out = reader.bench.base, reader.out
+    plain_ones, *styled = reader.answers(level)
     about = [
-        Asked(prompt, answers[""][i], tuple(answers[name][i] for name in files))
+        Asked(prompt, plain_ones[i], tuple(answers[i] for answers in styled))
         for i, prompt in enumerate(explain.probes()[:probes])
     ]
-    tests = [read([str(styles / f"{style}_test.jsonl")]).messages[:pool] for style in STYLES]
+    tests = [reader.bench.rows(f"{style}_test")[:pool] for style in STYLES]
     prompts = [message.prompt or "" for message in tests[0]]
     plain = out / f"plain-{gguf.fingerprint(base)[:20]}.json"
     if not plain.exists() or len(json.loads(plain.read_text("utf-8"))) < pool:
@@ -215,7 +212,7 @@ def asked(
     return about, [Asked(prompts[i], told[i], tuple(test[i].response for test in tests)) for i in range(pool)]
 
 
-def report(name: str, seen: Seen, ids: list[str], styled: list[tuple[str, float, float, int]]) -> str:
+def report(name: str, seen: Seen, styled: list[tuple[str, float, float, int]]) -> str:
     """Markdown of one summarizer."""
     told = [(word, f"{cosine:.2f}", f"{centred:.2f}", place) for word, cosine, centred, place in styled]
     head = ("word", "cosine", "the ten words' mean taken out", "place among the ten")
@@ -224,7 +221,7 @@ def report(name: str, seen: Seen, ids: list[str], styled: list[tuple[str, float,
             f"\n## {name}\n\n### Readings, at orthogonality {ORTHOGONALITY} and residual {RESIDUAL}\n",
             by_reading(seen),
             f"\n### Thresholds: neutral, words centred\n\n{by_threshold(seen, 'neutral', True)}",
-            f"\n### Words: neutral, centred\n\n{by_adapter(seen, 'neutral', True, ids)}",
+            f"\n### Words: neutral, centred\n\n{by_adapter(seen, 'neutral', True)}",
             f"\n### Words placed by prompt and by styled texts\n\n{table(head, told)}",
         ]
     )
@@ -233,7 +230,9 @@ def report(name: str, seen: Seen, ids: list[str], styled: list[tuple[str, float,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--styles", type=Path, required=True)
-    parser.add_argument("--cache", default="embedded", help="eight adapters, one a style, in the order of the sets")
+    parser.add_argument("--adapters", type=Path, help="what benchmarks/adapters.py wrote")
+    parser.add_argument("--level", type=int, default=90, help="similarity; 100 is the packaged cache")
+    parser.add_argument("--threads", type=int, default=platform.cores())
     parser.add_argument("--summarizers", type=Path, nargs="*", help="GGUF files; the base itself by default")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark-algorithm1"))
     parser.add_argument("--probes", type=int, default=20)
@@ -242,23 +241,23 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="Markdown file to write")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    base, cache = find_base(default("base")), open_cache(open_source(options.cache))
-    ids = [entry.id for entry in cache.entries]
-    if len(ids) != len(STYLES):
-        parser.error(f"{options.cache} holds {len(ids)} adapters; eight are needed, one a style")
+    bench = Bench(options.styles, options.threads)
+    found = {level.similarity: level for level in levels(bench, options.adapters)[0]}
+    if options.level not in found:
+        parser.error(f"there are no eight adapters of {options.level} %: --adapters")
 
     def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
-    about, people = asked(base, cache, options.styles, options.out, options.probes, options.pool, say)
+    about, people = asked(Reader(bench, options.out), found[options.level], options.probes, options.pool, say)
     parts = [INTRODUCTION.format(**vars(options), users=USERS, samples=SAMPLES, words=compare.WORDS)]
-    for summarizer in options.summarizers or [base]:
+    for summarizer in options.summarizers or [bench.base]:
         name = gguf.fingerprint(summarizer)
         probes, rows = (collect(summarizer, name, some, options.out, say) for some in (about, people))
         ranked, worded = words(summarizer, name, probes["ab"].mean(axis=0), options.candidates, options.out, say)
         seen = Seen(probes, rows, ranked, worded)
         styled = reference(summarizer, name, about, worded["ab"], options.out, say)
-        parts.append(report(summarizer.stem, seen, ids, styled))
+        parts.append(report(summarizer.stem, seen, styled))
         print(parts[-1], flush=True)
     write_report("\n".join(parts) + "\n", options.report)
 
@@ -266,7 +265,7 @@ def main() -> None:
 INTRODUCTION = """# The paper's Algorithm 1, measured
 
 ```sh
-python benchmarks/algorithm1.py --styles DIR --probes {probes} --pool {pool} --candidates {candidates}
+python benchmarks/algorithm1.py --styles DIR --adapters DIR --probes {probes} --pool {pool} --candidates {candidates}
 ```
 
 Eight adapters, one a style, are placed by the two-answer question (`prompts/compare.txt`) over {probes} probes,
@@ -276,8 +275,8 @@ adapter at the smallest Euclidean distance on the kept words is selected (chance
 narrow, since draws share rows). *Left* is the mean over adapters of what the coordinates leave of V. Words are whole
 ones, the likeliest first, {candidates} an adapter at most; *looked at* counts each once. *Whole state* is the nearest V
 without any words. *Cosines*: the mean of two adapters' V, and of one adapter's from the odd and the even probes: what
-agrees between the halves is no noise. Adapters are as the cache has them, trained on their style alone; the paper's
-figures are at 90 % similarity with an 8B summarizer.
+agrees between the halves is no noise. Adapters are of {level} % similarity; the
+paper's figures are at 90 % with an 8B summarizer.
 """
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument(
         "--rows", type=int, default=40, help="test rows a style that the adapters' losses are computed of"
     )
+    parser.add_argument("--summarizers", type=Path, nargs="*", default=(), help="GGUF files to compare with the base")
     parser.add_argument("--threads", type=int, default=platform.cores())
     parser.add_argument("--report", type=Path, help="Markdown file to write; JSON beside it")
     options = parser.parse_args()
@@ -64,7 +65,7 @@ def main() -> None:
             f"{one.similarity} % is left out: --levels." for one in found if one.similarity not in options.levels
         ]
         found = [level for level in found if level.similarity in options.levels]
-    run = Run(Reader(bench, options.out), found, options.users, options.rows)
+    run = Run(Reader(bench, options.out), found, options.users, options.rows, tuple(options.summarizers))
     beside = options.report.with_suffix(".json") if options.report else options.out / "selection.json"
     told = earlier(beside) | {"missing": missing}
     for name in [name for name in SECTIONS if name in wanted]:

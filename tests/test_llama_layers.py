@@ -74,9 +74,7 @@ def test_without_files_in_memory_the_layers_lie_in_the_data_folder_for_a_moment(
 
 
 def test_a_model_whose_layers_differ_by_their_number_is_refused(tmp_path: Path) -> None:
-    path = tiny_gguf.write_base(
-        tmp_path / "gemma.gguf", entries={"general.architecture": gguf.encode("string", "gemma3")}
-    )
+    path = tiny_gguf.write_base(tmp_path / "phi.gguf", entries={"general.architecture": gguf.encode("string", "phi3")})
     assert not separable(path)
     with pytest.raises(BadModel, match="a few at a time"):
         layered_states(path, PROMPTS, memory=1 << 30)
@@ -97,9 +95,9 @@ def test_progress_tells_the_layers(small: Path) -> None:
     told: list[tuple[str, float]] = []
     layered_states(small, PROMPTS, memory=2 * LAYER + NORM, progress=lambda *step: told.append(step))
     assert told == [
-        ("reading your text, layer 1 of 3", 0.0),
-        ("reading your text, layer 3 of 3", 2 / 3),
-        ("reading your text", 1.0),
+        ("reading your text layer by layer", 0.0),
+        ("reading your text layer by layer", 2 / 3),
+        ("reading your text layer by layer", 1.0),
     ]
 
 
@@ -140,6 +138,23 @@ def test_the_packaged_base_in_groups_of_three_layers(base: Path) -> None:
     np.testing.assert_array_equal(layered_states(base, prompts, memory=memory), whole(base, prompts))
 
 
+@pytest.mark.slow
+def test_gemma3_goes_by_six_layers_since_every_sixth_sees_all_tokens(tmp_path: Path) -> None:
+    for extra in ("torch", "transformers"):
+        pytest.importorskip(extra)
+    from xpert_cli.doors.hf_model import write_gguf
+
+    path = tmp_path / "model.gguf"
+    write_gguf(tiny.gemma3(tmp_path / "folder", num_hidden_layers=14), path)
+    header = gguf.read_header(path)
+    memory = group_bytes(header, range(0, 6))
+    assert layer_groups(header, memory) == [range(0, 6), range(6, 12), range(12, 14)]
+    assert layer_groups(header, group_bytes(header, range(0, 12))) == [range(0, 12), range(12, 14)]
+    with pytest.raises(BadModel, match="layers 0 to 5 take"):
+        layer_groups(header, memory - 1)
+    np.testing.assert_array_equal(layered_states(path, PROMPTS, memory=memory), whole(path, PROMPTS))
+
+
 @pytest.mark.model
 def test_a_summarizer_larger_than_the_free_memory_explains_the_same(
     base: Path, monkeypatch: pytest.MonkeyPatch
@@ -152,5 +167,6 @@ def test_a_summarizer_larger_than_the_free_memory_explains_the_same(
     monkeypatch.setattr(explain, "_latest", {})
     monkeypatch.setattr(platform, "available_memory", lambda: explain.MARGIN + (40 << 20))
     squeezed = explain.states(texts, base, lambda message, fraction: said.append(message))
-    assert "the summarizer is larger than the free memory: reading your text layer by layer" in said
+    assert "reading your text layer by layer" in said
+    assert explain.memory_note(base).endswith("is larger than the free memory: it reads your text layer by layer")
     np.testing.assert_array_equal(squeezed, usual)

@@ -29,6 +29,7 @@ from xpert_cli.options import (
     JsonOpt,
     MaxTokensOpt,
     MeasuredOpt,
+    MinutesOpt,
     OfflineOpt,
     OutOpt,
     PlotOpt,
@@ -110,6 +111,7 @@ def summarize(
     top: TopOpt = 8,
     plot: PlotOpt = None,
     offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -117,7 +119,7 @@ def summarize(
     from xpert_cli.doors import corpus
     from xpert_cli.verbs import summarize as verb
 
-    with Output(json=json, quiet=quiet) as out:
+    with Output(json=json, quiet=quiet, minutes=minutes) as out:
         written = corpus.read(text, author=author)
         if plot:
             from xpert_cli.plot import files, portrait
@@ -150,6 +152,7 @@ def select(
     top: TopOpt = 5,
     plot: PlotOpt = None,
     offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -157,7 +160,7 @@ def select(
     from xpert_cli.doors import corpus
     from xpert_cli.verbs import select as verb
 
-    with Output(json=json, quiet=quiet) as out:
+    with Output(json=json, quiet=quiet, minutes=minutes) as out:
         written = corpus.read(text, author=author)
         if plot:
             from xpert_cli.plot import files, portrait
@@ -203,7 +206,7 @@ def run(
     max_tokens: MaxTokensOpt = 256,
     temperature: TemperatureOpt = 0.7,
     top_p: TopPOpt = 0.9,
-    context: ContextOpt = 2048,
+    context: ContextOpt = None,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
     json: JsonOpt = False,
@@ -221,6 +224,7 @@ def run(
         out.write("\n")
         out.show(result)
         limit = " (--max-tokens reached)" if result.stopped == "length" else ""
+        out.notes(result.notes)
         out.note(f"{result.generated_tokens} tokens, {result.tokens_per_second:.1f} a second{limit}")
 
 
@@ -233,7 +237,7 @@ def chat(
     max_tokens: MaxTokensOpt = 256,
     temperature: TemperatureOpt = 0.7,
     top_p: TopPOpt = 0.9,
-    context: ContextOpt = 2048,
+    context: ContextOpt = None,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
     json: JsonOpt = False,
@@ -248,12 +252,13 @@ def chat(
         adapters = adapter_files(adapter, cache, offline, out, model)
         turns = []
         with Chat(model, adapters, sampling=sampling, system=system, context=context) as conversation:
+            out.notes(conversation.notes)
             if sys.stdin.isatty():
                 out.note("Ctrl-C stops an answer, Ctrl-D ends the conversation.")
             while (said := _line()) is not None:
                 if said:
                     turns.append(_turn(conversation, said, out))
-        out.show({"turns": [turn for turn in turns if turn]})
+        out.show({"turns": [turn for turn in turns if turn], "notes": conversation.notes})
 
 
 @app.command("eval")

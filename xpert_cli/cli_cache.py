@@ -24,6 +24,7 @@ from xpert_cli.options import (
     BaseOpt,
     CacheOpt,
     JsonOpt,
+    MinutesOpt,
     OfflineOpt,
     QuietOpt,
     SeedOpt,
@@ -67,13 +68,14 @@ def build(
     ] = None,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
     """Explain adapters of one base model by what they write, and make a cache of them."""
     from xpert_cli.verbs import build as verb
 
-    with Output(json=json, quiet=quiet) as o:
+    with Output(json=json, quiet=quiet, minutes=minutes) as o:
         result = verb.build(
             adapter,
             out,
@@ -120,13 +122,14 @@ def words(
         int, typer.Option("--candidates", min=1, help="Words of an adapter that are looked at, at most.")
     ] = 300,
     offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
     """Name the styles of a cache's adapters by a summarizer's own words; adapters added later extend them."""
     from xpert_cli.verbs.words import name_words
 
-    with Output(json=json, quiet=quiet) as out:
+    with Output(json=json, quiet=quiet, minutes=minutes) as out:
         result = name_words(
             open_catalogue(str(cache), offline, out),
             cache,
@@ -153,13 +156,14 @@ def add(
     yes: YesOpt = False,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
     """Explain one more adapter of a cache: into your folder, or as a pull request to a Hub repo."""
     from xpert_cli.verbs import build as verb
 
-    with Output(json=json, quiet=quiet) as o:
+    with Output(json=json, quiet=quiet, minutes=minutes) as o:
         model, catalogue = base_file(base, offline, o), open_catalogue(cache, offline, o)
         own = Path(cache).is_dir()
         folder = Path(cache) if own else paths.data_dir() / "proposals" / cache.replace("/", "--") / adapter.name

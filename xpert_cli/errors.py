@@ -27,6 +27,10 @@ class CannotWrite(XpertError):
     """An output cannot be written where it was asked for."""
 
 
+class TimeIsUp(XpertError):
+    """The time that a command was given is over."""
+
+
 class MissingExtra(XpertError):
     """A command needs an optional dependency that is not installed."""
 

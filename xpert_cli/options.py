@@ -41,6 +41,9 @@ SeedOpt = Annotated[int, typer.Option("--seed", help="The same seed gives the sa
 OfflineOpt = Annotated[bool, typer.Option("--offline", help="Use only what was downloaded before.")]
 OutOpt = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+MinutesOpt = Annotated[
+    float | None, typer.Option("--minutes", min=0.0, help="Stop after so long; the same command then goes on.")
+]
 QuietOpt = Annotated[bool, typer.Option("--quiet", help="Print the result only.")]
 TypeOpt = Annotated[str | None, typer.Option("--type", help="Quantization type of what is written.")]
 RankOpt = Annotated[int | None, typer.Option("--rank", min=1, help="Rank of the adapter written.")]
@@ -60,7 +63,10 @@ SystemOpt = Annotated[str | None, typer.Option("--system", help="An instruction 
 TemperatureOpt = Annotated[float, typer.Option("--temperature", min=0.0, help="0 always takes the likeliest token.")]
 TopPOpt = Annotated[float, typer.Option("--top-p", min=0.0, max=1.0, help="Draw from this share of probability.")]
 MemoryOpt = Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Memory at most, as in 900M or 2G.")]
-ContextOpt = Annotated[int, typer.Option("--context", min=64, help="Tokens that are remembered.")]
+ContextOpt = Annotated[
+    int | None,
+    typer.Option("--context", min=64, help="Tokens that are remembered; 2048, fewer where memory is short."),
+]
 
 
 def weighted(spec: str) -> tuple[str, float]:

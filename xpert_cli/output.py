@@ -14,6 +14,7 @@ from __future__ import annotations
 import json as json_module
 import math
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from xpert_cli.errors import XpertError
+from xpert_cli.errors import TimeIsUp, XpertError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -36,10 +37,12 @@ class Output:
     Args:
         json: print the result as one JSON object.
         quiet: print the result and errors, and nothing else.
+        minutes: time that the command is given; the first step after it ends the command.
     """
 
-    def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
-        self.json, self.quiet = json, quiet
+    def __init__(self, *, json: bool = False, quiet: bool = False, minutes: float | None = None) -> None:
+        self.json, self.quiet, self._minutes = json, quiet, minutes
+        self._end = math.inf if minutes is None else time.monotonic() + 60 * minutes
         self._out = Console(highlight=False)
         self._err = Console(highlight=False, stderr=True)
         self._progress: Progress | None = None
@@ -91,7 +94,15 @@ class Output:
             self._err.print(Text(f"Next: {command}", style="dim"), soft_wrap=True)
 
     def progress(self, message: str, fraction: float) -> None:
-        """What is being done and how much of it, 0 to 1; a new message starts a new estimate of the time left."""
+        """What is being done and how much of it, 0 to 1; a new message starts a new estimate of the time left.
+
+        Raises:
+            TimeIsUp: the command's time is over.
+        """
+        if time.monotonic() > self._end:
+            raise TimeIsUp(
+                f"{self._minutes:g} minutes are over. What is done is kept: the same command goes on from there."
+            )
         if self.quiet or not self._err.is_terminal:
             return
         if self._progress is None:

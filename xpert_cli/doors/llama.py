@@ -21,15 +21,15 @@ import numpy.typing as npt
 
 from xpert_cli import platform
 from xpert_cli.doors import gguf
+from xpert_cli.doors.llama_memory import BATCH, Layout, fitted
 from xpert_cli.doors.llama_vocabulary import Vocabulary, library
+from xpert_cli.doors.unfinished import Unfinished
 from xpert_cli.errors import BadInput, BadModel
 
 __all__ = ["Model", "Sample", "Vocabulary", "library"]
 
 Floats = npt.NDArray[np.float32]
 Sample = tuple[Sequence[int], int]  # tokens, and the index of the first one that is scored
-
-BATCH = 512
 
 
 class Model(Vocabulary):
@@ -41,6 +41,8 @@ class Model(Vocabulary):
         sequences: how many texts can be worked on at once.
         outputs: positions a batch may return (logits need 4 bytes x vocabulary each).
         threads: cores to use; the fast ones by default.
+        least: tokens of context to go down to where memory is short; `note` then says so. Sequences that have a part of
+            the context each get fewer in any case.
         shared: one pool of context for all sequences, so that they can share a prefix (`states`); without it each has
             its own part, and attention does not walk over the others' tokens (`answers`).
 
@@ -56,25 +58,30 @@ class Model(Vocabulary):
         sequences: int = 1,
         outputs: int = 0,
         threads: int | None = None,
+        least: int | None = None,
         shared: bool = False,
     ) -> None:
         self._context: Any = None
         self._adapters: dict[tuple[str, int, int], Any] = {}
         self._held: list[int] = []  # the tokens sequence 0 still holds, for a conversation that goes on
+        layout = Layout(context, sequences, min(BATCH, context), outputs or sequences)
+        if least or (sequences > 1 and not shared):
+            layout = fitted(Path(path), layout, least=least or context, shared=shared)
+        self.note = layout.note
         super().__init__(path, weights=True)
         self.hidden_size: int = self._lib.llama_model_n_embd(self._model)
-        self._open_context(context, sequences, outputs, threads or platform.cores(), shared)
+        self._open_context(layout, threads or platform.cores(), shared)
 
-    def _open_context(self, context: int, sequences: int, outputs: int, threads: int, shared: bool) -> None:
-        lib, params = self._lib, self._params(context, sequences, outputs or sequences, threads, shared)
+    def _open_context(self, layout: Layout, threads: int, shared: bool) -> None:
+        lib, params = self._lib, self._params(layout, threads, shared)
         self._context = lib.llama_init_from_model(self._model, params)
         if not self._context:
             self.close()
             raise BadModel(
-                f"{self.path}: not enough memory for {context} tokens of context. "
+                f"{self.path}: not enough memory for {layout.context} tokens of context. "
                 "Close other programs or use a smaller model."
             )
-        self.context, self.sequences, self.outputs = context, sequences, outputs or sequences
+        self.context, self.sequences, self.outputs = layout.context, layout.sequences, layout.outputs
         self._batch_size = int(params.n_batch)
         self._batch = lib.llama_batch_init(self._batch_size, self._fed_size, 1)
         self._memory = lib.llama_get_memory(self._context)
@@ -84,12 +91,12 @@ class Model(Vocabulary):
         """Numbers of what is fed for a token; 0 for tokens themselves."""
         return 0
 
-    def _params(self, context: int, sequences: int, outputs: int, threads: int, shared: bool) -> Any:
+    def _params(self, layout: Layout, threads: int, shared: bool) -> Any:
         params = self._lib.llama_context_default_params()
-        params.n_ctx = context
-        params.n_batch = params.n_ubatch = min(BATCH, context)
-        params.n_seq_max = sequences
-        params.n_outputs_max = outputs
+        params.n_ctx = layout.context
+        params.n_batch = params.n_ubatch = min(layout.batch, layout.context)
+        params.n_seq_max = layout.sequences
+        params.n_outputs_max = layout.outputs
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = shared
         params.pooling_type = 0  # none: llama.cpp aborts on a file that tells one it does not know
@@ -192,14 +199,25 @@ class Model(Vocabulary):
             total += top + float(np.log(np.exp(row - top).sum(dtype=np.float64))) - float(row[tokens[position + 1]])
         return total, max(0, len(tokens) - max(1, start))
 
-    def states(self, prompts: Sequence[Sequence[int]], progress: Callable[[float], None] = lambda _: None) -> Floats:
+    def states(
+        self,
+        prompts: Sequence[Sequence[int]],
+        progress: Callable[[float], None] = lambda _: None,
+        kept: Unfinished | None = None,
+    ) -> Floats:
         """(len(prompts), hidden) final-norm hidden states at each prompt's last token.
 
         Prompts share the evaluation of the tokens they all start with, and several fill a batch together.
+
+        Args:
+            kept: where what is done is kept, and taken up again.
         """
-        out = np.empty((len(prompts), self.hidden_size), np.float32)
+        begun, out = kept.found() if kept else None, np.empty((len(prompts), self.hidden_size), np.float32)
         prefix = _common_prefix(prompts) if len(prompts) > 1 else 0
         for done, group in self._groups(prompts, prefix):
+            if begun and done <= begun[0]:
+                out[group] = begun[1][group]
+                continue
             self._share_prefix(prompts[group[0]][:prefix], len(group))
             bodies = [
                 (prompts[i][p], p, s, False) for s, i in enumerate(group) for p in range(prefix, len(prompts[i]) - 1)
@@ -215,6 +233,8 @@ class Model(Vocabulary):
                     out[index] = np.ctypeslib.as_array(state, shape=(self.hidden_size,))
             finally:
                 self._lib.llama_set_embeddings(self._context, False)
+            if kept:
+                kept.keep(done, out)
             progress(done / len(prompts))
         return out
 

@@ -24,10 +24,12 @@ import numpy as np
 from xpert_cli import paths, platform
 from xpert_cli.doors import gguf
 from xpert_cli.doors.gguf_header import ALIGNMENT, Header, TensorInfo, encode, padded
-from xpert_cli.doors.llama import BATCH, Floats, Model
+from xpert_cli.doors.llama import Floats, Model
+from xpert_cli.doors.llama_memory import BATCH, Layout
+from xpert_cli.doors.unfinished import Unfinished
 from xpert_cli.errors import BadModel, CannotWrite
 
-ARCHITECTURES = ("llama", "qwen2", "qwen3")  # all layers alike; others, as gemma3, tell them apart by their number
+PERIODS = {"llama": 1, "qwen2": 1, "qwen3": 1, "gemma3": 6}  # layers after which they are alike again
 SEQUENCES = 16
 CHUNK = 1 << 20
 _EMBEDDING = "token_embd.weight"
@@ -40,6 +42,7 @@ def layered_states(
     *,
     memory: int,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
+    kept: Unfinished | None = None,
 ) -> Floats:
     """(prompts, hidden) final-norm hidden states at each prompt's last token, as `Model.states` gives them.
 
@@ -47,52 +50,58 @@ def layered_states(
         prompts: token ids, at least one prompt.
         memory: bytes that the weights of the layers worked on may take. llama.cpp holds up to twice as much for the
             moment in which it rearranges them for this processor.
+        kept: where what the layers so far left is kept, and taken up again.
 
     Raises:
         BadModel: layers of this architecture cannot be told apart from their model, or one alone takes over `memory`.
         CannotWrite: there is no room for a copy of the layers.
     """
     header = gguf.read_header(path)
-    groups = layer_groups(header, memory)
     tokens, rows = _rows(prompts)
-    states = _embeddings(header, tokens)
+    first, states = (kept.found() if kept else None) or (0, _embeddings(header, tokens))
+    groups = layer_groups(header, memory, first)
     context = max(map(len, prompts)) + BATCH
     for group in groups:
         count = groups[-1].stop
-        progress(f"reading your text, layer {group.start + 1} of {count}", group.start / count)
+        progress("reading your text layer by layer", group.start / count)
         with _load(header, group, states, context, last=group is groups[-1]) as model:
             found = model.states(rows)
             states = model.left
-    progress("reading your text", 1.0)
+        if kept and group is not groups[-1]:
+            kept.keep(group.stop, states)
+    progress("reading your text layer by layer", 1.0)
     return found
 
 
 def separable(source: Path | Header) -> bool:
     """Whether the layers of a model can be worked on a few at a time."""
-    return gguf.opened(source).metadata.get("general.architecture") in ARCHITECTURES
+    return gguf.opened(source).metadata.get("general.architecture") in PERIODS
 
 
-def layer_groups(header: Header, memory: int) -> list[range]:
-    """Consecutive layers, as many together as take at most `memory` bytes.
+def layer_groups(header: Header, memory: int, first: int = 0) -> list[range]:
+    """Consecutive layers from the `first` on, as many together as take at most `memory` bytes.
 
     Raises:
-        BadModel: the architecture is not one whose layers are all alike, or a layer takes more.
+        BadModel: the architecture is not one whose layers repeat, or those that must stay together take more.
     """
     if not separable(header):
         raise BadModel(
             f"{header.path}: the layers of such a model cannot be worked on a few at a time. "
-            f"Give a summarizer of architecture {', '.join(ARCHITECTURES)}, or a smaller one."
+            f"Give a summarizer of architecture {', '.join(PERIODS)}, or a smaller one."
         )
+    count, period = gguf.base_info(header).layers, PERIODS[header.metadata["general.architecture"]]
     groups: list[range] = []
-    for layer in range(gguf.base_info(header).layers):
-        longer = range(groups[-1].start, layer + 1) if groups else range(layer, layer)
-        if longer and group_bytes(header, longer) <= memory:
+    for start in range(first, count, period):
+        few = range(start, min(start + period, count))
+        longer = range(groups[-1].start, few.stop) if groups else few
+        if longer != few and group_bytes(header, longer) <= memory:
             groups[-1] = longer
-        elif (size := group_bytes(header, range(layer, layer + 1))) <= memory:
-            groups.append(range(layer, layer + 1))
+        elif (size := group_bytes(header, few)) <= memory:
+            groups.append(few)
         else:
+            what = f"layer {start} takes" if period == 1 else f"layers {start} to {few.stop - 1} take"
             raise BadModel(
-                f"{header.path}: layer {layer} takes {size / 1e6:.0f} MB, and {memory / 1e6:.0f} MB are free. "
+                f"{header.path}: {what} {size / 1e6:.0f} MB, and {memory / 1e6:.0f} MB are free. "
                 "Close other programs or give a smaller summarizer."
             )
     return groups
@@ -126,12 +135,16 @@ def _rows(prompts: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]
 
 
 def _embeddings(header: Header, tokens: Sequence[int]) -> Floats:
-    """(tokens, hidden) input embeddings, each row read alone: the whole matrix can be a fifth of the model."""
+    """(tokens, hidden) input embeddings, each row read alone: the whole matrix can be a fifth of the model.
+
+    gemma3 multiplies those of tokens by the square root of their width, and what is fed in their place not.
+    """
     distinct, places = np.unique(np.array(tokens), return_inverse=True)
     rows = [gguf.tensor(header, _EMBEDDING, slice(token, token + 1)) for token in distinct.tolist()]
     if any(row.ndim != 2 or not len(row) for row in rows):
         raise BadModel(f"{header.path}: not every token has an embedding. Convert it again with: xpert convert")
-    return np.concatenate(rows)[places]
+    scale = np.sqrt(np.float32(rows[0].shape[1])) if header.metadata["general.architecture"] == "gemma3" else 1
+    return np.asarray(np.concatenate(rows)[places] * scale, np.float32)
 
 
 def _load(header: Header, layers: range, states: Floats, context: int, *, last: bool) -> _Layers:
@@ -216,9 +229,9 @@ class _Layers(Model):
     def _fed_size(self) -> int:
         return self.hidden_size
 
-    def _params(self, context: int, sequences: int, outputs: int, threads: int, shared: bool) -> Any:
+    def _params(self, layout: Layout, threads: int, shared: bool) -> Any:
         """As the model's, but for what sees the layers' output."""
-        params = super()._params(context, sequences, outputs, threads, shared)
+        params = super()._params(layout, threads, shared)
         if not self._last:
             self._ggml = _ggml()
             self._callback = params.cb_eval = self._lib.ggml_backend_sched_eval_callback(self._see)

@@ -20,6 +20,8 @@ from xpert_cli import paths, platform
 from xpert_cli.doors import gguf
 from xpert_cli.doors.llama import Model, Vocabulary
 from xpert_cli.doors.llama_layers import layered_states, separable
+from xpert_cli.doors.llama_memory import Layout, fitted
+from xpert_cli.doors.unfinished import Unfinished
 from xpert_cli.errors import BadModel
 from xpert_cli.maths.adapters import Adapter, Metadata
 from xpert_cli.maths.space import Axis, Floats, Readings, Scatter, Space, measured
@@ -29,7 +31,7 @@ Basis = npt.NDArray[np.float32]
 WORDS = 60  # words of a text that the question shows
 ASKED = 20  # texts the question is asked about: more have not made selection better
 ALIKE = 0.5  # correlation above which two axes say the same to a reader
-CONTEXT = 4096
+CONTEXT, LEAST_CONTEXT = 4096, 1024  # tokens; several questions share them
 SEQUENCES = 16
 TWICE = 2  # llama.cpp rearranges some types into a second copy: 2.0 GB were seen of a file of 1.1 GB
 MARGIN = 256 << 20  # bytes of free memory left to all but a summarizer's weights
@@ -150,14 +152,35 @@ def _asked(texts: Sequence[str], summarizer: Path, progress: Callable[[str, floa
         tail = vocabulary.tokenize(answer)
         return [vocabulary.chat(question.replace("{text}", cut(text, WORDS))) + tail for text in texts]
 
-    room = platform.available_memory()
-    if room is not None and TWICE * summarizer.stat().st_size > room - MARGIN and separable(summarizer):
-        progress("the summarizer is larger than the free memory: reading your text layer by layer", 0.0)
+    memory, stat = _for_layers(summarizer), summarizer.stat()
+    identity = memory is None, str(summarizer), stat.st_size, stat.st_mtime_ns
+    if memory is not None:
         with Vocabulary(summarizer) as vocabulary:
             asked = questions(vocabulary)
-        return layered_states(summarizer, asked, memory=max(0, room - MARGIN) // 4, progress=progress)
-    with Model(summarizer, context=CONTEXT, sequences=SEQUENCES, shared=True) as model:
-        return model.states(questions(model), lambda part: progress("reading your text", part))
+        kept = Unfinished("states", *identity, asked)
+        found = layered_states(summarizer, asked, memory=memory, progress=progress, kept=kept)
+    else:
+        with Model(summarizer, context=CONTEXT, sequences=SEQUENCES, least=LEAST_CONTEXT, shared=True) as model:
+            asked = questions(model)
+            kept = Unfinished("states", *identity, asked)
+            found = model.states(asked, lambda part: progress("reading your text", part), kept)
+    kept.drop()
+    return found
+
+
+def _for_layers(summarizer: Path) -> int | None:
+    """Bytes that the layers worked on may take, where not all of a summarizer fits in the free memory; else None."""
+    room = platform.available_memory()
+    if room is None or TWICE * summarizer.stat().st_size <= room - MARGIN or not separable(summarizer):
+        return None
+    return max(0, room - MARGIN) // 4
+
+
+def memory_note(summarizer: Path) -> str:
+    """How a summarizer that does not fit in the free memory as it should is asked, for people; empty if it fits."""
+    if _for_layers(summarizer) is not None:
+        return f"{summarizer.name} is larger than the free memory: it reads your text layer by layer"
+    return fitted(summarizer, Layout(CONTEXT, SEQUENCES), least=LEAST_CONTEXT, shared=True).note
 
 
 def probes_digest() -> str:

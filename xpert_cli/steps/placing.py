@@ -104,6 +104,8 @@ def place(
         else:
             notes.append(f"{asked.name} is not the model this cache was explained with: only measured axes are used")
             asked = None
+    if asked and (note := explain.memory_note(asked)):
+        notes.append(note)
     if not (shows_length := corpus.shows_length):
         notes.append("plain text does not show how long your messages are, so length is left out")
 

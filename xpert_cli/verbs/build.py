@@ -23,6 +23,7 @@ import numpy as np
 from xpert_cli import paths
 from xpert_cli.doors import gguf
 from xpert_cli.doors.llama import Model
+from xpert_cli.doors.unfinished import Unfinished
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.maths.adapters import Adapter
 from xpert_cli.maths.outliers import traits
@@ -172,10 +173,14 @@ def _require_alike(cache: Catalogue, summarizer: Path) -> None:
 
 
 def _read(answers: Mapping[str, list[str]], basis: explain.Basis, model: Path, progress: Progress) -> list[Readings]:
-    readings = []
-    for done, texts in enumerate(answers.values()):
-        progress("explaining the answers", done / len(answers))
+    kept = Unfinished("readings", gguf.fingerprint(model), explain.questions_digest(basis), list(answers.values()))
+    done, values = kept.found() or (0, np.empty((0, 0)))
+    readings = [Readings(part) for part in np.split(values, done)] if done else []
+    for texts in list(answers.values())[done:]:
+        progress("explaining the answers", len(readings) / len(answers))
         readings.append(explain.read(texts, basis, model, asked=len(texts)))
+        kept.keep(len(readings), np.concatenate([one.values for one in readings]))
+    kept.drop()
     return readings
 
 

@@ -18,7 +18,7 @@ from typing import Literal
 from xpert_cli.doors.llama import Model
 from xpert_cli.errors import BadInput
 
-CONTEXT = 2048
+CONTEXT, LEAST_CONTEXT = 2048, 512  # tokens, and as few as memory may ask for
 Adapters = Sequence[tuple[Path, float]]
 OnText = Callable[[str], None]
 
@@ -42,7 +42,10 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Run:
-    """A generated text. `tokens_per_second` leaves the prompt out; `stopped` is "length" at `max_tokens`."""
+    """A generated text. `tokens_per_second` leaves the prompt out; `stopped` is "length" at `max_tokens`.
+
+    `notes` tell what was chosen for want of memory.
+    """
 
     text: str
     prompt_tokens: int
@@ -50,6 +53,7 @@ class Run:
     tokens_per_second: float
     seconds: float
     stopped: Literal["end", "length"]
+    notes: tuple[str, ...] = ()
 
 
 def run(
@@ -59,7 +63,7 @@ def run(
     *,
     sampling: Sampling | None = None,
     system: str | None = None,
-    context: int = CONTEXT,
+    context: int | None = None,
     on_text: OnText = lambda text: None,
 ) -> Run:
     """Answer one prompt in the base model's chat template.
@@ -67,7 +71,7 @@ def run(
     Args:
         adapters: adapter GGUF files, each with its weight; 1.0 is as trained.
         system: an instruction that comes before the prompt.
-        context: tokens of prompt and answer that must fit in memory.
+        context: tokens of prompt and answer that must fit in memory; CONTEXT, or fewer where memory is short.
         on_text: told each piece of the answer.
 
     Raises:
@@ -91,12 +95,13 @@ class Chat:
         *,
         sampling: Sampling | None = None,
         system: str | None = None,
-        context: int = CONTEXT,
+        context: int | None = None,
     ) -> None:
         self.sampling = sampling or Sampling()
         self._system = [{"role": "system", "content": system}] if system else []
         self._turns: list[dict[str, str]] = []
-        self._model = Model(base, context=context)
+        self._model = Model(base, context=context or CONTEXT, least=context or LEAST_CONTEXT)
+        self.notes = tuple(filter(None, [self._model.note]))
         try:
             self._model.apply(adapters)
         except BaseException:
@@ -133,6 +138,7 @@ class Chat:
             tokens_per_second=clock.rate(),
             seconds=time.monotonic() - started,
             stopped="length" if clock.count == options.max_tokens else "end",
+            notes=self.notes,
         )
 
     def _fitted(self, prompt: str) -> list[int]:

@@ -1,0 +1,62 @@
+"""How well other summarizers than the base describe: fewer probes and users, since a large one reads slowly.
+
+    records = compared(reader, level, [Path("qwen2.5-1.5b.gguf")])
+
+Not here: the paper's two-answer question (algorithm1.py), adapters compared at the source, which asks no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _candidates import STYLES, Level, Reader, say
+from _choosing import confusion, directions, users
+
+from adapters import diluted
+from xpert_cli.maths.space import Readings, measured
+from xpert_cli.maths.style import measure_all
+from xpert_cli.verbs.build import placed
+
+PROBES, TRAINED, POOL = (
+    20,
+    20,
+    30,
+)  # answers and training rows of an adapter, test rows of a style, that are asked about
+USERS, SAMPLES = 10, 20
+
+
+def compared(reader: Reader, level: Level, summarizers: Sequence[Path]) -> list[dict[str, Any]]:
+    """Who is ranked first by answers, with the base as summarizer and with others: by all axes, by described ones."""
+    bench, said = reader.bench, reader.answers(level)
+    texts = [[m.response for m in diluted(bench, style, level.similarity, level.rows)[0]] for style in STYLES]
+    draws = users(USERS, SAMPLES, POOL)
+    records = []
+    for path in (bench.base, *summarizers):
+        say(f"asking {path.stem}")
+        asked = Reader(bench, reader.out, path)
+        axes, basis = asked.axes
+        counted = measured(axes)
+        answers = [Readings(asked.readings("answers", some[:PROBES])) for some in said]
+        trained = [asked.readings("train", some[:: len(some) // TRAINED]) for some in texts]
+        writings = [Readings(measure_all(some)).scatter for some in texts]
+        space, adapters, _ = placed(axes, basis, answers, [Readings(some).mean for some in trained], writings)
+        tests = [[m.response for m in bench.rows(f"{style}_test")[:POOL]] for style in STYLES]
+        pools = [asked.readings("test", some) for some in tests]
+        found = np.array([[Readings(pools[style][rows]).mean for rows in some] for style, some in enumerate(draws)])
+        for kind, keep in (("all", np.ones_like(counted)), ("described", ~counted)):
+            part = space.only(keep)
+            shifts = part.shift(found[..., keep], writing=True)
+            counts = confusion(directions(shifts, adapters[:, keep], part))
+            records.append(
+                {
+                    "level": level.similarity,
+                    "summarizer": path.stem,
+                    "megabytes": round(path.stat().st_size / 1e6),
+                    "axes": kind,
+                    "counts": counts.astype(int).tolist(),
+                }
+            )
+    return records

@@ -1,0 +1,146 @@
+"""Long computations that are killed carry on where they were, and give what they would have given."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import MARA, called
+from tiny_gguf import write_base
+
+from xpert_cli.doors import llama_layers, unfinished
+from xpert_cli.doors.gguf import read_header
+from xpert_cli.doors.llama import Model
+from xpert_cli.doors.llama_layers import group_bytes, layered_states
+from xpert_cli.doors.unfinished import Unfinished
+from xpert_cli.maths.space import Readings
+from xpert_cli.steps import explain
+from xpert_cli.verbs import build
+
+PROMPTS = [[7, 7, token % 32] for token in range(40)]
+
+
+class Killed(Exception):
+    """The process is ended here."""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder of the test's own, in which all is kept however short it took."""
+    monkeypatch.setenv("XPERT_HOME", str(tmp_path))
+    monkeypatch.setattr(unfinished, "EVERY", 0.0)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_base(tmp_path_factory.mktemp("small") / "small.gguf")
+
+
+def test_what_is_kept_is_found_until_it_is_dropped(home):
+    assert Unfinished("a", 1).found() is None
+    Unfinished("a", 1).keep(3, np.array([1.5, 2.5]))
+    done, values = Unfinished("a", 1).found()
+    assert (done, values.tolist()) == (3, [1.5, 2.5])
+    assert Unfinished("a", 2).found() is None
+    assert (home / "unfinished").stat().st_mode & 0o077 == 0
+    Unfinished("a", 1).drop()
+    assert list((home / "unfinished").iterdir()) == []
+
+
+def test_short_computations_leave_no_file(home, monkeypatch):
+    monkeypatch.setattr(unfinished, "EVERY", 10.0)
+    Unfinished("a").keep(1, np.zeros(1))
+    assert not (home / "unfinished").exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\3\4 cut off", b"no archive at all"])
+def test_a_damaged_file_is_no_file(home, damage):
+    kept = Unfinished("a")
+    kept.keep(1, np.zeros(1))
+    kept.path.write_bytes(damage)
+    assert kept.found() is None
+
+
+def test_a_folder_that_takes_no_files_stops_nothing(home):
+    (home / "unfinished").write_text("a file is in its place")
+    kept = Unfinished("a")
+    kept.keep(1, np.zeros(1))
+    assert kept.found() is None
+
+
+def test_what_nobody_came_back_for_is_deleted(home):
+    old, young = Unfinished("old"), Unfinished("young")
+    old.keep(1, np.zeros(1))
+    past = time.time() - unfinished.STALE - 60
+    os.utime(old.path, (past, past))
+    young.keep(1, np.zeros(1))
+    assert [path.name for path in (home / "unfinished").iterdir()] == [young.path.name]
+
+
+def test_states_go_on_with_the_prompts_that_are_left(small):
+    with Model(small, context=2048, sequences=16, shared=True) as model:
+        expected = model.states(PROMPTS)
+
+        def killed(part: float) -> None:
+            if part > 0.5:
+                raise Killed
+
+        with pytest.raises(Killed):
+            model.states(PROMPTS, killed, Unfinished("states"))
+        parts: list[float] = []
+        found = model.states(PROMPTS, parts.append, Unfinished("states"))
+    assert parts == [1.0]  # 16 and 32 of 40 were done
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_layers_that_were_done_are_not_read_again(small, monkeypatch):
+    memory = group_bytes(read_header(small), range(0, 1))
+    expected = layered_states(small, PROMPTS, memory=memory)
+    read: list[range] = []
+    load = llama_layers._load
+
+    def watched(header, layers, *rest, **options):
+        read.append(layers)
+        if len(read) == 2:
+            raise Killed
+        return load(header, layers, *rest, **options)
+
+    monkeypatch.setattr(llama_layers, "_load", watched)
+    with pytest.raises(Killed):
+        layered_states(small, PROMPTS, memory=memory, kept=Unfinished("layers"))
+    found = layered_states(small, PROMPTS, memory=memory, kept=Unfinished("layers"))
+    assert read == [range(0, 1), range(1, 2), range(1, 2)]
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.model
+def test_a_build_does_not_explain_the_same_answers_twice(base, monkeypatch, home):
+    asked: list[str] = []
+
+    def read(texts, basis, model, *, asked_=asked, asked=0):
+        asked_.append(texts[0])
+        if len(asked_) == 2:
+            raise Killed
+        return Readings(np.full((len(texts), 3), float(len(texts[0]))))
+
+    monkeypatch.setattr(explain, "read", read)
+    answers, silent = {"": ["a"], "terse": ["bb"], "wordy": ["cccc"]}, lambda message, part: None
+    basis = np.zeros((1, 4), np.float32)
+    with pytest.raises(Killed):
+        build._read(answers, basis, base, silent)
+    told = build._read(answers, basis, base, silent)
+    assert asked == ["a", "bb", "bb", "cccc"]
+    assert [one.values[0, 0] for one in told] == [1.0, 2.0, 4.0]
+    assert list((home / "unfinished").iterdir()) == []
+
+
+@pytest.mark.model
+def test_a_command_ends_when_its_minutes_are_over_and_says_how_to_go_on(monkeypatch, capsys):
+    status, out, err = called(monkeypatch, capsys, "summarize", MARA, "--minutes", "0", "--json")
+    line = "0 minutes are over. What is done is kept: the same command goes on from there."
+    assert (status, json.loads(out), err) == (1, {"error": line}, f"error: {line}\n")
