@@ -202,7 +202,7 @@ def twin(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
             with Vocabulary(base) as vocabulary:
                 samples, held = (tokenized(vocabulary, Corpus(tuple(part)), 96) for part in (messages, checks))
             plan = plan_for(gguf.read_header(base), longest=96, batch=4, rank=8, limit=None)
-            decoder = open_decoder(base, plan.dtype, recompute=plan.recompute, threads=plan.threads)
+            decoder = open_decoder(base, plan.dtype, recompute=plan.recompute, packed=plan.packed, threads=plan.threads)
             trained = train(decoder, samples, held, Recipe(steps=20, evaluate_every=20), pack=plan.pack)
             assert trained.best_step == 20
             gguf.write_adapter(dataclasses.replace(trained.adapter, metadata={}), path)

@@ -42,6 +42,7 @@ from xpert_cli.training.operations import (
     Room,
     Weights,
 )
+from xpert_cli.training.packed import Packed
 from xpert_cli.training.packing import Pack
 from xpert_cli.training.shape import Shape
 
@@ -49,13 +50,19 @@ GROUPS = (("attn_q", "attn_k", "attn_v"), ("attn_output",), ("ffn_gate", "ffn_up
 
 
 class Group:
-    """Frozen linear layers that share an input, with room for their LoRA factors beside them."""
+    """Frozen linear layers that share an input, with room for their LoRA factors beside them.
 
-    def __init__(self, names: Sequence[str], parts: Sequence[Tensor], bias: Tensor | None) -> None:
-        self.names, self.bias = names, bias
-        self.width = parts[0].shape[1]
-        self.heights = [len(part) for part in parts]
-        self.joined = torch.cat(list(parts))
+    Args:
+        heights: rows of each layer.
+        frozen: (out, in) their weights, one below the other; (out, 0) where they are packed.
+    """
+
+    def __init__(
+        self, names: Sequence[str], heights: Sequence[int], frozen: Tensor, packed: Packed | None, bias: Tensor | None
+    ) -> None:
+        self.names, self.heights, self.packed, self.bias = names, heights, packed, bias
+        self.width = packed.width if packed else frozen.shape[1]
+        self.joined, self._expanded = frozen, frozen.shape[1]  # width of what is expanded
         self.factors: list[tuple[Tensor, Tensor]] = []  # views of the parameters: A (rank, in), B (out, rank)
         self.weights: Weights
 
@@ -72,11 +79,12 @@ class Group:
             ups.append(gradient[share].view(height, rank))
             blocks.append((rows, columns))
             at, row = share.stop, rows.stop
-        joined = self.joined.new_zeros(row, self.width + ranks)
-        joined[:, : self.width] = self.joined[:, : self.width]
+        joined = self.joined.new_zeros(row, self._expanded + ranks)
+        joined[:, : self._expanded] = self.joined[:, : self._expanded]
         self.joined = joined
         self.weights = Weights(
             joined,
+            self.packed,
             joined.new_empty(ranks, self.width),
             self.bias,
             scale,
@@ -89,7 +97,7 @@ class Group:
         """Copy the parameters to where the matrix products read them."""
         for (a, b), (rows, columns) in zip(self.factors, self.weights.blocks, strict=True):
             self.weights.down[columns] = a
-            self.joined[rows, self.width :][:, columns] = b * self.weights.scale
+            self.weights.ups[rows, columns] = b * self.weights.scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +153,8 @@ class Decoder:
     Args:
         dtype: of the weights and the computation.
         recompute: the number of layers that keep only their input, and work out the rest again for the gradient.
+        packed: keep the layers' weights as they lie in the file, and expand them where they are used: slower, and bit
+            for bit the same.
 
     Attributes:
         parameters, gradient: (count,) float32, all factors of all layers end to end.
@@ -153,9 +163,9 @@ class Decoder:
         BadModel: an architecture that is not computed here, or tensors that are missing.
     """
 
-    def __init__(self, header: gguf.Header, dtype: torch.dtype, *, recompute: int = 0) -> None:
+    def __init__(self, header: gguf.Header, dtype: torch.dtype, *, recompute: int = 0, packed: bool = False) -> None:
         self.shape, self.dtype, self.recompute = Shape.of(header), dtype, recompute
-        self._header = header
+        self._header, self._packed = header, packed
         self._embedding = self._matrix("token_embd.weight")
         self._head = self._matrix("output.weight") if "output.weight" in header.tensors else self._embedding
         self._norm = self._rms("output_norm.weight")
@@ -278,12 +288,20 @@ class Decoder:
             bias = None
             if any(name in self._header.tensors for name in biases):
                 bias = torch.cat([self._vector(name) for name in biases]).to(self.dtype)
-            groups.append(Group(names, [self._matrix(name) for name in names], bias))
+            groups.append(self._group(names, bias))
         known = ARCHITECTURES[self.shape.architecture].blocks.values()
         norms = {name: self._rms(f"blk.{index}.{name}.weight") for name in known if name.endswith("_norm")}
         activation = "gelu" if self.shape.architecture == "gemma3" else "silu"
         qkv, output, gate_up, down = groups
         return Layer(qkv, output, gate_up, down, norms, Gate(activation), self.shape.is_local(index))
+
+    def _group(self, names: Sequence[str], bias: Tensor | None) -> Group:
+        packed = Packed.of(self._header, names) if self._packed else None
+        if packed:
+            heights = [rows for _, rows, _ in packed.parts]
+            return Group(names, heights, torch.empty(sum(heights), 0, dtype=self.dtype), packed, bias)
+        parts = [self._matrix(name) for name in names]
+        return Group(names, [len(part) for part in parts], torch.cat(parts), None, bias)
 
     def _heads(self, pack: Pack, local: bool) -> Heads:
         shape = self.shape
@@ -303,9 +321,11 @@ class Decoder:
         )
 
 
-def open_decoder(base: Path, dtype: torch.dtype | str, *, recompute: int = 0, threads: int | None = None) -> Decoder:
+def open_decoder(
+    base: Path, dtype: torch.dtype | str, *, recompute: int = 0, packed: bool = False, threads: int | None = None
+) -> Decoder:
     """The decoder of a GGUF file, computed by so many threads; None leaves torch's number as it is."""
     if threads:
         torch.set_num_threads(threads)
     kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype
-    return Decoder(gguf.read_header(base), kind, recompute=recompute)
+    return Decoder(gguf.read_header(base), kind, recompute=recompute, packed=packed)

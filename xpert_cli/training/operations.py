@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from xpert_cli.training.packed import Packed
+
 SCORED = 64  # positions whose logits exist at one time
 EXACT = 16  # of them in float32
 
@@ -70,18 +72,34 @@ class Room:
 class Weights:
     """Linear layers with one input, and their LoRA factors, as one matrix product: y = [x, x A'] [W, scale B]'.
 
-    `joined` is (out, in + ranks): the frozen W beside scale * B of every layer, block-diagonal; `down`, (ranks, in),
-    is the layers' A one below the other; both in the type of the computation. `blocks` says which rows and ranks are
-    whose. Gradients are float32.
+    `joined` is (out, in + ranks): the frozen W beside scale * B of every layer, block-diagonal; where W is `packed` it
+    has the B alone, (out, ranks). `down`, (ranks, in), is the layers' A one below the other; both in the type of the
+    computation. `blocks` says which rows and ranks are whose. Gradients are float32.
     """
 
     joined: Tensor
+    packed: Packed | None
     down: Tensor
     bias: Tensor | None
     scale: float
     blocks: Sequence[tuple[slice, slice]]
     down_gradient: Tensor
     up_gradients: Sequence[Tensor]
+
+    @property
+    def ups(self) -> Tensor:
+        """(out, ranks) scale * B of every layer."""
+        return self.joined[:, -len(self.down) :]
+
+    def matrix(self, room: Room) -> Tensor:
+        """(out, in + ranks) W beside scale * B, until it is asked for again of any layers."""
+        if self.packed is None:
+            return self.joined
+        width = self.packed.width
+        whole = room.lend("joined", len(self.joined), width + self.joined.shape[1])
+        self.packed.expand(whole[:, :width])
+        whole[:, width:] = self.joined
+        return whole
 
 
 class Before(Protocol):
@@ -172,22 +190,23 @@ class Projection(Function):
         ctx.before, ctx.weights, ctx.room = before, weights, room
         ctx.save_for_backward(source)
         extended, out = _extended(source, before, weights, room), room.take(len(source), len(weights.joined))
+        joined = weights.matrix(room)
         if residual is None:
-            torch.mm(extended, weights.joined.t(), out=out)
+            torch.mm(extended, joined.t(), out=out)
         else:
-            torch.addmm(residual, extended, weights.joined.t(), out=out)
+            torch.addmm(residual, extended, joined.t(), out=out)
         return out if weights.bias is None else out.add_(weights.bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (source,), weights, room = ctx.saved_tensors, ctx.weights, ctx.room
-        width, joined = weights.down.shape[1], weights.joined
+        width = weights.down.shape[1]
         extended = _extended(source, ctx.before, weights, room)
         wanted = ctx.needs_input_grad[0]
         to_joined = extended[:, width:].t() @ gradient
         for (rows, ranks), into in zip(weights.blocks, weights.up_gradients, strict=True):
             into.t().add_(to_joined[ranks, rows], alpha=weights.scale)
-        joined = joined if wanted else joined[:, width:]
+        joined = weights.matrix(room) if wanted else weights.ups
         back = torch.mm(gradient, joined, out=room.lend("back", len(gradient), joined.shape[1]))
         to_lowered = back[:, -len(weights.down) :]
         weights.down_gradient.add_(to_lowered.t() @ extended[:, :width])

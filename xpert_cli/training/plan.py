@@ -31,13 +31,18 @@ _KERNELS = 18 << 20  # bytes for each number of rows that is met: compiled kerne
 
 @dataclass(frozen=True)
 class Plan:
-    """A layout that fits. `recompute`: layers that keep only their input, and work out the rest again."""
+    """A layout that fits.
+
+    `recompute`: layers that keep only their input, and work out the rest again; `packed`: weights stay as they lie in
+    the file, and are expanded where they are used.
+    """
 
     dtype: str
     threads: int
     pack: int
     recompute: int
     memory: int
+    packed: bool = False
 
 
 def require() -> None:
@@ -72,13 +77,13 @@ def plan_for(header: gguf.Header, *, longest: int, batch: int, rank: int, limit:
     free = platform.available_memory()
     allowed = limit or (platform.resident_memory() + int(0.9 * free) if free else None)
     packs = [pack for pack in PACKS if pack >= longest] or [longest]
-    layouts = [*((pack, 0) for pack in packs), (packs[-1], shape.layers // 2), (packs[-1], shape.layers)]
-    for pack, recompute in layouts:
-        memory = estimate(
-            header, shape, 2 if bfloat16 else 4, max(longest, min(pack, batch * longest)), recompute, rank
-        )
+    layouts = [(pack, 0, False) for pack in packs]
+    layouts += [(packs[-1], layers, True) for layers in (0, shape.layers // 2, shape.layers)]
+    for pack, recompute, packed in layouts:
+        tokens = max(longest, min(pack, batch * longest))
+        memory = estimate(header, shape, 2 if bfloat16 else 4, tokens, recompute, rank, packed)
         if allowed is None or memory <= allowed:
-            return Plan(dtype, _threads(dtype), pack, recompute, memory)
+            return Plan(dtype, _threads(dtype), pack, recompute, memory, packed)
     asked = "--memory allows" if limit else "is free"
     raise BadInput(
         f"fine-tuning this base with messages of {longest} tokens takes {memory >> 20} MB, more than {asked}. "
@@ -86,18 +91,22 @@ def plan_for(header: gguf.Header, *, longest: int, batch: int, rank: int, limit:
     )
 
 
-def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute: int, rank: int) -> int:
+def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute: int, rank: int, packed: bool) -> int:
     """Bytes that a process with torch loaded will take at its peak.
 
     Args:
         width: bytes of a number in the computation.
         pack: tokens side by side.
         recompute: layers that keep only their input.
+        packed: whether layers' weights stay as they lie in the file; all of a layer expanded is the most at a time.
     """
     from xpert_cli.training.operations import EXACT, SCORED
 
     matrices = {name: info.shape for name, info in header.tensors.items() if len(info.shape) == 2}
-    base = width * sum(math.prod(sizes) for sizes in matrices.values())
+    inner = [name for name in matrices if packed and name.startswith("blk.") and header.tensors[name].type != "F32"]
+    base = width * sum(math.prod(sizes) for name, sizes in matrices.items() if name not in inner)
+    base += sum(header.tensors[name].bytes for name in inner)
+    base += width * max((2 * math.prod(matrices[name]) for name in inner), default=0)  # gate and up stand together
     factors = rank * sum(sum(sizes) for name, sizes in matrices.items() if name.startswith("blk."))
     layers = (shape.layers - recompute) * shape.kept + recompute * shape.hidden + (shape.kept if recompute else 0)
     passing = 4 * 2 * shape.wide + 8 * shape.hidden  # inputs and gradients of the layer at work

@@ -106,7 +106,7 @@ def _twin(
         )
     longest = max(len(tokens) for tokens, _ in (*samples, *checks))
     plan = plan_for(gguf.read_header(base), longest=longest, batch=how.batch, rank=how.rank, limit=None)
-    decoder = open_decoder(base, plan.dtype, recompute=plan.recompute, threads=plan.threads)
+    decoder = open_decoder(base, plan.dtype, recompute=plan.recompute, packed=plan.packed, threads=plan.threads)
     trained = train(
         decoder,
         samples,

@@ -1,0 +1,86 @@
+"""Weights that stay quantized while they are trained on: the same numbers, less memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_gguf import write_base
+
+from xpert_cli.doors import gguf
+from xpert_cli.doors.dequantize import dequantizer
+from xpert_cli.errors import BadInput
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.model
+NAMES = ["blk.3.attn_q.weight", "blk.3.attn_k.weight", "blk.3.attn_v.weight"]
+SAMPLES = [([*range(100, 160)], 20), ([*range(300, 330)], 5)]
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_expanded_is_what_the_file_says(base: Path, kind: str, threads: int) -> None:
+    import torch
+
+    from xpert_cli.training.packed import Packed
+
+    packed, before = Packed.of(gguf.read_header(base), NAMES), torch.get_num_threads()
+    out = torch.zeros(576 + 192 + 192, 576 + 8, dtype=getattr(torch, kind))
+    torch.set_num_threads(threads)
+    try:
+        packed.expand(out[:, :576])
+    finally:
+        torch.set_num_threads(before)
+    expected = np.concatenate([gguf.tensor(base, name) for name in NAMES])
+    assert torch.equal(out[:, :576], torch.tensor(expected).to(out.dtype))
+    assert not out[:, 576:].any()
+
+
+def test_numbers_that_are_no_blocks_are_not_packed(tmp_path: Path) -> None:
+    from xpert_cli.training.packed import Packed
+
+    assert dequantizer("F32") is None
+    assert Packed.of(gguf.read_header(write_base(tmp_path / "tiny.gguf")), ["blk.0.attn_q.weight"]) is None
+
+
+@pytest.mark.parametrize("recompute", [0, 2])
+def test_training_is_the_same_bit_for_bit(base: Path, recompute: int) -> None:
+    import torch
+
+    from xpert_cli.training.decoder import open_decoder
+
+    found = []
+    for packed in (False, True):
+        decoder = open_decoder(base, "bfloat16", recompute=recompute, packed=packed)
+        decoder.begin(None, 4, 2.0, seed=0)
+        for _ in range(2):
+            decoder.gradient.zero_()
+            loss = decoder.learn(SAMPLES, over=1)
+            decoder.parameters -= 0.01 * decoder.gradient
+            decoder.refresh()
+        found.append((loss, decoder.gradient.clone(), decoder.loss(SAMPLES)))
+    (loss, gradient, after), other = found
+    assert (loss, after) == (other[0], other[2])
+    assert torch.equal(gradient, other[1])
+    assert gradient.abs().max() > 0
+
+
+def test_a_plan_keeps_weights_packed_before_it_works_anything_out_twice(base: Path) -> None:
+    from xpert_cli.training.plan import plan_for
+
+    def plan(limit: int | None):
+        return plan_for(gguf.read_header(base), longest=256, batch=4, rank=8, limit=limit)
+
+    roomy = plan(1 << 40)
+    assert (roomy.pack, roomy.packed, roomy.recompute) == (512, False, 0)
+    chosen, limit = [], roomy.memory
+    while limit > 0:
+        try:
+            found = plan(limit - 1)
+        except BadInput as error:
+            assert "more than --memory allows" in str(error)  # noqa: PT017
+            break
+        chosen.append((found.pack, found.packed, found.recompute))
+        limit = found.memory
+    assert chosen == [(256, False, 0), (256, True, 0), (256, True, 15), (256, True, 30)]
