@@ -130,7 +130,6 @@ class Warmstart:
             "recipe": dataclasses.asdict(case.recipe(self.seed)),
             "start": case.start.digests(),
             "until": case.until if math.isfinite(case.until) else None,
-            "threads": self.bench.threads,
         }
         found = self.stored(name, identity, partial(self._measure, name, case))
         learnt, measured = self.pace

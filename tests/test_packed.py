@@ -25,11 +25,12 @@ def test_what_is_expanded_is_what_the_file_says(base: Path, kind: str, threads: 
 
     from xpert_cli.training.packed import Packed
 
-    packed, before = Packed.of(gguf.read_header(base), NAMES), torch.get_num_threads()
+    before = torch.get_num_threads()
     out = torch.zeros(576 + 192 + 192, 576 + 8, dtype=getattr(torch, kind))
     torch.set_num_threads(threads)
     try:
-        packed.expand(out[:, :576])
+        with base.open("rb") as file:
+            Packed.of(gguf.read_header(base), file, NAMES).expand(out[:, :576])
     finally:
         torch.set_num_threads(before)
     expected = np.concatenate([gguf.tensor(base, name) for name in NAMES])
@@ -41,7 +42,22 @@ def test_numbers_that_are_no_blocks_are_not_packed(tmp_path: Path) -> None:
     from xpert_cli.training.packed import Packed
 
     assert dequantizer("F32") is None
-    assert Packed.of(gguf.read_header(write_base(tmp_path / "tiny.gguf")), ["blk.0.attn_q.weight"]) is None
+    path = write_base(tmp_path / "tiny.gguf")
+    with path.open("rb") as file:
+        assert Packed.of(gguf.read_header(path), file, ["blk.0.attn_q.weight"]) is None
+
+
+def test_a_file_that_was_cut_is_noticed(base: Path, tmp_path: Path) -> None:
+    import torch
+
+    from xpert_cli.training.packed import Packed
+
+    header = gguf.read_header(base)
+    cut = tmp_path / "cut.gguf"
+    with base.open("rb") as whole:
+        cut.write_bytes(whole.read(header.tensors[NAMES[0]].offset + 100))
+    with cut.open("rb") as file, pytest.raises(OSError, match="was cut while it was read"):
+        Packed.of(header, file, NAMES[:1]).expand(torch.zeros(576, 576))
 
 
 @pytest.mark.parametrize("recompute", [0, 2])

@@ -14,6 +14,7 @@ Importing this module imports torch. Not here: the training loop (training/loop.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -153,8 +154,8 @@ class Decoder:
     Args:
         dtype: of the weights and the computation.
         recompute: the number of layers that keep only their input, and work out the rest again for the gradient.
-        packed: keep the layers' weights as they lie in the file, and expand them where they are used: slower, and bit
-            for bit the same.
+        packed: leave the layers' weights in their file, and expand them where they are used: slower, and bit for bit
+            the same.
 
     Attributes:
         parameters, gradient: (count,) float32, all factors of all layers end to end.
@@ -165,7 +166,7 @@ class Decoder:
 
     def __init__(self, header: gguf.Header, dtype: torch.dtype, *, recompute: int = 0, packed: bool = False) -> None:
         self.shape, self.dtype, self.recompute = Shape.of(header), dtype, recompute
-        self._header, self._packed = header, packed
+        self._header, self._file = header, header.path.open("rb") if packed and hasattr(os, "pread") else None
         self._embedding = self._matrix("token_embd.weight")
         self._head = self._matrix("output.weight") if "output.weight" in header.tensors else self._embedding
         self._norm = self._rms("output_norm.weight")
@@ -296,9 +297,9 @@ class Decoder:
         return Layer(qkv, output, gate_up, down, norms, Gate(activation), self.shape.is_local(index))
 
     def _group(self, names: Sequence[str], bias: Tensor | None) -> Group:
-        packed = Packed.of(self._header, names) if self._packed else None
+        packed = Packed.of(self._header, self._file, names) if self._file else None
         if packed:
-            heights = [rows for _, rows, _ in packed.parts]
+            heights = [part.rows for part in packed.parts]
             return Group(names, heights, torch.empty(sum(heights), 0, dtype=self.dtype), packed, bias)
         parts = [self._matrix(name) for name in names]
         return Group(names, [len(part) for part in parts], torch.cat(parts), None, bias)

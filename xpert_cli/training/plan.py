@@ -33,8 +33,8 @@ _KERNELS = 18 << 20  # bytes for each number of rows that is met: compiled kerne
 class Plan:
     """A layout that fits.
 
-    `recompute`: layers that keep only their input, and work out the rest again; `packed`: weights stay as they lie in
-    the file, and are expanded where they are used.
+    `recompute`: layers that keep only their input, and work out the rest again; `packed`: their weights stay in the
+    file, and are expanded where they are used.
     """
 
     dtype: str
@@ -98,15 +98,14 @@ def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute
         width: bytes of a number in the computation.
         pack: tokens side by side.
         recompute: layers that keep only their input.
-        packed: whether layers' weights stay as they lie in the file; all of a layer expanded is the most at a time.
+        packed: whether layers' weights stay in the file; gate and up of one layer, expanded, are the most at a time.
     """
     from xpert_cli.training.operations import EXACT, SCORED
 
     matrices = {name: info.shape for name, info in header.tensors.items() if len(info.shape) == 2}
     inner = [name for name in matrices if packed and name.startswith("blk.") and header.tensors[name].type != "F32"]
     base = width * sum(math.prod(sizes) for name, sizes in matrices.items() if name not in inner)
-    base += sum(header.tensors[name].bytes for name in inner)
-    base += width * max((2 * math.prod(matrices[name]) for name in inner), default=0)  # gate and up stand together
+    base += width * max((2 * math.prod(matrices[name]) for name in inner), default=0)
     factors = rank * sum(sum(sizes) for name, sizes in matrices.items() if name.startswith("blk."))
     layers = (shape.layers - recompute) * shape.kept + recompute * shape.hidden + (shape.kept if recompute else 0)
     passing = 4 * 2 * shape.wide + 8 * shape.hidden  # inputs and gradients of the layer at work
