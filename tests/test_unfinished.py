@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from command import MARA, called
 from tiny_gguf import write_base
 
 from xpert_cli.doors import llama_layers, unfinished
+from xpert_cli.doors.corpus import Corpus, Message
 from xpert_cli.doors.gguf import read_header
 from xpert_cli.doors.llama import Model
 from xpert_cli.doors.llama_layers import group_bytes, layered_states
@@ -20,6 +22,7 @@ from xpert_cli.doors.unfinished import Unfinished
 from xpert_cli.maths.space import Readings
 from xpert_cli.steps import explain
 from xpert_cli.verbs import build
+from xpert_cli.verbs.evaluate import evaluate
 
 PROMPTS = [[7, 7, token % 32] for token in range(40)]
 
@@ -136,6 +139,28 @@ def test_a_build_does_not_explain_the_same_answers_twice(base, monkeypatch, home
     told = build._read(answers, basis, base, silent)
     assert asked == ["a", "bb", "bb", "cccc"]
     assert [one.values[0, 0] for one in told] == [1.0, 2.0, 4.0]
+    assert list((home / "unfinished").iterdir()) == []
+
+
+@pytest.mark.model
+def test_an_evaluation_goes_on_with_the_messages_that_are_left(base, monkeypatch, home):
+    corpus = Corpus(tuple(Message(None, text, "") for text in ("The sky is blue.", "Cats purr.", "It rains again.")))
+    expected = evaluate(corpus, base)
+    read: list[Sequence[int]] = []
+    nats = Model.nats
+
+    def watched(self, sample):
+        read.append(sample[0])
+        if len(read) == 3:
+            raise Killed
+        return nats(self, sample)
+
+    monkeypatch.setattr(Model, "nats", watched)
+    with pytest.raises(Killed):
+        evaluate(corpus, base)
+    found = evaluate(corpus, base)
+    assert len(read) == 4  # the third was begun twice
+    assert (found.loss_base, found.tokens) == (expected.loss_base, expected.tokens)
     assert list((home / "unfinished").iterdir()) == []
 
 

@@ -271,6 +271,7 @@ def evaluate(
     author: AuthorOpt = None,
     max_tokens: MaxTokensOpt = 512,
     offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -278,7 +279,7 @@ def evaluate(
     from xpert_cli.doors import corpus
     from xpert_cli.verbs import evaluate as verb
 
-    with Output(json=json, quiet=quiet) as out:
+    with Output(json=json, quiet=quiet, minutes=minutes) as out:
         written = corpus.read(text, author=author)
         model = base_file(base, offline, out)
         adapters = adapter_files(adapter, cache, offline, out, model)

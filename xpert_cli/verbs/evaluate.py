@@ -15,8 +15,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
+from xpert_cli import paths
 from xpert_cli.doors.corpus import Corpus
 from xpert_cli.doors.llama import Model, Sample
+from xpert_cli.doors.unfinished import Unfinished
 from xpert_cli.steps import change
 from xpert_cli.steps.catalogue import Catalogue
 from xpert_cli.steps.samples import tokenized
@@ -75,20 +79,23 @@ def evaluate(
         BadInput: no message fits into `max_tokens`.
         BadModel, CacheMismatch: a model or adapter cannot be used.
     """
-    started = time.monotonic()
+    started, kept = time.monotonic(), list[Unfinished]()
     with _opened(base, max_tokens) as model:
         samples = tokenized(model, corpus, max_tokens)
         loss_adapter = None
         if adapters:  # first, so that one that does not fit is refused at once
             model.apply(adapters)
-            loss_adapter, _ = _loss(model, samples, partial(progress, "with adapters"))
+            loss_adapter, _ = _loss(model, samples, adapters, kept, partial(progress, "with adapters"))
             model.apply([])
-        loss_base, tokens = _loss(model, samples, partial(progress, "base model"))
+        loss_base, tokens = _loss(model, samples, (), kept, partial(progress, "base model"))
     loss_merged = None
     if merged is not None:
         with _opened(merged, max_tokens) as model:
-            loss_merged, _ = _loss(model, tokenized(model, corpus, max_tokens), partial(progress, "merged model"))
+            others = tokenized(model, corpus, max_tokens)
+            loss_merged, _ = _loss(model, others, (), kept, partial(progress, "merged model"))
     axes = _standings(corpus, base, adapters, merged, cache, seed, progress)
+    for one in kept:
+        one.drop()
     seconds = time.monotonic() - started
     return Evaluation(len(samples), tokens, loss_base, loss_adapter, loss_merged, axes, seconds)
 
@@ -124,11 +131,24 @@ def _opened(path: Path, context: int) -> Model:
     return Model(path, context=context, outputs=min(context, 64))
 
 
-def _loss(model: Model, samples: Sequence[Sample], progress: Callable[[float], None]) -> tuple[float, int]:
-    """Mean nats a scored token, and how many tokens that are."""
-    total, count = 0.0, 0
-    for done, sample in enumerate(samples):
+def _loss(
+    model: Model,
+    samples: Sequence[Sample],
+    adapters: Sequence[tuple[Path, float]],
+    keeping: list[Unfinished],
+    progress: Callable[[float], None],
+) -> tuple[float, int]:
+    """Mean nats a scored token, and how many tokens that are.
+
+    The sums so far are kept, for long writing takes long; `keeping` gets what is to be dropped in the end.
+    """
+    worn, stat = [(paths.digest(path), weight) for path, weight in adapters], model.path.stat()
+    kept = Unfinished("loss", str(model.path), stat.st_size, stat.st_mtime_ns, worn, [list(one) for one in samples])
+    keeping.append(kept)
+    begun, (total, count) = kept.found() or (0, (0.0, 0))
+    for done, sample in enumerate(samples[begun:], begun):
         progress(done / len(samples))
         nats, tokens = model.nats(sample)
         total, count = total + nats, count + tokens
-    return total / count, count
+        kept.keep(done + 1, np.array([total, count]))
+    return float(total) / int(count), int(count)

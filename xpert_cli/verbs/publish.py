@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+from xpert_cli import paths
 from xpert_cli.doors import gguf, private, signing, upload
 from xpert_cli.doors.corpus import Corpus, Message
 from xpert_cli.doors.hub import CATALOGUE, open_source
@@ -93,6 +94,7 @@ def _twin(
     base: Path, held: Corpus, recipe: Mapping[str, Any], folder: Path, progress: Progress, messages: Sequence[Message]
 ) -> Path:
     """An adapter trained on messages, from the base and with all its steps, as a recipe says."""
+    from xpert_cli.training.checkpoints import Checkpoints
     from xpert_cli.training.decoder import open_decoder
     from xpert_cli.training.loop import Recipe, train
     from xpert_cli.training.plan import plan_for
@@ -107,14 +109,18 @@ def _twin(
     longest = max(len(tokens) for tokens, _ in (*samples, *checks))
     plan = plan_for(gguf.read_header(base), longest=longest, batch=how.batch, rank=how.rank, limit=None)
     decoder = open_decoder(base, plan.dtype, recompute=plan.recompute, packed=plan.packed, threads=plan.threads)
+    identity = {"base": gguf.fingerprint(base), "data": [list(one) for one in samples], "recipe": asdict(how)}
+    keep = Checkpoints(paths.data_dir() / "unfinished" / "twin", identity)
     trained = train(
         decoder,
         samples,
         checks,
         how,
         pack=plan.pack,
+        keep=keep,
         progress=lambda done: progress("training a twin with canaries", done.step / steps),
     )
+    keep.clear()
     gguf.write_adapter(replace(trained.adapter, metadata={}), folder / "twin.gguf")
     return folder / "twin.gguf"
 
