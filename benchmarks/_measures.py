@@ -71,14 +71,19 @@ def start(options: argparse.Namespace) -> dict[str, Any]:
     return {"samples": len(samples), "tokens": sum(len(tokens) for tokens, _ in samples)}
 
 
-def xpert(options: argparse.Namespace, dtype: str, _round: str) -> dict[str, Any]:
+def packed(options: argparse.Namespace, dtype: str, turn: str) -> dict[str, Any]:
+    """Our loop where memory is short: the base stays quantized in its file."""
+    return xpert(options, dtype, turn, packed=True)
+
+
+def xpert(options: argparse.Namespace, dtype: str, _round: str, *, packed: bool = False) -> dict[str, Any]:
     """Our loop, with the settings of `xpert finetune`."""
     from xpert_cli.training.decoder import open_decoder
 
     bench = bench_of(options)
     info = gguf.base_info(bench.base)
     samples, held_out = samples_of(options)
-    decoder = open_decoder(bench.base, dtype, threads=options.threads)
+    decoder = open_decoder(bench.base, dtype, packed=packed, threads=options.threads)
     first = read_peft(options.out / "start", heads=info.heads, kv_heads=info.kv_heads, architecture=info.architecture)
     ran = train(decoder, samples, held_out, recipe_of(samples), start=first)
     return _trained(ran.tokens, ran.train_seconds, ran.loss_before, ran.curve[-1][1])
@@ -289,5 +294,5 @@ def _rate(model: Model) -> float:
 
 
 MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
-    measure.__name__: measure for measure in (start, xpert, trainer, peak, scaling, merged)
+    measure.__name__: measure for measure in (start, xpert, packed, trainer, peak, scaling, merged)
 }

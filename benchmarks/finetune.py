@@ -55,9 +55,9 @@ def speed(options: argparse.Namespace) -> str:
     """Tokens/s, peak memory and loss of both loops."""
     rows = options.rows
     begun = measured(options, "start", rows=rows)
-    arms = [(loop, kind) for kind in KINDS for loop in ("trainer", "xpert")]
+    names = {"trainer": "Trainer + peft", "xpert": "xpert", "packed": "xpert, base left quantized"}
+    arms = [(loop, kind) for kind in KINDS for loop in names]
     found = {(*arm, turn): measured(options, ":".join((*arm, turn)), rows=rows) for turn in ROUNDS for arm in arms}
-    names = {"trainer": "Trainer + peft", "xpert": "xpert"}
     shown = []
     for loop, kind in arms:
         runs = [found[loop, kind, turn] for turn in ROUNDS]
@@ -67,12 +67,13 @@ def speed(options: argparse.Namespace) -> str:
             (f"{names[loop]}, {KINDS[kind]}", *rates, memory, f"{runs[0]['before']:.4f}", f"{runs[0]['after']:.4f}")
         )
     ratios = []
-    for own, other in (("bfloat16", "float32"), ("bfloat16", "bfloat16"), ("float32", "float32")):
-        pairs = [(found["xpert", own, turn], found["trainer", other, turn]) for turn in ROUNDS]
+    against = (("bfloat16", "float32"), ("bfloat16", "bfloat16"), ("float32", "float32"))
+    for loop, own, other in [(loop, *kinds) for kinds in against for loop in ("xpert", "packed")]:
+        pairs = [(found[loop, own, turn], found["trainer", other, turn]) for turn in ROUNDS]
         faster = [ours["tokens_per_second"] / theirs["tokens_per_second"] for ours, theirs in pairs]
         smaller = mean(ours["peak_bytes"] / theirs["peak_bytes"] for ours, theirs in pairs)
         apart = max(abs(ours["after"] - theirs["after"]) for ours, theirs in pairs)
-        label = f"xpert {KINDS[own]} / Trainer {KINDS[other]}"
+        label = f"{names[loop]}, {KINDS[own]} / Trainer {KINDS[other]}"
         ratios.append((label, *(f"{ratio:.2f}" for ratio in faster), f"{smaller:.3f}", f"{apart:.4f}"))
     return f"""## Speed and memory
 
@@ -81,8 +82,10 @@ Training rows {FIRST}-{FIRST + rows - 1} of set 4 ({begun["samples"]} samples of
 initial factors, {options.threads} threads, both loops in turn, twice. Tokens are those that are no padding, prompts
 included. Seconds run from the first step to the last, so the compilation of kernels that the steps meet first is in
 them on both sides; loading and the two evaluations (one goes before training, on both sides) are not. OpenMP's threads
-sleep soon when they wait (GOMP_SPINCOUNT), on both sides. Memory is VmHWM of the process, loading included. Losses are
-nats a scored token on {HELD_OUT} other rows, before and after, of the first round.
+sleep soon when they wait (GOMP_SPINCOUNT), on both sides. Memory is VmHWM of the process, loading included; where the
+base is left quantized its layers are read from the file and expanded each time they are used, which `xpert finetune`
+chooses where memory is short. Losses are nats a scored token on {HELD_OUT} other rows, before and after, of the first
+round.
 
 {table(("loop", "tokens/s, round 1", "round 2", "peak MB", "loss before", "loss after"), shown)}
 
