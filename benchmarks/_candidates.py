@@ -167,11 +167,13 @@ class Placement:
         return Placement(self.space.only(keep), origins, answers, sources, references, self.prompts, self.gains, users)
 
 
-def placed_at(reader: Reader, level: Level, *, short: bool) -> Placement:
+def placed_at(reader: Reader, level: Level, *, short: bool, told: bool = True) -> Placement:
     """Place one level's adapters and all users.
 
     Args:
         short: with length removed: every text cut to its first words, and no length axes.
+        told: whether adapters tell of their training text; else the metric is that of answers, there is no gap, and
+            sources lie nowhere.
     """
     bench, (axes, basis) = reader.bench, reader.axes
     clip: Callable[[str], str] = partial(cut, count=CUT) if short else str
@@ -183,7 +185,8 @@ def placed_at(reader: Reader, level: Level, *, short: bool) -> Placement:
     ]
     plain = _source(reader, bench.rows("0_train")[: level.rows], 0, range(STEP), clip).mean
     writings = [source.scatter.on(measured(axes)) for source in trained]
-    space, answers, sources = placed(axes, basis, shown, [source.mean for source in trained], writings)
+    claims = [source.mean if told else None for source in trained]
+    space, answers, sources = placed(axes, basis, shown, claims, writings if told else ())
     picked = range(0, len(said[0]), len(said[0]) // REFERENCES)[:REFERENCES]
     references = np.concatenate([one.values[list(picked)] for one in shown])
     users = tuple(reader.readings("test", [clip(m.response) for m in bench.rows(f"{s}_test")[:POOL]]) for s in STYLES)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from _baselines import FULL, READ
 from _candidates import CUT, DESCRIBED, POOL, REFERENCES, SCORED, STYLES
-from _choosing import AXES, GAPS, METHODS, WEIGHT, told
+from _choosing import AXES, GAPS, METHODS, UNTOLD, WEIGHT, told
 from _common import TOKENS, table
 from _sections import SEARCHES
 from _summarizers import POOL as SUMMARIZED
@@ -45,7 +45,8 @@ a style. Intervals are Wilson's at 95 %, as if users were independent; they shar
 wider. The base is its own summarizer.
 
 - *answers*: an adapter lies where its sampled answers to the 50 probes lie. What writing and answers differ in whatever
-  the style (the gap) comes from the training text of all eight together, never from test rows.
+  the style (the gap), and how texts of one writer vary (the metric), come from the training text of all eight together,
+  never from test rows; the table of gaps also shows what is left without any training text.
 - *likelihood*: an adapter's gain over the base on the first {SCORED} tokens of the answers that base and adapters gave
   to {REFERENCES} probes ({9 * REFERENCES} texts), regressed on the axes, gives it coordinates; the penalty is chosen by
   leaving out probes. Gains are counted from the candidates' mean, and users from the mean of the texts.
@@ -135,7 +136,12 @@ def gap(section: Told) -> str:
     """Accuracy by estimate of the gap."""
     records = section["records"]
     rows = [
-        (f"{one['level']} %", GAPS[one["gap"]], *(f"{100 * one[method]:.1f}" for method in METHODS)) for one in records
+        (
+            f"{one['level']} %",
+            GAPS.get(one["gap"], UNTOLD),
+            *("-" if one[method] is None else f"{100 * one[method]:.1f}" for method in METHODS),
+        )
+        for one in records
     ]
     head = ("similarity", "gap between writing and answers", *METHODS)
     return f"## The gap between writing and answers\n\n20 samples, all axes, per cent.\n\n{table(head, rows)}\n"

@@ -214,7 +214,10 @@ def asked(
 
 def report(name: str, seen: Seen, styled: list[tuple[str, float, float, int]]) -> str:
     """Markdown of one summarizer."""
-    told = [(word, f"{cosine:.2f}", f"{centred:.2f}", place) for word, cosine, centred, place in styled]
+    told = [
+        (word, "rewritten as it was", "", "") if np.isnan(cosine) else (word, f"{cosine:.2f}", f"{centred:.2f}", place)
+        for word, cosine, centred, place in styled
+    ]
     head = ("word", "cosine", "the ten words' mean taken out", "place among the ten")
     return "\n".join(
         [
