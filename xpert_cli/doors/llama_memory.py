@@ -83,14 +83,10 @@ def _smaller(layout: Layout, least: int, shared: bool) -> Layout | None:
 
 def _note(wanted: Layout, chosen: Layout, weights: int, free: int) -> str:
     parts = []
-    if chosen.context < wanted.context:
-        what = "answers at once" if chosen.sequences < wanted.sequences else "tokens of context"
-        few, many = (
-            (chosen.sequences, wanted.sequences)
-            if chosen.sequences < wanted.sequences
-            else (chosen.context, wanted.context)
-        )
-        parts.append(f"{few:,} {what} in place of {many:,}")
+    if chosen.sequences < wanted.sequences:
+        parts.append(f"{chosen.sequences:,} answers at once in place of {wanted.sequences:,}")
+    elif chosen.context < wanted.context:
+        parts.append(f"{chosen.context:,} tokens of context in place of {wanted.context:,}")
     if weights > free:
         parts.append(
             f"the model's {weights / 1e6:,.0f} MB are read from storage again and again, which is slow; "
