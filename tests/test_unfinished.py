@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import MARA, called
-from tiny_gguf import write_base
+import tiny
+from command import MARA, called, xpert
+from filelock import FileLock
+from tiny_gguf import adapter, write_base
 
 from xpert_cli.doors import llama_layers, unfinished
 from xpert_cli.doors.corpus import Corpus, Message
-from xpert_cli.doors.gguf import read_header
+from xpert_cli.doors.gguf import read_header, write_adapter
 from xpert_cli.doors.llama import Model
 from xpert_cli.doors.llama_layers import group_bytes, layered_states
-from xpert_cli.doors.unfinished import Unfinished
+from xpert_cli.doors.unfinished import Piece, Unfinished, middle, write_pieces
+from xpert_cli.errors import CannotWrite, TimeIsUp
 from xpert_cli.maths.space import Readings
 from xpert_cli.steps import explain
 from xpert_cli.verbs import build
@@ -169,3 +174,147 @@ def test_a_command_ends_when_its_minutes_are_over_and_says_how_to_go_on(monkeypa
     status, out, err = called(monkeypatch, capsys, "summarize", MARA, "--minutes", "0", "--json")
     line = "0 minutes are over. What is done is kept: the same command goes on from there."
     assert (status, json.loads(out), err) == (1, {"error": line}, f"error: {line}\n")
+
+
+# -- files
+
+
+def killed(work: Callable[[], None]) -> int:
+    """How a process that does this ends."""
+    if not (process := os.fork()):
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def numbered(made: list[int], until: int | None = None) -> list[Piece]:
+    """Five pieces of eight bytes, six of them given; the process is killed where `until` would be made."""
+
+    def data(number: int) -> bytes:
+        if number == until:
+            os.kill(os.getpid(), signal.SIGKILL)
+        made.append(number)
+        return bytes([number]) * 6
+
+    return [Piece(8, partial(data, number)) for number in range(5)]
+
+
+WHOLE = b"".join(bytes([number]) * 6 + b"\0\0" for number in range(5))
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_a_file_that_was_being_written_is_carried_on(tmp_path, at):
+    target, made = tmp_path / "out" / "file.bin", list[int]()
+    assert killed(lambda: write_pieces(target, numbered([], at), "all")) == -signal.SIGKILL
+    assert not target.exists()
+    write_pieces(target, numbered(made), "all")
+    assert (target.read_bytes(), made) == (WHOLE, list(range(at, 5)))
+    assert [path.name for path in target.parent.iterdir()] == ["file.bin"]
+
+
+def test_a_file_that_is_cut_is_begun_anew(tmp_path):
+    target, made = tmp_path / "file.bin", list[int]()
+    killed(lambda: write_pieces(target, numbered([], 3), "all"))
+    next(tmp_path.glob(".file.bin.*.part")).write_bytes(b"short")
+    write_pieces(target, numbered(made), "all")
+    assert (target.read_bytes(), made) == (WHOLE, [0, 1, 2, 3, 4])
+
+
+def test_what_was_to_be_made_of_something_else_is_deleted(tmp_path):
+    target = tmp_path / "file.bin"
+    killed(lambda: write_pieces(target, numbered([], 3), "something else"))
+    mine = [tmp_path / ".file.bin.part", tmp_path / ".file.bin.0123456789ab.txt", tmp_path / ".other.0123456789ab.part"]
+    for path in mine:
+        path.touch()
+    made: list[int] = []
+    write_pieces(target, numbered(made), "all")
+    assert made == [0, 1, 2, 3, 4]
+    assert {path for path in tmp_path.iterdir() if path.is_file()} == {target, *mine}
+
+
+def test_time_that_is_up_leaves_the_file_and_an_error_does_not(tmp_path):
+    target, made = tmp_path / "out" / "file.bin", list[int]()
+
+    def ended(by: Exception, part: float) -> None:
+        if part > 0.5:
+            raise by
+
+    with pytest.raises(TimeIsUp):
+        write_pieces(target, numbered(made), "all", partial(ended, TimeIsUp("over")))
+    assert made == [0, 1, 2]
+    with pytest.raises(Killed):
+        write_pieces(target, numbered(made), "all", partial(ended, Killed()))
+    assert made == [0, 1, 2, 3]
+    assert list(target.parent.iterdir()) == []
+
+
+def test_two_processes_do_not_write_one_file(tmp_path):
+    with (
+        FileLock(tmp_path / ".file.bin.lock"),
+        pytest.raises(CannotWrite, match="another process is writing"),
+    ):
+        write_pieces(tmp_path / "file.bin", numbered([]), "all")
+
+
+def test_a_middle_stays_until_all_is_done(tmp_path):
+    def once(work: Callable[[Path], object]) -> None:
+        with middle(tmp_path / "out", "all") as path:
+            work(path)
+
+    def time_is_up(path: Path) -> None:
+        path.write_bytes(b"middle")
+        raise TimeIsUp("over")
+
+    with pytest.raises(TimeIsUp):
+        once(time_is_up)
+    found: list[bytes] = []
+    killed(lambda: once(lambda path: os.kill(os.getpid(), signal.SIGKILL)))
+    once(lambda path: found.append(path.read_bytes()))
+    assert found == [b"middle"]
+    assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+DIES_QUANTIZING = """
+import os, signal
+from xpert_cli.verbs import convert
+from xpert_cli.steps import merging
+def killed(*arguments, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
+convert.quantize = merging.quantize = killed
+"""
+WRITES_NOTHING = """
+from xpert_cli.doors import gguf, hf_model
+def refused(*arguments, **options):
+    raise AssertionError("written again")
+gguf.write_pieces = hf_model.write_pieces = refused
+"""
+
+
+@pytest.mark.parametrize("command", ["convert", "merge"])
+def test_a_conversion_killed_while_quantizing_is_not_converted_again(tmp_path, small, command):
+    pytest.importorskip("transformers")
+    folder, out = tmp_path / "out", tmp_path / "out" / "model.gguf"
+    if command == "convert":
+        arguments = [str(tiny.llama(tmp_path / "model")), "--type", "Q8_0"]
+    else:
+        write_adapter(adapter(), tmp_path / "adapter.gguf")
+        arguments = ["--base", str(small), "--adapter", str(tmp_path / "adapter.gguf"), "--type", "Q8_0"]
+    arguments = [command, *arguments, "--out", str(out)]
+    assert xpert(*arguments, fault=DIES_QUANTIZING).returncode == -signal.SIGKILL
+    assert [path.suffix for path in sorted(folder.iterdir())] == [".middle", ".lock"]
+    done = xpert(*arguments, fault=WRITES_NOTHING)
+    assert (done.returncode, [path.name for path in folder.iterdir()]) == (0, ["model.gguf"])
+    again = folder / "again.gguf"
+    assert xpert(*arguments[:-1], str(again)).returncode == 0
+    assert again.read_bytes() == out.read_bytes()
+
+
+def test_a_conversion_takes_minutes(tmp_path):
+    pytest.importorskip("transformers")
+    arguments = ["convert", str(tiny.llama(tmp_path / "model")), "--out", str(tmp_path / "out" / "model.gguf")]
+    done = xpert(*arguments, "--minutes", "0")
+    assert (done.returncode, done.stderr.count("minutes are over")) == (1, 1)
+    assert xpert(*arguments).returncode == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.gguf"]

@@ -87,13 +87,14 @@ def convert(
     type: TypeOpt = "Q4_K_M",
     revision: Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit of a Hub repo.")] = None,
     offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
     """Convert MODEL to one quantized GGUF file."""
     from xpert_cli.verbs import convert as verb
 
-    with Output(json=json, quiet=quiet) as o:
+    with Output(json=json, quiet=quiet, minutes=minutes) as o:
         kind = type or "Q4_K_M"
         result = verb.convert(model, out, kind, revision=revision, offline=offline, progress=o.progress)
         o.show(result, views.converted(result))
@@ -299,13 +300,14 @@ def merge(
     type: TypeOpt = None,
     cache: CacheOpt = None,
     offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
     """Merge adapters into one, or with --base into a model of its own."""
     from xpert_cli.verbs import merge as verb
 
-    with Output(json=json, quiet=quiet) as o:
+    with Output(json=json, quiet=quiet, minutes=minutes) as o:
         model = base_file(base, offline, o) if base else None
         if not adapter:
             raise BadInput("there is nothing to merge. Name adapters with --adapter FILE=WEIGHT.")

@@ -85,6 +85,12 @@ def text(path: Path) -> str:
         raise BadInput(f"{path} cannot be read as text ({error}). Give a UTF-8 text file.") from error
 
 
+def identity(path: Path) -> tuple[str, int, int]:
+    """What tells a file from others, and from itself once it is changed: path, bytes, time of the change in ns."""
+    stat = path.stat()
+    return str(path.resolve()), stat.st_size, stat.st_mtime_ns
+
+
 def digest(path: Path) -> str:
     """sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
@@ -112,7 +118,21 @@ def whole(target: Path, option: str = "--out") -> Iterator[Path]:
         raise CannotWrite(f"cannot write {target}: {error.strerror}. Choose another place with {option}.") from error
     part = Path(name)
     try:
-        yield part
+        with finished(part, target, option):
+            yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def finished(part: Path, target: Path, option: str = "--out") -> Iterator[None]:
+    """Turn `part` into `target` if the block, in which it is written, ends well.
+
+    Raises:
+        CannotWrite: the disk is full, or `target` is in the way.
+    """
+    try:
+        yield
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.chmod(0o666 & ~_umask())
@@ -123,8 +143,6 @@ def whole(target: Path, option: str = "--out") -> Iterator[Path]:
         raise CannotWrite(
             f"cannot write {target}: {error.strerror}. Free some space or choose another place with {option}."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -14,6 +14,7 @@ import hashlib
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpert_cli.doors.gguf_header import ALIGNMENT, BLOCKS, Header, MetadataView, TensorInfo, encode, padded, read_header
+from xpert_cli.doors.unfinished import Piece, write_pieces
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.maths.adapters import BASE_NAME, FINGERPRINT, Adapter, Factors, Floats, Metadata, shorten
-from xpert_cli.paths import whole
 
 __all__ = ["Header", "MetadataView", "TensorInfo", "encode", "read_header"]  # the other half of this door
 
@@ -315,26 +316,30 @@ def write_model(
     path: Path,
     metadata: Mapping[str, bytes],
     tensors: Mapping[str, Planned],
-    progress: Callable[[str, float], None] = lambda message, fraction: None,
+    made_of: object = None,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> None:
     """Write a GGUF file whole or not at all, one tensor in memory at a time.
 
     Args:
         metadata: encoded values, as in `header.metadata.encoded | {"general.file_type": encode("uint32", 1)}`.
         tensors: in the order they are written.
+        made_of: all that their numbers follow from, as JSON has it: killed, the same call then carries on.
 
     Raises:
         CannotWrite: the folder cannot be written, or the disk is full.
     """
     alignment = _alignment(metadata)
-    with whole(path) as part, part.open("wb") as file:
-        file.write(file_head(metadata, tensors))
-        for done, (name, planned) in enumerate(tensors.items()):
-            progress(f"writing {name}", done / len(tensors))
-            data = np.ascontiguousarray(planned.data())
-            assert data.nbytes == _size(planned), name
-            file.write(data.data)
-            file.write(bytes(padded(data.nbytes, alignment) - data.nbytes))
+    head = file_head(metadata, tensors)
+    pieces = [Piece(padded(_size(one), alignment), partial(_numbers, one)) for one in tensors.values()]
+    told = made_of and [hashlib.sha256(head).hexdigest(), made_of]
+    write_pieces(path, [Piece(len(head), lambda: head), *pieces], told, progress)
+
+
+def _numbers(planned: Planned) -> NDArray[Any]:
+    data = np.ascontiguousarray(planned.data())
+    assert data.nbytes == _size(planned), planned
+    return data
 
 
 def file_head(metadata: Mapping[str, bytes], tensors: Mapping[str, Planned | TensorInfo]) -> bytes:

@@ -75,6 +75,11 @@ def locate(model: str, *, revision: str | None = None, offline: bool = False) ->
         raise BadInput(f"{model} cannot be fetched from the Hub: {reason} Check the name and your access.") from error
 
 
+def files(folder: Path) -> list[Path]:
+    """All files of a model folder that a model is made of, sorted."""
+    return sorted({path for pattern in _FILES for path in folder.glob(pattern)})
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`.
 

@@ -9,22 +9,26 @@ Tensors are streamed one at a time from the mapped safetensors. Covered: the arc
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert_cli.doors.hf_checkpoint import DTYPES, Checkpoint, StoredTensor, open_checkpoint
+from xpert_cli import paths
+from xpert_cli.doors.gguf_header import ALIGNMENT, padded
+from xpert_cli.doors.hf_checkpoint import DTYPES, Checkpoint, StoredTensor, files, open_checkpoint
 from xpert_cli.doors.hf_tokenizer import Unsupported, add_tokenizer
+from xpert_cli.doors.unfinished import Piece, write_pieces
 from xpert_cli.errors import BadModel
 from xpert_cli.maths.architectures import ARCHITECTURES, Architecture, gguf_name, is_permuted, permute
-from xpert_cli.paths import whole
 
 FloatType = Literal["F32", "F16", "BF16"]
 _FILE_TYPES: dict[str, int] = {"F32": 0, "F16": 1, "BF16": 32}
@@ -79,11 +83,13 @@ def write_gguf(
     from gguf import GGMLQuantizationType, GGUFWriter
 
     logging.getLogger("gguf").addHandler(logging.NullHandler())  # else its warnings reach stderr
-    with whole(out) as part:
-        writer = GGUFWriter(part, known.name)
+    pieces = []
+    with TemporaryDirectory() as scratch:
+        writer = GGUFWriter(Path(scratch) / "head", known.name)
         for job in jobs:
             size = math.prod(job.shape) * DTYPES[job.kind].itemsize
             writer.add_tensor_info(job.name, job.shape, np.dtype(np.float32), size, GGMLQuantizationType[job.kind])
+            pieces.append(Piece(padded(size, ALIGNMENT), partial(_numbers, job)))
         _add_general(writer, folder, name, kind)
         _add_hyperparameters(writer, known.name, config)
         add_tokenizer(folder, config, known.name, writer)
@@ -91,13 +97,16 @@ def write_gguf(
             writer.write_header_to_file()
             writer.write_kv_data_to_file()
             writer.write_ti_data_to_file()
-            for done, job in enumerate(jobs):
-                progress(done / len(jobs))
-                writer.write_tensor_data(job.values(job.kind))
         finally:
             writer.close()
-    progress(1.0)
+        head = (Path(scratch) / "head").read_bytes()
+    made_of = [hashlib.sha256(head).hexdigest(), *map(paths.identity, files(folder))]
+    write_pieces(out, [Piece(padded(len(head), ALIGNMENT), lambda: head), *pieces], made_of, progress)
     return Written(known.name, len(jobs))
+
+
+def _numbers(job: _Job) -> NDArray[Any]:
+    return np.ascontiguousarray(job.values(job.kind))
 
 
 @dataclass(frozen=True)

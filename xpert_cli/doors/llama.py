@@ -25,6 +25,7 @@ from xpert_cli.doors.llama_memory import BATCH, Layout, fitted
 from xpert_cli.doors.llama_vocabulary import Vocabulary, library
 from xpert_cli.doors.unfinished import Unfinished
 from xpert_cli.errors import BadInput, BadModel
+from xpert_cli.paths import identity
 
 __all__ = ["Model", "Sample", "Vocabulary", "library"]
 
@@ -62,7 +63,7 @@ class Model(Vocabulary):
         shared: bool = False,
     ) -> None:
         self._context: Any = None
-        self._adapters: dict[tuple[str, int, int], Any] = {}
+        self._adapters: dict[tuple[str, int, int], Any] = {}  # by the identity of their files
         self._held: list[int] = []  # the tokens sequence 0 still holds, for a conversation that goes on
         layout = Layout(context, sequences, min(BATCH, context), outputs or sequences)
         if least or (sequences > 1 and not shared):
@@ -132,10 +133,9 @@ class Model(Vocabulary):
 
     def _adapter(self, path: Path) -> Any:
         try:
-            stat = path.stat()
+            key = identity(path)
         except OSError as error:
             raise BadModel(f"{path}: {error.strerror}. Give the path of an adapter GGUF file.") from error
-        key = (str(path), stat.st_mtime_ns, stat.st_size)
         if key not in self._adapters:
             gguf.check_adapter(gguf.read_header(path), gguf.read_header(self.path))
             handle = self._lib.llama_adapter_lora_init(self._model, str(path).encode())

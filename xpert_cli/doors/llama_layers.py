@@ -1,15 +1,19 @@
-"""Final hidden states from a model larger than memory: a few layers at a time, each of them read once for all prompts.
+"""Final hidden states, a few layers at a time: in little memory, each layer read once for all prompts.
 
     layered_states(summarizer, prompts, memory=100 << 20)    # (prompts, hidden), as Model.states gives them
 
-Consecutive layers become a small GGUF file of their own, their bytes as they are: llama.cpp maps all of a file at once,
-and is fed the hidden states that the layers before left instead of tokens. Not here: a model that fits
-(doors/llama.py, which shares what prompts have in common in the same way), logits and text.
+Consecutive layers become a small GGUF file of their own: llama.cpp maps all of a file at once, and is fed the hidden
+states that the layers before left instead of tokens. The weights of a small model are expanded to float32 on the way.
+Where they are quantized, llama.cpp rounds all that they are multiplied with to 8 bits, and what comes out depends on
+the processor and on what else is in the batch: of the packaged base, readings were off by up to one standard deviation
+of a text. In float32 they are off by less than a hundredth, and come sooner: 4 s for 20 texts in place of 6 s. Not
+here: logits and text (doors/llama.py, which shares what prompts have in common in the same way).
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +27,8 @@ import numpy as np
 
 from xpert_cli import paths, platform
 from xpert_cli.doors import gguf
-from xpert_cli.doors.gguf_header import ALIGNMENT, Header, TensorInfo, encode, padded
+from xpert_cli.doors.dequantize import dequantizer
+from xpert_cli.doors.gguf_header import ALIGNMENT, BLOCKS, Header, TensorInfo, encode, padded
 from xpert_cli.doors.llama import Floats, Model
 from xpert_cli.doors.llama_memory import BATCH, Layout
 from xpert_cli.doors.unfinished import Unfinished
@@ -31,7 +36,9 @@ from xpert_cli.errors import BadModel, CannotWrite
 
 PERIODS = {"llama": 1, "qwen2": 1, "qwen3": 1, "gemma3": 6}  # layers after which they are alike again
 SEQUENCES = 16
-CHUNK = 1 << 20
+GROUP = 64 << 20  # bytes of weights that are worked on together where there is room
+EXPANDED = 1 << 30  # bytes of layers in float32, up to which they are expanded: a larger model would take longer
+CHUNK = 1 << 18  # numbers
 _EMBEDDING = "token_embd.weight"
 _ENDS = (_EMBEDDING, "output.weight", "output.bias")  # what is before the first layer and after the hidden state
 
@@ -49,7 +56,7 @@ def layered_states(
     Args:
         prompts: token ids, at least one prompt.
         memory: bytes that the weights of the layers worked on may take. llama.cpp holds up to twice as much for the
-            moment in which it rearranges them for this processor.
+            moment in which it rearranges quantized ones for this processor.
         kept: where what the layers so far left is kept, and taken up again.
 
     Raises:
@@ -63,13 +70,13 @@ def layered_states(
     context = max(map(len, prompts)) + BATCH
     for group in groups:
         count = groups[-1].stop
-        progress("reading your text layer by layer", group.start / count)
+        progress("reading your text", group.start / count)
         with _load(header, group, states, context, last=group is groups[-1]) as model:
             found = model.states(rows)
             states = model.left
         if kept and group is not groups[-1]:
             kept.keep(group.stop, states)
-    progress("reading your text layer by layer", 1.0)
+    progress("reading your text", 1.0)
     return found
 
 
@@ -94,7 +101,7 @@ def layer_groups(header: Header, memory: int, first: int = 0) -> list[range]:
     for start in range(first, count, period):
         few = range(start, min(start + period, count))
         longer = range(groups[-1].start, few.stop) if groups else few
-        if longer != few and group_bytes(header, longer) <= memory:
+        if longer != few and group_bytes(header, longer) <= min(memory, GROUP):
             groups[-1] = longer
         elif (size := group_bytes(header, few)) <= memory:
             groups.append(few)
@@ -109,7 +116,21 @@ def layer_groups(header: Header, memory: int, first: int = 0) -> list[range]:
 
 def group_bytes(header: Header, layers: range) -> int:
     """Bytes of weights that some layers need."""
-    return sum(info.bytes for _, info in _parts(header, layers).values())
+    expanded = is_expanded(header)
+    return sum(_laid_out(info, expanded).bytes for _, info in _parts(header, layers).values())
+
+
+def is_expanded(header: Header) -> bool:
+    """Whether the layers of a model are small enough to be worked on in float32."""
+    layers = (info for name, info in header.tensors.items() if name not in _ENDS)
+    return sum(_laid_out(info, expanded=True).bytes for info in layers) <= EXPANDED
+
+
+def _laid_out(info: TensorInfo, expanded: bool) -> TensorInfo:
+    """How a tensor is stored among its layers: as it is in the model's file, or a quantized one as float32."""
+    if not expanded or BLOCKS[info.type][1] == 1 or dequantizer(info.type) is None:
+        return info
+    return TensorInfo(info.shape, "F32", info.offset, 4 * math.prod(info.shape))
 
 
 def _parts(header: Header, layers: range) -> dict[str, tuple[str, TensorInfo]]:
@@ -191,21 +212,42 @@ def _write(file: IO[bytes], header: Header, layers: range) -> None:
         f"{architecture}.vocab_size": encode("uint32", 1),
         "tokenizer.ggml.model": encode("string", "none"),
     }
-    parts = _parts(header, layers)
+    parts = {name: info for name, (_, info) in _parts(header, layers).items()}
+    stored = {name: _laid_out(info, is_expanded(header)) for name, info in parts.items()}
     hidden = header.tensors[_EMBEDDING].shape[1]
     token = TensorInfo((1, hidden), "F32", 0, 4 * hidden)
-    file.write(gguf.file_head(metadata, {_EMBEDDING: token} | {name: info for name, (_, info) in parts.items()}))
+    file.write(gguf.file_head(metadata, {_EMBEDDING: token} | stored))
     file.write(bytes(padded(token.bytes, ALIGNMENT)))
     with header.path.open("rb", buffering=0) as source:
-        for _, info in parts.values():
+        for name, info in parts.items():
             source.seek(info.offset)
-            left = info.bytes
-            while left and (data := source.read(min(left, CHUNK))):
-                file.write(data)
-                left -= len(data)
-            assert not left, "the file was cut while it was read"
-            file.write(bytes(padded(info.bytes, ALIGNMENT) - info.bytes))
+            file.writelines(_copied(source, info) if stored[name] is info else _float32(source, info))
+            file.write(bytes(padded(stored[name].bytes, ALIGNMENT) - stored[name].bytes))
     file.flush()
+
+
+def _copied(source: IO[bytes], info: TensorInfo) -> Iterator[bytes]:
+    """A tensor's bytes, chunk by chunk."""
+    left = info.bytes
+    while left:
+        data = source.read(min(left, 4 * CHUNK))
+        assert data, "the file was cut while it was read"
+        left -= len(data)
+        yield data
+
+
+def _float32(source: IO[bytes], info: TensorInfo) -> Iterator[memoryview]:
+    """A quantized tensor's numbers, chunk by chunk."""
+    _, elements, block = BLOCKS[info.type]
+    convert, left = dequantizer(info.type), math.prod(info.shape)
+    assert convert
+    while left:
+        numbers = np.empty(min(left, CHUNK), np.float32)
+        data = np.frombuffer(source.read(len(numbers) // elements * block), np.uint8)
+        assert data.nbytes == len(numbers) // elements * block, "the file was cut while it was read"
+        convert(data.ctypes.data, numbers.ctypes.data, len(numbers))
+        left -= len(numbers)
+        yield numbers.data
 
 
 class _Layers(Model):

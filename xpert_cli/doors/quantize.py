@@ -8,6 +8,7 @@ made here. A quantized source is dequantized first, which costs quality: `quanti
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
@@ -19,7 +20,7 @@ from typing import Any
 from xpert_cli import platform
 from xpert_cli.doors import llama
 from xpert_cli.doors.gguf import read_header
-from xpert_cli.errors import BadInput, BadModel, CannotWrite
+from xpert_cli.errors import BadInput, BadModel, CannotWrite, TimeIsUp
 from xpert_cli.paths import whole
 
 FLOATS = ("F32", "F16", "BF16")
@@ -117,7 +118,8 @@ def _call(lib: Any, source: bytes, target: bytes, params: Any, progress: Callabl
     def listen(level: int, text: bytes, _: Any) -> None:
         log.append(text.decode("utf-8", "replace"))
         if position := _POSITION.match(log[-1]):
-            progress(int(position[1]) / int(position[2]))
+            with contextlib.suppress(TimeIsUp):  # llama.cpp cannot be stopped: it will end soon
+                progress(int(position[1]) / int(position[2]))
 
     def work() -> None:
         callback = lib.llama_log_callback(listen)

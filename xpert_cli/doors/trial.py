@@ -62,9 +62,9 @@ def try_base(base: Path) -> None:
             it, or came to numbers that are not finite.
     """
     gguf.read_header(base)
-    stat, room = base.stat(), platform.available_memory()
-    if room is None or 2 * stat.st_size < room:  # what is larger runs by layers (doors/llama_layers.py) or not at all
-        _once((str(base.resolve()), str(stat.st_size), str(stat.st_mtime_ns)), base, None)
+    identity, room = paths.identity(base), platform.available_memory()
+    if room is None or 2 * identity[1] < room:  # what is larger runs by layers (doors/llama_layers.py) or not at all
+        _once(tuple(map(str, identity)), base, None)
 
 
 def _once(what: tuple[str, ...], base: Path, adapter: Path | None) -> None:

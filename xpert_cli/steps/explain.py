@@ -33,8 +33,9 @@ ASKED = 20  # texts the question is asked about: more have not made selection be
 ALIKE = 0.5  # correlation above which two axes say the same to a reader
 CONTEXT, LEAST_CONTEXT = 4096, 1024  # tokens; several questions share them
 SEQUENCES = 16
-TWICE = 2  # llama.cpp rearranges some types into a second copy: 2.0 GB were seen of a file of 1.1 GB
 MARGIN = 256 << 20  # bytes of free memory left to all but a summarizer's weights
+ROOM = 1 << 30  # bytes for the weights that are worked on, where the system does not tell of its memory
+READING = "float32"  # in the digest of questions: readings of quantized weights differ from these
 
 
 @cache
@@ -98,9 +99,9 @@ def axes_of(summarizer: Path) -> tuple[tuple[Axis, ...], Basis]:
 
 
 def questions_digest(basis: Basis) -> str:
-    """What described readings depend on besides the summarizer: the question, its word cap, and the basis."""
+    """What described readings depend on besides the summarizer: question, word cap, basis, and how it is asked."""
     rounded = basis.astype("<f2").tobytes()
-    return hashlib.sha256("\0".join([*prompts(), str(WORDS)]).encode() + rounded).hexdigest()
+    return hashlib.sha256("\0".join([*prompts(), str(WORDS), READING]).encode() + rounded).hexdigest()
 
 
 def read(
@@ -126,7 +127,7 @@ def read(
     return Readings(np.concatenate([measure_all(texts), described], axis=1))
 
 
-_latest: dict[tuple[Path, int, tuple[str, ...]], npt.NDArray[np.float32]] = {}  # the last texts: select after summarize
+_latest: dict[tuple[object, ...], npt.NDArray[np.float32]] = {}  # the last texts: select after summarize
 
 
 def states(
@@ -136,7 +137,7 @@ def states(
 
     The last texts' states are kept as a whole: their last bits depend on which texts were read together.
     """
-    key = (summarizer, summarizer.stat().st_mtime_ns, tuple(texts))
+    key = (*paths.identity(summarizer), *texts)
     if key not in _latest:
         found = _asked(texts, summarizer, progress)
         _latest.clear()
@@ -145,41 +146,32 @@ def states(
 
 
 def _asked(texts: Sequence[str], summarizer: Path, progress: Callable[[str, float], None]) -> npt.NDArray[np.float32]:
-    """(texts, hidden) what `states` returns, a few layers at a time where the summarizer does not fit in memory."""
+    """(texts, hidden) what `states` returns."""
 
     def questions(vocabulary: Vocabulary) -> list[list[int]]:
         question, answer = prompts()
         tail = vocabulary.tokenize(answer)
         return [vocabulary.chat(question.replace("{text}", cut(text, WORDS))) + tail for text in texts]
 
-    memory, stat = _for_layers(summarizer), summarizer.stat()
-    identity = memory is None, str(summarizer), stat.st_size, stat.st_mtime_ns
-    if memory is not None:
+    if separable(summarizer):
         with Vocabulary(summarizer) as vocabulary:
             asked = questions(vocabulary)
-        kept = Unfinished("states", *identity, asked)
+        kept, room = Unfinished("states", *paths.identity(summarizer), asked), platform.available_memory()
+        memory = ROOM if room is None else max(0, room - MARGIN) // 4
         found = layered_states(summarizer, asked, memory=memory, progress=progress, kept=kept)
     else:
         with Model(summarizer, context=CONTEXT, sequences=SEQUENCES, least=LEAST_CONTEXT, shared=True) as model:
             asked = questions(model)
-            kept = Unfinished("states", *identity, asked)
+            kept = Unfinished("states", *paths.identity(summarizer), asked)
             found = model.states(asked, lambda part: progress("reading your text", part), kept)
     kept.drop()
     return found
 
 
-def _for_layers(summarizer: Path) -> int | None:
-    """Bytes that the layers worked on may take, where not all of a summarizer fits in the free memory; else None."""
-    room = platform.available_memory()
-    if room is None or TWICE * summarizer.stat().st_size <= room - MARGIN or not separable(summarizer):
-        return None
-    return max(0, room - MARGIN) // 4
-
-
 def memory_note(summarizer: Path) -> str:
-    """How a summarizer that does not fit in the free memory as it should is asked, for people; empty if it fits."""
-    if _for_layers(summarizer) is not None:
-        return f"{summarizer.name} is larger than the free memory: it reads your text layer by layer"
+    """What a summarizer must do without where memory is short, for people; empty if it is not."""
+    if separable(summarizer):
+        return ""
     return fitted(summarizer, Layout(CONTEXT, SEQUENCES), least=LEAST_CONTEXT, shared=True).note
 
 

@@ -8,7 +8,7 @@ always. Not here: merging adapters (maths/adapters.py).
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from xpert_cli.doors import gguf
 from xpert_cli.doors.quantize import quantization_type, quantize
-from xpert_cli.errors import BadModel, CannotWrite
+from xpert_cli.doors.unfinished import middle
+from xpert_cli.errors import BadModel
 from xpert_cli.maths.adapters import Adapter, Floats
+from xpert_cli.paths import identity
 
 Progress = Callable[[str, float], None]
 _FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32}
@@ -52,15 +54,19 @@ def merge_into_base(
     if kind in _FILE_TYPES:
         _write(header, adapter, out, kind, everything=True, progress=progress)
         return kind
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=".part") as folder:
-            middle = Path(folder) / "merged.gguf"
-            _write(header, adapter, middle, "F16", everything=False, progress=progress)
-            quantize(middle, out, kind, progress=partial(progress, f"quantizing to {kind}"))
-    except OSError as error:
-        raise CannotWrite(f"cannot write {out}: {error.strerror}. Choose another place with --out.") from error
+    with middle(out, *_made_of(header, adapter)) as merged:
+        if not merged.exists():
+            _write(header, adapter, merged, "F16", everything=False, progress=progress)
+        quantize(merged, out, kind, progress=partial(progress, f"quantizing to {kind}"))
     return kind
+
+
+def _made_of(header: gguf.Header, adapter: Adapter) -> list[object]:
+    """What tells a merged model from others."""
+    factors = hashlib.sha256()
+    for name, (a, b) in adapter.factors.items():
+        factors.update(name.encode() + a.tobytes() + b.tobytes())
+    return [identity(header.path), adapter.scale, factors.hexdigest()]
 
 
 def _own_type(header: gguf.Header) -> str:
@@ -82,7 +88,7 @@ def _write(
         else:
             tensors[name] = gguf.Planned(info.shape, info.type, partial(gguf.raw, header, name))
     metadata = dict(header.metadata.encoded) | {"general.file_type": gguf.encode("uint32", _FILE_TYPES[kind])}
-    gguf.write_model(out, metadata, tensors, progress)
+    gguf.write_model(out, metadata, tensors, _made_of(header, adapter), partial(progress, "merging"))
 
 
 def _merged(header: gguf.Header, adapter: Adapter, name: str, kind: str) -> NDArray[Any]:

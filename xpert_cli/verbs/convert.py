@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from xpert_cli.doors.gguf import read_header
-from xpert_cli.doors.hf_checkpoint import locate
+from xpert_cli.doors.hf_checkpoint import files, locate
 from xpert_cli.doors.hf_model import FloatType, write_gguf
 from xpert_cli.doors.hf_tokenizer import Unsupported
 from xpert_cli.doors.quantize import FLOATS, quantization_type, quantize, quantized_already
-from xpert_cli.errors import BadModel, CannotWrite
-from xpert_cli.paths import whole
+from xpert_cli.doors.unfinished import middle
+from xpert_cli.errors import BadModel
+from xpert_cli.paths import identity, whole
 
 Progress = Callable[[str, float], None]
 _CONVERTER = "convert_hf_to_gguf.py"
@@ -88,8 +87,9 @@ def convert(
         if kind in FLOATS:
             _to_gguf(folder, target, kind, name, progress)
         else:
-            with _scratch(target) as unquantized:
-                _to_gguf(folder, unquantized, None, name, progress)
+            with middle(target, *map(identity, files(folder))) as unquantized:
+                if not unquantized.exists():
+                    _to_gguf(folder, unquantized, None, name, progress)
                 fallback = quantize(unquantized, target, kind, progress=lambda f: progress("quantizing", f))
     header = read_header(target)
     return Converted(
@@ -102,18 +102,6 @@ def convert(
         requantized=requantized,
         seconds=time.monotonic() - started,
     )
-
-
-@contextmanager
-def _scratch(target: Path) -> Iterator[Path]:
-    """A path for the unquantized model, in a folder beside `target` that vanishes."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise CannotWrite(f"cannot write {target}: {error.strerror}. Choose another place with --out.") from error
-    with folder:
-        yield Path(folder.name) / "unquantized.gguf"
 
 
 def _to_gguf(folder: Path, out: Path, kind: str | None, name: str | None, progress: Progress) -> None:

@@ -142,8 +142,8 @@ def _loss(
 
     The sums so far are kept, for long writing takes long; `keeping` gets what is to be dropped in the end.
     """
-    worn, stat = [(paths.digest(path), weight) for path, weight in adapters], model.path.stat()
-    kept = Unfinished("loss", str(model.path), stat.st_size, stat.st_mtime_ns, worn, [list(one) for one in samples])
+    worn = [(paths.digest(path), weight) for path, weight in adapters]
+    kept = Unfinished("loss", *paths.identity(model.path), worn, [list(one) for one in samples])
     keeping.append(kept)
     begun, (total, count) = kept.found() or (0, (0.0, 0))
     for done, sample in enumerate(samples[begun:], begun):
