@@ -16,7 +16,6 @@ import numpy.typing as npt
 from _candidates import Placement
 from _common import interval
 
-from xpert_cli.maths import space as spaces
 from xpert_cli.maths.likelihood import fitted
 from xpert_cli.maths.selection import direction_scores
 from xpert_cli.maths.space import Floats, Readings, Space, measured
@@ -118,11 +117,3 @@ def told(counts: Floats) -> str:
     """A share in per cent with its interval."""
     low, high = interval(float(np.trace(counts)), float(counts.sum()))
     return f"{100 * share(counts):.1f} ({100 * low:.0f}-{100 * high:.0f})"
-
-
-def shrunk(placement: Placement, shrinkage: float) -> Placement:
-    """The same with another shrinkage of the pooled correlation towards the identity."""
-    space, one = placement.space, np.eye(len(placement.space.axes))
-    correlation = (np.linalg.inv(space.precision) - spaces.SHRINKAGE * one) / (1 - spaces.SHRINKAGE)
-    precision = np.asarray(np.linalg.inv((1 - shrinkage) * correlation + shrinkage * one), np.float64)
-    return dataclasses.replace(placement, space=dataclasses.replace(space, precision=precision))

@@ -16,16 +16,15 @@ import _baselines as baselines
 import _summarizers
 import numpy as np
 from _candidates import STYLES, Level, Placement, Reader, placed_at, say, short_key
-from _choosing import AXES, GAPS, METHODS, WEIGHT, axes_named, confusion, means, scores, share, shrunk, users
+from _choosing import AXES, GAPS, METHODS, WEIGHT, axes_named, confusion, means, scores, share, users
 from _common import stored
 from _costs import SIZES, cost, tokens
 
 from xpert_cli.maths.likelihood import RIDGES
-from xpert_cli.maths.space import SHRINKAGE, Floats
+from xpert_cli.maths.space import Floats
 from xpert_cli.steps.explain import strongest
 
 SAMPLES = (20, 5)
-SHRINKAGES = (0.03, 0.05, SHRINKAGE, 0.2, 0.3, 0.5)
 WEIGHTS = (0.0, 0.1, WEIGHT, 0.3, 0.5, 1.0)
 CHOSEN_ON, SHOWN_ON = (0, 1, 2, 3), (4, 5, 6, 7)  # styles 1-4 and 5-8
 SHOWN_AT = 90  # similarity that summarizers are compared at
@@ -79,8 +78,6 @@ def accuracy(run: Run) -> Records:
 def constants(run: Run) -> Records:
     """Each constant's best value for the users of styles 1-4, and what it does for those of 5-8."""
     grids: dict[str, tuple[str, tuple[float | None, ...], float | None]] = {
-        "shrinkage, answers": ("answers", SHRINKAGES, SHRINKAGE),
-        "shrinkage, source": ("source", SHRINKAGES, SHRINKAGE),
         "ridge, likelihood": ("likelihood", (None, *RIDGES), None),
         "weight of likelihood": ("answers and likelihood", WEIGHTS, WEIGHT),
     }
@@ -109,9 +106,7 @@ def _halves(run: Run, name: str, method: str, value: float | None) -> tuple[floa
         for samples in SAMPLES:
             say(f"{name} {value}")
             draws = run.draws(placement, samples)
-            if name.startswith("shrinkage"):
-                told = scores(shrunk(placement, float(value or 0)), draws)
-            elif name.startswith("ridge"):
+            if name.startswith("ridge"):
                 told = scores(placement, draws, ridge=value)
             else:
                 told = scores(placement, draws, weight=float(value or 0))

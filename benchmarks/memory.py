@@ -14,13 +14,14 @@ import json
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from xpert_cli import platform
 from xpert_cli.doors import gguf
-from xpert_cli.doors.llama_layers import group_bytes, layer_groups
+from xpert_cli.doors.llama import Model
 from xpert_cli.doors.llama_vocabulary import Vocabulary
 from xpert_cli.steps import explain
 
@@ -36,25 +37,26 @@ def texts() -> list[str]:
 
 def measure(way: str, model: Path, memory: int) -> dict[str, object]:
     """What this process takes to ask `model` about all texts; its first states tell that both ways agree."""
-    room = memory * 4 + explain.MARGIN if way == "layers" else None  # explain gives the layers a quarter of it
-    platform.available_memory = lambda: room
     began = time.perf_counter()
-    states = explain.states(texts(), model)
+    if way == "layers":
+        platform.available_memory = lambda: memory * 4 + explain.MARGIN  # explain gives the layers a quarter of it
+        states = explain.states(texts(), model)
+    else:
+        with Model(model, context=explain.CONTEXT, sequences=explain.SEQUENCES, shared=True) as whole:
+            states = whole.states(explain.questions(texts(), whole))
     seconds, peak = time.perf_counter() - began, platform.peak_memory()
-    read = model.stat().st_size if way == "whole" else copied(model, memory)
+    read = model.stat().st_size if way == "whole" else copied(model)
     return {"seconds": seconds, "peak": peak, "read": read, "states": states.tolist()}
 
 
-def copied(model: Path, memory: int) -> int:
-    """Bytes of all layers, and of the embeddings of the tokens."""
+def copied(model: Path) -> int:
+    """Bytes of all layers in the file, and of the embeddings of the tokens."""
     header = gguf.read_header(model)
-    question, answer = explain.prompts()
     with Vocabulary(model) as vocabulary:
-        asked = " ".join([vocabulary.detokenize(vocabulary.chat(question)), answer, *texts()])
-        tokens = len(set(vocabulary.tokenize(asked, special=True)))
+        tokens = len(set(chain(*explain.questions(texts(), vocabulary))))
     embedding = header.tensors["token_embd.weight"]
-    rows = tokens * embedding.bytes // embedding.shape[0]
-    return rows + sum(group_bytes(header, group) for group in layer_groups(header, memory))
+    layers = sum(info.bytes for name, info in header.tensors.items() if name.startswith("blk."))
+    return layers + tokens * embedding.bytes // embedding.shape[0]
 
 
 def main() -> None:

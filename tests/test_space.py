@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xpert_cli.errors import BadModel
-from xpert_cli.maths.space import SHRINKAGE, Axis, Readings, Space, joined, pooled
+from xpert_cli.maths.space import LEAST_SHRINKAGE, Axis, Readings, Space, joined, pooled, shrinkage
 
 NAN = np.nan
 
@@ -106,8 +106,18 @@ def test_pooled_spread_is_within_writers_not_between_them():
 def test_pooled_precision_is_the_inverse_of_the_shrunken_correlation():
     rows = scatter([0.0, 0.0], [1.0, 1.0], [2.0, 2.0], [3.0, 3.0])
     _, precision = pooled([rows])
-    off = 1 - SHRINKAGE
+    off = 1 - LEAST_SHRINKAGE  # readings that agree entirely leave no doubt
     np.testing.assert_allclose(np.linalg.inv(precision), [[1.0, off], [off, 1.0]])
+
+
+@pytest.mark.parametrize(("correlated", "freedom", "expected"), [(0.5, 9, 0.25), (0.5, 90, 0.025), (0.5, 1, 1.0)])
+def test_the_more_texts_the_less_a_correlation_is_shrunk(correlated, freedom, expected):
+    # (1 - 0.25)^2 / freedom, over 0.25
+    assert shrinkage(np.array([[1.0, correlated], [correlated, 1.0]]), freedom) == pytest.approx(expected)
+
+
+def test_axes_that_do_not_vary_together_are_left_as_they_are():
+    assert shrinkage(np.eye(3), 100) == 1.0
 
 
 def test_arrays_that_do_not_fit_the_axes_are_refused():

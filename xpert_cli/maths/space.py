@@ -20,7 +20,7 @@ from xpert_cli.errors import BadModel
 
 Floats = npt.NDArray[np.float64]
 
-SHRINKAGE = 0.1  # of the pooled correlation towards the identity: chosen on tuning rows, flat from 0.05 to 0.3
+LEAST_SHRINKAGE = 0.01  # of a correlation towards the identity: axes that say nearly the same must not cancel
 FLOOR = 0.02  # smallest pooled standard deviation, relative to the axis's spread over all texts
 
 
@@ -170,17 +170,30 @@ def pooled(writers: Sequence[Scatter]) -> tuple[Floats, Floats]:
 
     Returns:
         (axes,) pooled standard deviation, infinite where nothing varies, and the (axes, axes) inverse of the pooled
-        correlation shrunk towards the identity, R = (1 - s) C + s I with s = SHRINKAGE.
+        correlation shrunk towards the identity, R = (1 - s) C + s I, the less the more texts there are: `shrinkage`.
     """
     several = [writer for writer in writers if writer.samples > 1]
     squares = np.asarray(sum(writer.squares for writer in several))
     freedom = np.maximum(1, sum(writer.known for writer in several) - len(several))
     spread = np.maximum(np.sqrt(np.diag(squares) / freedom), FLOOR * _overall(writers))
     spread = np.where(spread > 0, spread, np.inf)  # an axis that no text varies on stays silent
-    texts = sum(writer.samples for writer in several)
-    correlation = squares / np.outer(spread, spread) / max(1, texts - len(several))
+    texts = max(1, sum(writer.samples for writer in several) - len(several))
+    correlation = squares / np.outer(spread, spread) / texts
     np.fill_diagonal(correlation, 1.0)
-    return spread, np.linalg.inv((1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(len(spread)))
+    part = shrinkage(correlation, texts)
+    return spread, np.linalg.inv((1 - part) * correlation + part * np.eye(len(spread)))
+
+
+def shrinkage(correlation: Floats, freedom: float) -> float:
+    """How much of the identity a correlation that was estimated takes to err least.
+
+    s = sum var(r) / sum r^2 over all pairs of axes (J. Schäfer and K. Strimmer, Stat. Appl. Genet. Mol. Biol. 4, 2005),
+    var(r) being (1 - r^2)^2 over the degrees of freedom, as of normal readings.
+    """
+    squared = correlation[~np.eye(len(correlation), dtype=bool)] ** 2
+    if not squared.any():
+        return 1.0
+    return float(np.clip(((1 - squared) ** 2).sum() / freedom / squared.sum(), LEAST_SHRINKAGE, 1.0))
 
 
 def _overall(writers: Sequence[Scatter]) -> Floats:

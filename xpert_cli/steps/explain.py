@@ -147,25 +147,26 @@ def states(
 
 def _asked(texts: Sequence[str], summarizer: Path, progress: Callable[[str, float], None]) -> npt.NDArray[np.float32]:
     """(texts, hidden) what `states` returns."""
-
-    def questions(vocabulary: Vocabulary) -> list[list[int]]:
-        question, answer = prompts()
-        tail = vocabulary.tokenize(answer)
-        return [vocabulary.chat(question.replace("{text}", cut(text, WORDS))) + tail for text in texts]
-
     if separable(summarizer):
         with Vocabulary(summarizer) as vocabulary:
-            asked = questions(vocabulary)
+            asked = questions(texts, vocabulary)
         kept, room = Unfinished("states", *paths.identity(summarizer), asked), platform.available_memory()
         memory = ROOM if room is None else max(0, room - MARGIN) // 4
         found = layered_states(summarizer, asked, memory=memory, progress=progress, kept=kept)
     else:
         with Model(summarizer, context=CONTEXT, sequences=SEQUENCES, least=LEAST_CONTEXT, shared=True) as model:
-            asked = questions(model)
+            asked = questions(texts, model)
             kept = Unfinished("states", *paths.identity(summarizer), asked)
             found = model.states(asked, lambda part: progress("reading your text", part), kept)
     kept.drop()
     return found
+
+
+def questions(texts: Sequence[str], vocabulary: Vocabulary) -> list[list[int]]:
+    """What a summarizer is asked about texts, up to the adjective, as tokens."""
+    question, answer = prompts()
+    tail = vocabulary.tokenize(answer)
+    return [vocabulary.chat(question.replace("{text}", cut(text, WORDS))) + tail for text in texts]
 
 
 def memory_note(summarizer: Path) -> str:
