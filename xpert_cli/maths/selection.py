@@ -18,7 +18,7 @@ import numpy.typing as npt
 from xpert_cli.maths.space import Floats, Readings, Space
 
 MOST_MIXED = 3  # adapters
-MOST_WEIGHT = 1.5  # sum of mixing coefficients
+MOST_WEIGHT = 1.0  # sum of mixing coefficients: of writers unlike any adapter, mixtures beyond all of them start worse
 CANDIDATES = 6  # best single adapters that a mixture may be made of
 NEAR = 0.3  # smallest cosine of an adapter to start from: below it, starting there has not lowered a loss
 # Set on tuning rows by benchmarks/certainty.py, which shows them on test rows.
