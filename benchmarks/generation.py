@@ -11,11 +11,13 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from xpert_cli import platform
 from xpert_cli.doors.hub import find_base
 from xpert_cli.doors.llama import Model
+from xpert_cli.doors.quantize import for_many_texts
 from xpert_cli.paths import default
 from xpert_cli.steps import explain
 from xpert_cli.verbs.build import SEQUENCES, TEMPERATURE
@@ -53,7 +55,10 @@ def answers(base: Path) -> str:
     rates: dict[int, list[float]] = {SEQUENCES: [], 1: []}
     for _ in range(ROUNDS // 2):
         for sequences, found in rates.items():
-            with Model(base, context=sequences * 2 * TOKENS, sequences=sequences) as model:
+            with (
+                for_many_texts(base) if sequences > 1 else nullcontext(base) as path,
+                Model(path, context=sequences * 2 * TOKENS, sequences=sequences) as model,
+            ):
                 asked = [model.chat(probe) for probe in explain.probes()[:SEQUENCES]]
                 began = time.perf_counter()
                 said = model.answers(asked, max_tokens=TOKENS, temperature=TEMPERATURE, seed=0)

@@ -5,10 +5,8 @@
 
 scripts/arm64.sh prepares the folder that is named first. Held to, with three messages of forty words: `select` chooses
 the same adapters; the greedy tokens of `run` are the same until one was likeliest by less than NARROW, which is where
-last bits may decide; no coordinate of `summarize` differs by more than CLOSE. That is asked of a copy of the packaged
-base in F32. The packaged one rounds what each layer reads to eight bits, and so turns last bits into coordinates: they
-may differ by TWICE what they differ by on this machine when it reads each message alone. Not here: fine-tuning, trials
-of strangers' files, and how fast a phone is.
+last bits may decide; no coordinate of `summarize` differs by more than CLOSE. Not here: fine-tuning, trials of
+strangers' files, and how fast a phone is.
 """
 
 from __future__ import annotations
@@ -27,10 +25,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 CLOSE = 1e-2  # of a coordinate, in pooled standard deviations, and of a weight
-TWICE = 2  # times the noise: it is in both machines' numbers
 NARROW = 0.05  # between the two largest logits
 TOKENS = 16
-EXACT = "exact.gguf"
 PROMPT = "Why do leaves fall in autumn?"
 END = -1  # in place of a token: the answer is complete
 MESSAGES = (
@@ -69,14 +65,12 @@ class Answers:
 
     Attributes:
         selected: weights of adapters.
-        exact: coordinates by axis, the described ones from the copy in F32.
-        rounded: coordinates on the described axes, from the packaged base.
+        coordinates: by axis.
         tokens: greedy ones, without and with what was selected.
     """
 
     selected: Mapping[str, float]
-    exact: Coordinates
-    rounded: Coordinates
+    coordinates: Coordinates
     tokens: tuple[tuple[Step, ...], ...]
     seconds: float
 
@@ -87,17 +81,14 @@ class Difference:
 
     Attributes:
         selection: whether the same adapters are chosen, at weights that are CLOSE.
-        exact, rounded: the largest difference of a coordinate; infinite where one machine lacks what the other tells.
-        noise: the same of `rounded` on one machine, messages read alone and together.
+        apart: the largest difference of a coordinate; infinite where one machine lacks what the other tells.
         equal: for each answer, how many tokens agree from its beginning.
         due: for each answer, how many have to.
         gap: the smallest gap of all tokens that have to agree.
     """
 
     selection: bool
-    exact: float
-    rounded: float
-    noise: float
+    apart: float
     equal: tuple[int, ...]
     due: tuple[int, ...]
     gap: float
@@ -106,26 +97,19 @@ class Difference:
     def faults(self) -> list[str]:
         """What is not as it has to be, in words; nothing where all is."""
         found = [] if self.selection else ["another selection"]
-        if self.exact > CLOSE:
-            found.append(f"a coordinate that differs by {self.exact:.3f}")
-        if self.rounded > TWICE * self.noise:
-            most = TWICE * self.noise
-            found.append(
-                f"a coordinate of the packaged base that differs by {self.rounded:.2f}, not {most:.2f} at most"
-            )
+        if self.apart > CLOSE:
+            found.append(f"a coordinate that differs by {self.apart:.3f}")
         pairs = zip(self.equal, self.due, strict=True)
         return found + [f"another token after {same} of {due} that are clear" for same, due in pairs if same < due]
 
 
-def compare(here: Answers, there: Answers, noise: float) -> Difference:
+def compare(here: Answers, there: Answers) -> Difference:
     """The answers of an emulated processor against those of this machine, whose gaps tell which tokens are clear."""
     clear = [len(list(takewhile(lambda step: step.gap >= NARROW, steps))) for steps in here.tokens]
     gaps = [step.gap for steps, due in zip(here.tokens, clear, strict=True) for step in steps[:due]]
     return Difference(
         selection=apart(here.selected, there.selected) <= CLOSE,
-        exact=apart(here.exact, there.exact),
-        rounded=apart(here.rounded, there.rounded),
-        noise=noise,
+        apart=apart(here.coordinates, there.coordinates),
         equal=tuple(_agreeing(a, b) for a, b in zip(here.tokens, there.tokens, strict=True)),
         due=tuple(clear),
         gap=min(gaps, default=0.0),
@@ -156,10 +140,10 @@ def answers(machine: Machine, work: Path) -> Answers:
     Raises:
         SystemExit: a command failed.
     """
-    began = time.monotonic()
-    exact = coordinates(machine, work, MESSAGES, "--summarizer", str(work / EXACT))
-    rounded = coordinates(machine, work, MESSAGES, described=True)
-    (selection,) = _told(machine, work, "-m", "xpert_cli", "select", str(_file(work, MESSAGES)))
+    began, file = time.monotonic(), work / "messages.jsonl"
+    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in MESSAGES), "utf-8")
+    (summary,) = _told(machine, work, "-m", "xpert_cli", "summarize", str(file))
+    (selection,) = _told(machine, work, "-m", "xpert_cli", "select", str(file))
     selected = {one["adapter"]: one["weight"] for one in selection["selected"]}
     tokens = []
     for adapters in ({}, selected):
@@ -167,28 +151,8 @@ def answers(machine: Machine, work: Path) -> Answers:
         greedy = ("--temperature", "0", "--max-tokens", str(TOKENS))
         _, steps = _told(machine, work, str(Path(__file__).resolve()), "watch", "run", PROMPT, *named, *greedy)
         tokens.append(tuple(Step(token, gap) for token, gap in steps))
-    return Answers(selected, exact, rounded, tuple(tokens), time.monotonic() - began)
-
-
-def coordinates(
-    machine: Machine, work: Path, messages: Sequence[str], *options: str, described: bool = False
-) -> dict[str, float | None]:
-    """What `xpert summarize` tells of messages; `described` leaves out what is counted and not asked."""
-    file = str(_file(work, messages))
-    (summary,) = _told(machine, work, "-m", "xpert_cli", "summarize", file, *options)
-    return {axis["name"]: axis["value"] for axis in summary["axes"] if not described or axis["kind"] == "described"}
-
-
-def noise(machine: Machine, work: Path, together: Coordinates) -> float:
-    """By how much a described coordinate differs where one machine reads each message alone, and averages."""
-    alone = [coordinates(machine, work, [message], described=True) for message in MESSAGES]
-    return apart(together, {name: sum(one[name] or 0.0 for one in alone) / len(alone) for name in together})
-
-
-def _file(work: Path, messages: Sequence[str]) -> Path:
-    file = work / "messages.jsonl"
-    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in messages), "utf-8")
-    return file
+    coordinates = {axis["name"]: axis["value"] for axis in summary["axes"]}
+    return Answers(selected, coordinates, tuple(tokens), time.monotonic() - began)
 
 
 def _told(machine: Machine, work: Path, *arguments: str) -> list[Any]:
@@ -244,41 +208,30 @@ def watched(arguments: Sequence[str]) -> list[tuple[int, float]]:
 
 
 HEAD = """\
-| processor | same selection | coordinates apart, F32 | packaged base | tokens equal | with adapter | gap | seconds |
-|---|---|---|---|---|---|---|---|"""
+| processor | same selection | coordinates apart | tokens equal | with adapter | gap | seconds |
+|---|---|---|---|---|---|---|"""
 
 
 def row(name: str, told: Answers, found: Difference) -> str:
     """A processor and how its answers differ, as a line of Markdown below HEAD."""
     equal = [f"{same} of {len(steps)}" for same, steps in zip(found.equal, told.tokens, strict=True)]
     selection = "yes" if found.selection else "no"
-    apart = (f"{found.exact:.4f}", f"{found.rounded:.2f}")
-    cells = (name, selection, *apart, *equal, f"{found.gap:.2f}", f"{told.seconds:.0f}")
+    cells = (name, selection, f"{found.apart:.4f}", *equal, f"{found.gap:.2f}", f"{told.seconds:.0f}")
     return f"| {' | '.join(cells)} |"
-
-
-def _base() -> str:
-    from xpert_cli.doors.hub import PACKAGED_BASE, find_base
-
-    return str(find_base(PACKAGED_BASE))
 
 
 def main(work: Path, qemu: str, processors: Sequence[str]) -> int:
     """Compare, and print a table; 0 where all is as it has to be."""
     debian, this = work / "debian", Machine("this machine", (sys.executable,), (ROOT,))
     print("running xpert on this machine ...", file=sys.stderr)
-    if not (work / EXACT).exists():
-        _told(this, work, "-m", "xpert_cli", "convert", _base(), "--type", "F32", "--out", str(work / EXACT))
     here = answers(this, work)
-    own = noise(this, work, here.rounded)
     print(f"selected: {', '.join(here.selected) or 'none'}; {here.seconds:.0f} s", file=sys.stderr)
-    print(f"coordinates of the packaged base differ by {own:.2f} here, read alone or together", file=sys.stderr)
     lines, faults = [HEAD], []
     for name in processors:
         print(f"running xpert on an emulated {name}, some minutes ...", file=sys.stderr)
         python = (qemu, "-L", str(debian), "-cpu", name, str(debian / "usr" / "bin" / "python3"))
         there = answers(Machine(name, python, (ROOT, work / "site", work / "llama")), work)
-        found = compare(here, there, own)
+        found = compare(here, there)
         lines.append(row(name, there, found))
         faults += [f"error: {name}: {fault}" for fault in found.faults]
         print("\n".join(found.faults) or "the same answers", file=sys.stderr)

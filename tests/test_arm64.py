@@ -37,22 +37,20 @@ def steps(*pairs: tuple[int, float]) -> tuple:
 
 HERE = arm64.Answers(
     selected={"terse": 1.0},
-    exact={"emoji": 1.5, "formal": None},
-    rounded={"dull": 0.5},
+    coordinates={"emoji": 1.5, "formal": None},
     tokens=(steps((5, 2.0), (7, 0.3), (9, 0.6)),),
     seconds=1.0,
 )
-NOISE = 0.125
 
 
 def compared(here: object = HERE, **changes: object) -> Any:
     """The comparison with what HERE answers but for the changes."""
-    return arm64.compare(here, replace(HERE, **changes), NOISE)
+    return arm64.compare(here, replace(HERE, **changes))
 
 
 def test_the_same_answers_have_no_fault():
     same = compared()
-    assert (same.faults, same.exact, same.rounded, same.equal, same.due, same.gap) == ([], 0.0, 0.0, (3,), (3,), 0.3)
+    assert (same.faults, same.apart, same.equal, same.due, same.gap) == ([], 0.0, (3,), (3,), 0.3)
 
 
 @pytest.mark.parametrize("selected", [{"wordy": 1.0}, {}, {"terse": 0.97}, {"terse": 0.5, "wordy": 0.5}])
@@ -65,24 +63,18 @@ def test_a_weight_may_differ_by_a_hundredth():
 
 
 def test_a_coordinate_may_differ_by_a_hundredth():
-    assert compared(exact={"emoji": 1.52, "formal": None}).faults == ["a coordinate that differs by 0.020"]
-    assert compared(exact={"emoji": 1.509, "formal": None}).faults == []
+    assert compared(coordinates={"emoji": 1.52, "formal": None}).faults == ["a coordinate that differs by 0.020"]
+    assert compared(coordinates={"emoji": 1.509, "formal": None}).faults == []
 
 
 @pytest.mark.parametrize("emoji", [None, math.nan, math.inf])
 def test_what_is_no_number_is_no_coordinate(emoji):
-    assert compared(exact={"emoji": emoji, "formal": None}).faults == ["a coordinate that differs by inf"]
+    assert compared(coordinates={"emoji": emoji, "formal": None}).faults == ["a coordinate that differs by inf"]
 
 
-@pytest.mark.parametrize("exact", [{"emoji": 1.5}, {"emoji": 1.5, "formal": 0.0}])
-def test_a_coordinate_that_only_one_machine_tells_is_a_fault(exact):
-    assert compared(exact=exact).faults == ["a coordinate that differs by inf"]
-
-
-def test_a_coordinate_of_the_packaged_base_may_differ_by_twice_the_noise():
-    assert compared(rounded={"dull": 0.75}).faults == []
-    fault = "a coordinate of the packaged base that differs by 0.30, not 0.25 at most"
-    assert compared(rounded={"dull": 0.2}).faults == [fault]
+@pytest.mark.parametrize("coordinates", [{"emoji": 1.5}, {"emoji": 1.5, "formal": 0.0}])
+def test_a_coordinate_that_only_one_machine_tells_is_a_fault(coordinates):
+    assert compared(coordinates=coordinates).faults == ["a coordinate that differs by inf"]
 
 
 def test_tokens_have_to_agree_until_a_choice_is_narrow():
@@ -100,29 +92,21 @@ def test_an_answer_that_ends_early_differs(tokens):
 
 
 def test_the_table_tells_each_processor_and_a_fault_is_the_exit_status(monkeypatch, tmp_path, capsys):
-    off = replace(HERE, selected={"wordy": 1.0}, exact={"emoji": 1.53, "formal": None}, seconds=61.0)
+    off = replace(HERE, selected={"wordy": 1.0}, coordinates={"emoji": 1.53, "formal": None}, seconds=61.0)
     told = {"this machine": HERE, "good": HERE, "bad": off}
     monkeypatch.setattr(arm64, "answers", lambda machine, work: told[machine.name])
-    monkeypatch.setattr(arm64, "noise", lambda machine, work, together: NOISE)
-    (tmp_path / arm64.EXACT).touch()
     assert arm64.main(tmp_path, "qemu", ["good"]) == 0
     capsys.readouterr()
     assert arm64.main(tmp_path, "qemu", ["good", "bad"]) == 1
     out, err = capsys.readouterr()
     assert out.splitlines()[2:] == [
-        "| good | yes | 0.0000 | 0.00 | 3 of 3 | 0.30 | 1 |",
-        "| bad | no | 0.0300 | 0.00 | 3 of 3 | 0.30 | 61 |",
+        "| good | yes | 0.0000 | 3 of 3 | 0.30 | 1 |",
+        "| bad | no | 0.0300 | 3 of 3 | 0.30 | 61 |",
     ]
     assert err.splitlines()[-2:] == [
         "error: bad: another selection",
         "error: bad: a coordinate that differs by 0.030",
     ]
-
-
-def test_the_noise_is_between_messages_read_alone_and_together(monkeypatch, tmp_path):
-    alone = {message: {"dull": value} for message, value in zip(arm64.MESSAGES, (0.3, 0.6, 1.2), strict=True)}
-    monkeypatch.setattr(arm64, "coordinates", lambda machine, work, messages, described: alone[messages[0]])
-    assert arm64.noise(None, tmp_path, {"dull": 0.5}) == pytest.approx(0.7 - 0.5)
 
 
 def test_an_illegal_instruction_is_named(tmp_path):

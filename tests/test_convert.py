@@ -200,6 +200,19 @@ def test_a_quantized_gguf_can_be_quantized_again_and_says_so(models: dict[str, P
         (tmp_path / f"{source}.gguf").unlink()
 
 
+@pytest.mark.parametrize(("kind", "copied_to"), [("Q4_1", "Q8_0"), ("Q8_0", None), ("F32", None)])
+def test_for_many_texts_a_slow_type_is_copied(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, copied_to: str | None
+) -> None:
+    monkeypatch.setenv("XPERT_HOME", str(tmp_path / "home"))
+    convert(str(models["llama"]), tmp_path / "own.gguf", kind)
+    with quantize.for_many_texts(tmp_path / "own.gguf") as path:
+        assert (path == tmp_path / "own.gguf") is (copied_to is None)
+        found = {info.type for name, info in gguf.read_header(path).tensors.items() if name.endswith("attn_q.weight")}
+        assert found == {copied_to or kind}
+    assert not list((tmp_path / "home").glob("*"))
+
+
 def test_shards_equal_one_file(models: dict[str, Path], tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 

@@ -23,6 +23,7 @@ import numpy as np
 from xpert_cli import paths
 from xpert_cli.doors import gguf
 from xpert_cli.doors.llama import Model
+from xpert_cli.doors.quantize import for_many_texts
 from xpert_cli.doors.unfinished import Unfinished
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.maths.adapters import Adapter
@@ -35,6 +36,7 @@ Progress = Callable[[str, float], None]
 ANSWER_TOKENS = 256
 TEMPERATURE = 0.7
 SEQUENCES = 16
+CONTEXT = SEQUENCES * (ANSWER_TOKENS + 128)
 PRIOR, MOST_TEXTS = 100, 1000  # texts that answers count for in what people's texts vary by, and one adapter's at most
 CLAIMED = 0.2  # smallest cosine between what an adapter's answers show and what it claims of its training text
 
@@ -225,23 +227,22 @@ def answer_probes(
     setting = {"probes": probes, "seed": seed, "base": gguf.fingerprint(base), "tokens": ANSWER_TOKENS}
     kept = _pending(out / _PENDING, setting)
     wanted = {**({"": None} if plain else {}), **files}
-    with Model(base, context=SEQUENCES * (ANSWER_TOKENS + 128), sequences=SEQUENCES) as model:
-        asked = [model.chat(probe) for probe in probes]
-        for done, (name, path) in enumerate(wanted.items()):
-            key = paths.digest(path) if path else "base"
-            if key not in kept:
+    keys = {name: paths.digest(path) if path else "base" for name, path in wanted.items()}
+    if missing := [name for name, key in keys.items() if key not in kept]:
+        with for_many_texts(base) as copy, Model(copy, context=CONTEXT, sequences=SEQUENCES) as model:
+            asked = [model.chat(probe) for probe in probes]
+            for name in missing:
+                path, done = wanted[name], len(wanted) - len(missing) + missing.index(name)
                 model.apply([(path, 1.0)] if path else [])
 
                 def tell(part: float, done: int = done, name: str = name) -> None:
                     progress(f"answers of {name or 'the base model'}", (done + part) / len(wanted))
 
-                tokens = model.answers(
-                    asked, max_tokens=ANSWER_TOKENS, temperature=TEMPERATURE, seed=seed, progress=tell
-                )
-                kept[key] = [model.detokenize(answer) for answer in tokens]
+                said = model.answers(asked, max_tokens=ANSWER_TOKENS, temperature=TEMPERATURE, seed=seed, progress=tell)
+                kept[keys[name]] = [model.detokenize(answer) for answer in said]
                 with paths.whole(out / _PENDING) as part:
                     part.write_text(json.dumps({"setting": setting, "answers": kept}), "utf-8")
-    return {name: kept[paths.digest(path) if path else "base"] for name, path in wanted.items()}
+    return {name: kept[key] for name, key in keys.items()}
 
 
 def _pending(path: Path, setting: Mapping[str, Any]) -> dict[str, list[str]]:
