@@ -23,7 +23,7 @@ from xpert_cli.maths.space import Floats, Readings, Space, measured
 Draws = npt.NDArray[np.int64]
 METHODS = ("answers", "likelihood", "answers and likelihood", "source")
 AXES = ("all", "measured", "described")
-WEIGHT = 0.2  # of likelihood beside answers: set on users drawn from training rows, packaged cache, length removed
+WEIGHT = 0.65  # of likelihood beside answers: chosen on tuning rows
 GAPS = {
     "training text": "training text less answers, mean of the eight adapters (as shipped)",
     "unstyled": "unstyled writing less the base's answers",

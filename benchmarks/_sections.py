@@ -8,7 +8,8 @@ Not here: how records are shown (_tables.py).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from _common import stored
 from _costs import SIZES, cost, tokens
 
 from xpert_cli.maths.likelihood import RIDGES
-from xpert_cli.maths.space import Floats
+from xpert_cli.maths.space import Floats, shrunk
 from xpert_cli.steps.explain import strongest
+from xpert_cli.verbs.build import UNKNOWN
 
 SAMPLES = (20, 5)
-WEIGHTS = (0.0, 0.1, WEIGHT, 0.3, 0.5, 1.0)
+WEIGHTS = (0.0, 0.2, 0.5, WEIGHT, 0.8, 1.0)
+PARTS = (0.1, 0.5, 0.8, UNKNOWN, 0.95, 1.0)
 CHOSEN_ON, SHOWN_ON = (0, 1, 2, 3), (4, 5, 6, 7)  # styles 1-4 and 5-8
 SHOWN_AT = 90  # similarity that summarizers are compared at
 SEARCHES = 12  # users of a style for whom Bayesian optimization is run: a second each
@@ -42,13 +45,13 @@ class Run:
     users: int
     rows: int
     summarizers: tuple[Path, ...] = ()
-    kept: dict[tuple[int, bool], Placement] = field(default_factory=dict)
+    kept: dict[tuple[int, bool, bool], Placement] = field(default_factory=dict)
 
-    def placement(self, level: Level, short: bool = False) -> Placement:
-        """Adapters and users of a level, with or without length."""
-        key = level.similarity, short
+    def placement(self, level: Level, short: bool = False, told: bool = True) -> Placement:
+        """Adapters and users of a level, with or without length, where adapters tell of their training text or not."""
+        key = level.similarity, short, told
         if key not in self.kept:
-            self.kept[key] = placed_at(self.reader, level, short=short)
+            self.kept[key] = placed_at(self.reader, level, short=short, told=told)
         return self.kept[key]
 
     def draws(self, placement: Placement, samples: int) -> Floats:
@@ -60,24 +63,24 @@ def accuracy(run: Run) -> Records:
     """Who is ranked first: every level, explanation, kind of axes and number of samples, with and without length."""
     records = []
     for level in run.levels:
-        for short in (False, True):
-            whole = run.placement(level, short)
-            for axes in AXES:
-                placement = axes_named(whole, axes)
-                for samples in SAMPLES:
-                    say(f"ranking at {level.similarity} %")
-                    found = scores(placement, run.draws(placement, samples))
-                    where = {"level": level.similarity, "short": short, "axes": axes, "samples": samples}
-                    records += [
-                        {**where, "method": method, "counts": confusion(found[method]).astype(int).tolist()}
-                        for method in METHODS
-                    ]
+        for short, axes, told in product((False, True), AXES, (False, True)):
+            placement = axes_named(run.placement(level, short, told), axes)
+            for samples in SAMPLES:
+                say(f"ranking at {level.similarity} %")
+                found = scores(placement, run.draws(placement, samples))
+                where = {"level": level.similarity, "short": short, "axes": axes, "samples": samples}
+                records += [
+                    {**where, "method": method, "counts": confusion(found[method]).astype(int).tolist()}
+                    for method in METHODS
+                    if (method == "source") is told
+                ]
     return records
 
 
 def constants(run: Run) -> Records:
     """Each constant's best value for the users of styles 1-4, and what it does for those of 5-8."""
     grids: dict[str, tuple[str, tuple[float | None, ...], float | None]] = {
+        "identity in the metric": ("answers", PARTS, UNKNOWN),
         "ridge, likelihood": ("likelihood", (None, *RIDGES), None),
         "weight of likelihood": ("answers and likelihood", WEIGHTS, WEIGHT),
     }
@@ -102,11 +105,13 @@ def _halves(run: Run, name: str, method: str, value: float | None) -> tuple[floa
     """Mean accuracy over levels and samples for users of styles 1-4, and of 5-8, with a constant set to a value."""
     found = []
     for level in run.levels:
-        placement = run.placement(level)
+        placement = run.placement(level, told=False)
         for samples in SAMPLES:
             say(f"{name} {value}")
             draws = run.draws(placement, samples)
-            if name.startswith("ridge"):
+            if name.startswith("identity"):
+                told = scores(_drawn(placement, float(value or 0)), draws)
+            elif name.startswith("ridge"):
                 told = scores(placement, draws, ridge=value)
             else:
                 told = scores(placement, draws, weight=float(value or 0))
@@ -114,6 +119,13 @@ def _halves(run: Run, name: str, method: str, value: float | None) -> tuple[floa
             found.append((share(counts, CHOSEN_ON), share(counts, SHOWN_ON)))
     first, second = np.mean(found, axis=0)
     return float(first), float(second)
+
+
+def _drawn(placement: Placement, part: float) -> Placement:
+    """The same with another part of the identity in the metric."""
+    space = placement.space
+    correlation = (np.linalg.inv(space.precision) - UNKNOWN * np.eye(len(space.axes))) / (1 - UNKNOWN)
+    return replace(placement, space=replace(space, precision=shrunk(correlation, part)))
 
 
 def gap(run: Run) -> Records:
@@ -126,7 +138,7 @@ def gap(run: Run) -> Records:
             found = scores(placement, draws, gap=name)
             shares = {method: share(confusion(found[method])) for method in METHODS}
             records.append({"level": level.similarity, "gap": name, **shares})
-        bare = placed_at(run.reader, level, short=False, told=False)
+        bare = run.placement(level, told=False)
         found = scores(bare, run.draws(bare, SAMPLES[0]))
         shares = {method: share(confusion(found[method])) for method in METHODS if method != "source"}
         records.append({"level": level.similarity, "gap": "untold", **shares, "source": None})

@@ -15,23 +15,16 @@ import numpy as np
 from _candidates import STYLES, Level, Reader, say
 from _choosing import confusion, directions, users
 
-from adapters import diluted
 from xpert_cli.maths.space import Readings, measured
-from xpert_cli.maths.style import measure_all
 from xpert_cli.verbs.build import placed
 
-PROBES, TRAINED, POOL = (
-    20,
-    20,
-    30,
-)  # answers and training rows of an adapter, test rows of a style, that are asked about
+PROBES, POOL = 20, 30  # answers of an adapter, and test rows of a style, that are asked about
 USERS, SAMPLES = 10, 20
 
 
 def compared(reader: Reader, level: Level, summarizers: Sequence[Path]) -> list[dict[str, Any]]:
     """Who is ranked first by answers, with the base as summarizer and with others: by all axes, by described ones."""
     bench, said = reader.bench, reader.answers(level)
-    texts = [[m.response for m in diluted(bench, style, level.similarity, level.rows)[0]] for style in STYLES]
     draws = users(USERS, SAMPLES, POOL)
     records = []
     for path in (bench.base, *summarizers):
@@ -40,9 +33,7 @@ def compared(reader: Reader, level: Level, summarizers: Sequence[Path]) -> list[
         axes, basis = asked.axes
         counted = measured(axes)
         answers = [Readings(asked.readings("answers", some[:PROBES])) for some in said]
-        trained = [asked.readings("train", some[:: len(some) // TRAINED]) for some in texts]
-        writings = [Readings(measure_all(some)).scatter for some in texts]
-        space, adapters, _ = placed(axes, basis, answers, [Readings(some).mean for some in trained], writings)
+        space, adapters, _ = placed(axes, basis, answers, [None] * len(STYLES))
         tests = [[m.response for m in bench.rows(f"{style}_test")[:POOL]] for style in STYLES]
         pools = [asked.readings("test", some) for some in tests]
         found = np.array([[Readings(pools[style][rows]).mean for rows in some] for style, some in enumerate(draws)])

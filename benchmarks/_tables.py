@@ -17,7 +17,7 @@ from _choosing import AXES, GAPS, METHODS, UNTOLD, WEIGHT, told
 from _common import TOKENS, table
 from _sections import SEARCHES
 from _summarizers import POOL as SUMMARIZED
-from _summarizers import PROBES, SAMPLES, TRAINED, USERS
+from _summarizers import PROBES, SAMPLES, USERS
 
 Told = Mapping[str, Any]
 # Similarity: goals of answers or likelihood, of source, of source with 5 samples; the paper's best of three models.
@@ -44,9 +44,9 @@ each of a style with that probability, else the same prompt's unstyled row (benc
 a style. Intervals are Wilson's at 95 %, as if users were independent; they share the {POOL} rows, so the truth is
 wider. The base is its own summarizer.
 
-- *answers*: an adapter lies where its sampled answers to the 50 probes lie. What writing and answers differ in whatever
-  the style (the gap), and how texts of one writer vary (the metric), come from the training text of all eight together,
-  never from test rows; the table of gaps also shows what is left without any training text.
+- *answers*: an adapter lies where its sampled answers to the 50 probes lie, and nothing is known of training text: what
+  writing and answers differ in whatever the style (the gap) is an error, and the metric is that of answers, drawn
+  towards the identity. The table of gaps shows what training text would bring.
 - *likelihood*: an adapter's gain over the base on the first {SCORED} tokens of the answers that base and adapters gave
   to {REFERENCES} probes ({9 * REFERENCES} texts), regressed on the axes, gives it coordinates; the penalty is chosen by
   leaving out probes. Gains are counted from the candidates' mean, and users from the mean of the texts.
@@ -202,7 +202,7 @@ def summarizers(section: Told) -> str:
     return f"""## Other summarizers
 
 By answers at {records[0]["level"]} %: {PROBES} probes, {USERS} users a style of {SAMPLES} texts among {SUMMARIZED} test
-rows; the gap from {TRAINED} training rows an adapter. Per cent. The paper: 96.4 with 8B parameters, 70 with 1B.
+rows, without any training text. Per cent. The paper: 96.4 with 8B parameters, 70 with 1B.
 
 {table(("summarizer", "MB", "all axes", "described axes only"), rows)}
 """

@@ -238,6 +238,18 @@ def test_measured_axes_are_scaled_as_people_write_and_described_ones_as_models_a
     assert told[0, 0] == 0  # the gap takes the one claim out
 
 
+def test_where_the_gap_is_not_known_the_metric_is_drawn_towards_the_identity():
+    axes = tuple(Axis(name, "measured", "a", "b") for name in "xy")
+    answers = Readings(np.random.default_rng(0).multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 200))
+    claim = np.array([5.0, 5.0])
+    known, unknown = (
+        np.linalg.inv(verb.placed(axes, np.ones((0, 3), np.float32), [answers, answers], [one])[0].precision)
+        for one in (claim, None)
+    )
+    assert known[0, 1] == pytest.approx(0.8, abs=0.05)
+    np.testing.assert_allclose(unknown, [[1.0, 0.1 * known[0, 1]], [0.1 * known[0, 1], 1.0]])
+
+
 @pytest.mark.model
 def test_an_interrupted_build_goes_on_where_it_was(monkeypatch, small, tmp_path, base):
     files, out = adapters(base, tmp_path), tmp_path / "new"

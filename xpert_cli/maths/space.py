@@ -180,8 +180,12 @@ def pooled(writers: Sequence[Scatter]) -> tuple[Floats, Floats]:
     texts = max(1, sum(writer.samples for writer in several) - len(several))
     correlation = squares / np.outer(spread, spread) / texts
     np.fill_diagonal(correlation, 1.0)
-    part = shrinkage(correlation, texts)
-    return spread, np.linalg.inv((1 - part) * correlation + part * np.eye(len(spread)))
+    return spread, shrunk(correlation, shrinkage(correlation, texts))
+
+
+def shrunk(correlation: Floats, part: float) -> Floats:
+    """(axes, axes) inverse of a correlation drawn towards the identity: of (1 - part) C + part I."""
+    return np.asarray(np.linalg.inv((1 - part) * correlation + part * np.eye(len(correlation))), np.float64)
 
 
 def shrinkage(correlation: Floats, freedom: float) -> float:
