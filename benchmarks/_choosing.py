@@ -16,14 +16,13 @@ import numpy.typing as npt
 from _candidates import Placement
 from _common import interval
 
-from xpert_cli.maths.likelihood import fitted
+from xpert_cli.maths.likelihood import WEIGHT, blended, fitted
 from xpert_cli.maths.selection import direction_scores
 from xpert_cli.maths.space import Floats, Readings, Space, measured
 
 Draws = npt.NDArray[np.int64]
 METHODS = ("answers", "likelihood", "answers and likelihood", "source")
 AXES = ("all", "measured", "described")
-WEIGHT = 0.65  # of likelihood beside answers: chosen on tuning rows
 GAPS = {
     "training text": "training text less answers, mean of the eight adapters (as shipped)",
     "unstyled": "unstyled writing less the base's answers",
@@ -79,7 +78,7 @@ def scores(
         fitted(references, some, placement.prompts, space.precision, ridge)
         for some in (gains - gains.mean(axis=1, keepdims=True), gains)
     )
-    blend = (1 - weight) * _units(placement.answers, space) + weight * _units(absolute, space)
+    blend = blended(placement.answers, absolute, space, weight)
     counted = measured(space.axes)
     if not counted.any():  # a table shows what described axes alone would do
         counted = ~counted
@@ -94,11 +93,6 @@ def scores(
 def directions(shifts: Floats, adapters: Floats, space: Space) -> Floats:
     """(styles, users, adapters) scores of shifts against those of the adapters."""
     return np.array([[direction_scores(user, adapters, space.precision) for user in some] for some in shifts])
-
-
-def _units(adapters: Floats, space: Space) -> Floats:
-    lengths = np.array([space.norm(adapter) for adapter in adapters])
-    return np.asarray(adapters / np.maximum(lengths, 1e-12)[:, None])
 
 
 def confusion(values: Floats) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from tiny_gguf import write_base
 from xpert_cli import paths
 from xpert_cli.doors import corpus, gguf, hub
 from xpert_cli.doors.llama import Model
+from xpert_cli.doors.quantize import for_many_texts
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.maths.adapters import Adapter
 from xpert_cli.maths.space import Axis, Readings, Scatter
 from xpert_cli.maths.style import MEASURED
 from xpert_cli.steps import explain
 from xpert_cli.steps.catalogue import Catalogue, open_cache
+from xpert_cli.steps.gains import gains
 from xpert_cli.verbs import build as verb
 from xpert_cli.verbs.cache import verify
 from xpert_cli.verbs.select import select
@@ -248,6 +251,43 @@ def test_where_the_gap_is_not_known_the_metric_is_drawn_towards_the_identity():
     )
     assert known[0, 1] == pytest.approx(0.8, abs=0.05)
     np.testing.assert_allclose(unknown, [[1.0, 0.1 * known[0, 1]], [0.1 * known[0, 1], 1.0]])
+
+
+@pytest.mark.model
+def test_adapters_without_training_text_are_also_explained_by_what_they_make_more_probable(
+    monkeypatch, small, tmp_path, base
+):
+    files, alone, scored = adapters(base, tmp_path), tmp_path / "alone", tmp_path / "scored"
+    verb.build(files, alone, base)
+    monkeypatch.setattr(verb, "FEWEST", 2)
+    verb.build(files, scored, base)
+    first, second = (opened(folder) for folder in (alone, scored))
+    assert [entry.explained_by for entry in first.entries] == [("answers",)] * 2
+    assert [entry.explained_by for entry in second.entries] == [("answers", "likelihood")] * 2
+    for before, after in zip(first.answers, second.answers, strict=True):
+        space = second.space
+        assert space.norm(after) == pytest.approx(space.norm(before), rel=0.01)
+        assert 0.1 < float(space.shares(before, after).sum()) < 0.999
+
+
+@pytest.mark.model
+def test_a_gain_is_what_an_adapter_saves_in_nats_a_token(small, tmp_path, base):
+    one, two = adapters(base, tmp_path)
+    none = gguf.read_adapter(one)
+    nothing = {name: (a, np.zeros_like(b)) for name, (a, b) in none.factors.items()}
+    gguf.write_adapter(replace(none, factors=nothing), one)
+    answers = {"": ["An apple.", " ", "Boil it."], "one": ["A pear.", "It rains.", ""], "two": ["x", "y", "z"]}
+    told = gains(base, {"one": one, "two": two}, answers)
+    assert sorted(told.texts) == [("", 0), ("", 2), ("one", 0), ("one", 1), ("two", 0), ("two", 1), ("two", 2)]
+    assert told.values.shape == (7, 2)
+    np.testing.assert_array_equal(told.values[:, 0], 0.0)
+    with for_many_texts(base) as copy, Model(copy) as model:
+        asked = model.chat(explain.probes()[0])
+        sample = [*asked, *model.tokenize("An apple.")], len(asked)
+        before, tokens = model.nats(sample)
+        model.apply([(two, 1.0)])
+        expected = (before - model.nats(sample)[0]) / tokens
+    assert told.values[told.texts.index(("", 0)), 1] == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.model

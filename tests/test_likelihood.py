@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from xpert_cli.maths.likelihood import centred, fitted
+from xpert_cli.maths.likelihood import blended, centred, fitted
 from xpert_cli.maths.selection import direction_scores
+from xpert_cli.maths.space import Axis, Space
 
 ONE = np.eye(1)
 # Two prompts, answered by a plain author (0) and a playful one (2); prompt b is one unit more playful throughout.
@@ -68,3 +69,12 @@ def test_a_user_is_nearest_to_the_adapter_of_their_axis() -> None:
     playful, technical = np.array([3.0, 0.0]), np.array([0.0, 3.0])
     ranked = [int(np.argmax(direction_scores(user, coordinates, np.eye(2)))) for user in (playful, technical)]
     assert ranked == [0, 1]
+
+
+def test_blended_lies_between_in_direction_and_is_as_long_as_the_answers() -> None:
+    axes = tuple(Axis(name, "measured", "", "") for name in "ab")
+    space = Space(axes, np.zeros((0, 1), np.float32), np.zeros(2), np.zeros(2), np.ones(2), np.eye(2))
+    answers, gained = np.array([[5.0, 0.0], [0.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 9.0], [1.0, 0.0], [0.0, 0.0]])
+    # 0.4 and 0.3 times the units, made 5 long; what does not answer otherwise than the base stays there
+    expected = [[4.0, 3.0], [0.0, 0.0], [1.0, 0.0]]
+    np.testing.assert_allclose(blended(answers, gained, space, weight=3 / 7), expected, atol=1e-12)

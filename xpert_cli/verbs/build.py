@@ -3,8 +3,9 @@
     built = build([Path("runs/mara"), Path("terse.gguf")], Path("cache"), base)
     added = add([Path("runs/okoro")], open_cache(source), Path("cache"), base)
 
-Adapters answer the probes, their answers are placed on the style axes, and the catalogue is written last. Answers are
-kept while it runs, so an interrupted call goes on where it was. Adding leaves the space, and all that is in it, as it
+Adapters answer the probes, their answers are placed on the style axes, and the catalogue is written last. Where none
+brings its training text's place, they also score each other's answers. What is done is kept while it runs, so an
+interrupted call goes on where it was. Adding leaves the space, and all that is in it, as it
 was. Not here: opening a cache (steps/catalogue.py), publishing one (verbs/publish.py).
 """
 
@@ -27,10 +28,12 @@ from xpert_cli.doors.quantize import for_many_texts
 from xpert_cli.doors.unfinished import Unfinished
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.maths.adapters import Adapter
+from xpert_cli.maths.likelihood import blended, fitted
 from xpert_cli.maths.outliers import traits
 from xpert_cli.maths.space import Axis, Floats, Readings, Scatter, Space, joined, measured, pooled, shrunk
 from xpert_cli.steps import card, explain
 from xpert_cli.steps.catalogue import ANSWERS, Catalogue, Entry, write_cache
+from xpert_cli.steps.gains import Gains, gains
 
 Progress = Callable[[str, float], None]
 ANSWER_TOKENS = 256
@@ -39,6 +42,7 @@ SEQUENCES = 16
 CONTEXT = SEQUENCES * (ANSWER_TOKENS + 128)
 PRIOR, MOST_TEXTS = 100, 1000  # texts that answers count for in what people's texts vary by, and one adapter's at most
 UNKNOWN = 0.9  # of the identity in the metric where the gap is not known: chosen on tuning rows, flat from 0.8 to 0.95
+FEWEST = 4  # adapters without training text whose gains on each other's answers are worth their time
 CLAIMED = 0.2  # smallest cosine between what an adapter's answers show and what it claims of its training text
 
 
@@ -96,7 +100,14 @@ def build(
     claims = [explain.source_mean(adapter, axes, basis) for adapter in loaded.values()]
     trained_on = [explain.source_scatter(adapter, axes) for adapter in loaded.values()]
     space, shown, told = placed(axes, basis, readings, claims, [one for one in trained_on if one])
-    entries = [_entry(name, files[name], loaded[name], out, space, shown[i], told[i]) for i, name in enumerate(files)]
+    by = ["answers"]
+    if np.isnan(told).all() and len(files) >= FEWEST:
+        by.append("likelihood")
+        scored = gains(base, files, answers, progress)
+        shown = _by_gains(space, shown, dict(zip(answers, readings, strict=True)), scored)
+    entries = [
+        _entry(name, files[name], loaded[name], out, space, shown[i], told[i], by) for i, name in enumerate(files)
+    ]
     _write_answers(out / ANSWERS, answers[""])
     info = gguf.base_info(base)
     with paths.whole(out / card.FILE) as part:
@@ -151,7 +162,8 @@ def add(
     loaded = {name: gguf.read_adapter(path) for name, path in files.items()}
     shown = np.array([space.shift(one.mean, writing=False) for one in readings])
     told = _claimed(space, [explain.source_mean(adapter, space.axes, space.basis) for adapter in loaded.values()])
-    new = [_entry(name, files[name], loaded[name], out, space, shown[i], told[i]) for i, name in enumerate(files)]
+    by = ["answers"]
+    new = [_entry(name, files[name], loaded[name], out, space, shown[i], told[i], by) for i, name in enumerate(files)]
     entries = [*cache.entries, *new]
     whole = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
     readme = cache.source.optional(card.FILE)
@@ -310,7 +322,24 @@ def _agreement(space: Space, shown: Floats, told: Floats) -> float | None:
     return None if np.isnan(told).all() else float(space.shares(np.nan_to_num(told), shown).sum())
 
 
-def _entry(name: str, path: Path, adapter: Adapter, out: Path, space: Space, shown: Floats, told: Floats) -> Entry:
+def _by_gains(space: Space, shown: Floats, readings: Mapping[str, Readings], scored: Gains) -> Floats:
+    """(adapters, axes) shifts of the adapters' answers, turned towards what they make more probable."""
+    references = np.array([readings[author].values[probe] for author, probe in scored.texts])
+    prompts = [probe for _, probe in scored.texts]
+    found = fitted(space.shift(references, writing=False), scored.values, prompts, space.precision)
+    return blended(shown, found, space)
+
+
+def _entry(
+    name: str,
+    path: Path,
+    adapter: Adapter,
+    out: Path,
+    space: Space,
+    shown: Floats,
+    told: Floats,
+    by: Sequence[str],
+) -> Entry:
     """Copy one adapter into the cache and describe it."""
     target = out / "adapters" / f"{name}.gguf"
     if path.resolve() != target.resolve():
@@ -326,7 +355,7 @@ def _entry(name: str, path: Path, adapter: Adapter, out: Path, space: Space, sho
         alpha=adapter.alpha,
         explanation=explain.sentence(space, np.nan_to_num(told) if brought else shown, subject="writes"),
         provenance=_provenance(path),
-        explained_by=("answers", "source") if brought else ("answers",),
+        explained_by=(*by, "source") if brought else tuple(by),
         traits={name: round(value, 6) for name, value in traits(adapter).items()},
     )
 
