@@ -27,7 +27,7 @@ from xpert_cli.steps.explain import strongest
 from xpert_cli.verbs.build import UNKNOWN
 
 SAMPLES = (20, 5)
-WEIGHTS = (0.0, 0.2, 0.5, WEIGHT, 0.8, 1.0)
+WEIGHTS = (0.0, 0.1, 0.2, WEIGHT, 0.5, 0.8, 1.0)
 PARTS = (0.1, 0.5, 0.8, UNKNOWN, 0.95, 1.0)
 CHOSEN_ON, SHOWN_ON = (0, 1, 2, 3), (4, 5, 6, 7)  # styles 1-4 and 5-8
 SHOWN_AT = 90  # similarity that summarizers are compared at
