@@ -150,9 +150,10 @@ def compared(run: Run) -> Records:
     records: Records = []
     draws = users(run.users, min(SAMPLES[0], run.rows), run.rows)
     for level in run.levels:
-        placement = run.placement(level)
-        found = scores(placement, means(placement, draws))
-        records += [_record(level, method, confusion(found[method]), 0.0) for method in METHODS]
+        for method in METHODS:
+            placement = run.placement(level, told=method == "source")
+            found = scores(placement, means(placement, draws))
+            records.append(_record(level, method, confusion(found[method]), 0.0))
         losses = baselines.test_losses(run.reader, level, run.rows)
         for name, (choose, count) in _searches(losses, draws, placement, run.users).items():
             made_of = short_key([losses.tolist(), draws.tolist(), placement.answers.tolist(), count])
