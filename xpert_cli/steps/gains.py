@@ -54,14 +54,14 @@ def gains(
     """
     probes = explain.probes()
     picked = range(0, len(probes), max(1, len(probes) // PROBES))[:PROBES]
-    authors = ["", *sorted(files, key=lambda name: paths.digest(files[name]))[: AUTHORS - 1]]
+    digests = {name: paths.digest(path) for name, path in files.items()}
+    authors = ["", *sorted(files, key=digests.__getitem__)[: AUTHORS - 1]]
     texts = tuple((author, probe) for author in authors for probe in picked if answers[author][probe].strip())
-    losses = []
     with for_many_texts(base) as copy, Model(copy, context=CONTEXT, outputs=SCORED) as model:
         samples = [_sample(model, probes[probe], answers[author][probe]) for author, probe in texts]
-        kept = Unfinished("gains", *paths.identity(base), [paths.digest(path) for path in files.values()], samples)
+        kept = Unfinished("gains", *paths.identity(base), list(digests.values()), samples)
         done, found = kept.found() or (0, np.empty((0, len(texts))))
-        losses += list(found)
+        losses = list(found)
         for path in [None, *files.values()][done:]:
             progress("what adapters make more probable", len(losses) / (1 + len(files)))
             model.apply([(path, 1.0)] if path else [])

@@ -244,8 +244,8 @@ def answer_probes(
     if missing := [name for name, key in keys.items() if key not in kept]:
         with for_many_texts(base) as copy, Model(copy, context=CONTEXT, sequences=SEQUENCES) as model:
             asked = [model.chat(probe) for probe in probes]
-            for name in missing:
-                path, done = wanted[name], len(wanted) - len(missing) + missing.index(name)
+            for done, name in enumerate(missing, len(wanted) - len(missing)):
+                path = wanted[name]
                 model.apply([(path, 1.0)] if path else [])
 
                 def tell(part: float, done: int = done, name: str = name) -> None:
