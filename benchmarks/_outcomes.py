@@ -8,8 +8,9 @@ Not here: the runs themselves (warmstart.py).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -18,7 +19,7 @@ from _common import table
 
 from xpert_cli.doors import gguf
 from xpert_cli.maths.adapters import Adapter, merge, recompress
-from xpert_cli.paths import digest
+from xpert_cli.paths import digest, whole
 
 PAPER = {30: (13, 7), 50: (31, 17), 70: (57, 31), 80: (78, 42), 90: (83, 51)}  # per cent of time and data saved, best
 GOALS = {30: (40, 20), 50: (60, 35), 70: (75, 50), 80: (88, 60), 90: (92, 70)}
@@ -70,65 +71,109 @@ SCRATCH = Start((), 0.0, "nobody")
 
 
 @dataclass(frozen=True)
+class Arm:
+    """One arm of a user.
+
+    Attributes:
+        run: the name of its run with all messages.
+        step, seconds: of the first measurement at the target; None if it never is.
+        data: messages needed to reach the target; None where all were not enough.
+        lowest, last: the lowest tuning loss, and the step of the last measurement.
+        test: loss on test rows at the target, or near the lowest loss.
+    """
+
+    run: str
+    step: int | None
+    seconds: float | None
+    data: int | None
+    lowest: float
+    last: int
+    test: float
+
+    @classmethod
+    def of(cls, run: Run, target: float, data: int | None, before: float = 0.0) -> Arm:
+        """What a run tells; `before` are seconds that passed before it."""
+        step, seconds = run.reached(target) or (None, None)
+        seconds = None if seconds is None else before + seconds
+        return cls(run.name, step, seconds, data, run.lowest, run.curve[-1][0], run.test)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """One user at one similarity, both arms.
 
     Attributes:
+        rows: that the adapters were trained on; `messages`, those of the user.
+        start, chosen_by: what the second arm began with, and who chose.
         scratch: the run with the lowest loss, which makes the target; `soonest`, seconds to it at any rate.
-        scratch_data, warm_data: messages needed to reach the target; None where all were not enough.
+        warm: from the selected adapter; its seconds have the selection in them.
     """
 
     user: str
+    messages: int
+    rows: int
     level: int
-    start: Start
+    start: str
+    chosen_by: str
     target: float
-    scratch: Run
+    scratch: Arm
     soonest: float
-    scratch_data: int
-    warm: Run
-    warm_data: int | None
+    warm: Arm
+
+    @classmethod
+    def told(cls, record: dict[str, Any]) -> Outcome:
+        """The inverse of `dataclasses.asdict`."""
+        return cls(**{**record, "scratch": Arm(**record["scratch"]), "warm": Arm(**record["warm"])})
 
     @property
-    def scratch_seconds(self) -> float:
-        reached = self.scratch.reached(self.target)
-        assert reached is not None
-        return reached[1]
-
-    @property
-    def seconds(self) -> float | None:
-        """Until the selected adapter's arm is at the target, selection included; None if it never is."""
-        reached = self.warm.reached(self.target)
-        return None if reached is None else self.start.seconds + reached[1]
+    def key(self) -> tuple[int, int, int, str, str]:
+        """What there is one outcome of, in the order of the tables."""
+        return self.messages, self.rows, self.level, self.user, self.chosen_by
 
     def saved(self) -> tuple[float, float]:
         """Shares of scratch's time and data; nothing where the target was never reached."""
-        if self.seconds is None or self.warm_data is None:
+        if self.warm.seconds is None or self.warm.data is None:
             return 0.0, 0.0
-        return 1 - self.seconds / self.scratch_seconds, 1 - self.warm_data / self.scratch_data
+        assert self.scratch.seconds
+        assert self.scratch.data
+        return 1 - self.warm.seconds / self.scratch.seconds, 1 - self.warm.data / self.scratch.data
+
+
+def earlier(path: Path | None) -> list[Outcome]:
+    """What earlier runs found, from the JSON file that is kept beside a report."""
+    if path is None or not path.exists():
+        return []
+    return [Outcome.told(record) for record in json.loads(path.read_text("utf-8"))]
+
+
+def keep(found: Sequence[Outcome], path: Path) -> None:
+    """Write what was found, a line each."""
+    with whole(path) as part:
+        part.write_text("[\n" + ",\n".join(json.dumps(asdict(one)) for one in found) + "\n]\n", "utf-8")
 
 
 def users(found: Sequence[Outcome]) -> str:
     """Markdown: one line a user and level."""
     head = ("user", "similarity", "started from", "target", "scratch", "selected", "time", "any rate", "data", "test")
     rows = []
-    for one in sorted(found, key=lambda one: (one.level, one.user)):
-        scratch, warm, seconds = one.scratch.reached(one.target), one.warm.reached(one.target), one.seconds
-        assert scratch is not None
-        if warm is None or seconds is None:
-            told = [f"{one.warm.lowest:.3f} in {one.warm.curve[-1][0]} steps", "never", "never"]
+    for one in found:
+        scratch, warm = one.scratch, one.warm
+        assert scratch.seconds
+        if warm.seconds is None:
+            told = [f"{warm.lowest:.3f} in {warm.last} steps", "never", "never"]
         else:
-            ratios = (seconds / scratch[1], seconds / one.soonest)
-            told = [f"{warm[0]} steps, {seconds:.0f} s", *(f"{ratio:.2f}" for ratio in ratios)]
+            ratios = (warm.seconds / scratch.seconds, warm.seconds / one.soonest)
+            told = [f"{warm.step} steps, {warm.seconds:.0f} s", *(f"{ratio:.2f}" for ratio in ratios)]
         rows.append(
             (
                 one.user,
                 f"{one.level} %",
-                f"{one.start.name}, by {one.start.chosen_by}",
+                f"{one.start}, by {one.chosen_by}",
                 f"{one.target:.3f}",
-                f"{scratch[0]} steps, {scratch[1]:.0f} s",
+                f"{scratch.step} steps, {scratch.seconds:.0f} s",
                 *told,
-                f"{one.warm_data or 'never'} of {one.scratch_data}",
-                f"{one.scratch.test:.3f}, {one.warm.test:.3f}",
+                f"{warm.data or 'never'} of {scratch.data}",
+                f"{scratch.test:.3f}, {warm.test:.3f}",
             )
         )
     return table(head, rows)
@@ -140,11 +185,11 @@ def beside_the_paper(found: Sequence[Outcome]) -> str:
     rows = []
     for level in sorted({one.level for one in found}):
         there = [one for one in found if one.level == level]
-        reached = [one.warm.reached(one.target) for one in there]
-        at_once = sum(first is not None and first[0] == 0 for first in reached) / len(there)
+        steps = [one.warm.step for one in there]
+        at_once = steps.count(0) / len(there)
         for figure, name in enumerate(("time", "data")):
             saved = [one.saved()[figure] for one in there]
             percent = (f"{round(-100 * value):+d} %" for value in (mean(saved), max(saved)))
             before = (f"{-both[level][figure]} %" if level in both else "" for both in (PAPER, GOALS))
-            rows.append((f"{level} %", name, *before, *percent, f"{at_once:.0%}", reached.count(None), len(there)))
+            rows.append((f"{level} %", name, *before, *percent, f"{at_once:.0%}", steps.count(None), len(there)))
     return table(head, rows)

@@ -74,7 +74,7 @@ def lines(warmstart: Warmstart, style: str, level: int) -> list[tuple[object, ..
     outcome = warmstart.outcome(style, level, warmstart.user)
     told: list[tuple[object, ...]] = []
     for arm, run in (("base", None), ("scratch", outcome.scratch), ("selected", outcome.warm)):
-        path = warmstart.out / f"{run.name}.gguf" if run else None
+        path = warmstart.out / f"{run.run}.gguf" if run else None
         if path and not path.exists():
             raise Missing(path.name)
         found = asked(warmstart, style, path)

@@ -6,7 +6,7 @@ Adapters are those of benchmarks/adapters.py: DIR/ROWS/4-90.gguf. Where DIR/ROWS
 adapters of that level (made with: xpert cache build DIR/ROWS/?-90.gguf -o DIR/ROWS/cache-90), xpert selects among them;
 without one, or with --oracle, the adapter of the user's own style is taken, and the report says so. PROTOCOL below has
 the rest. Every run is kept under --out, so that an interrupted benchmark goes on; --stored runs nothing and reports
-what is there.
+what is there. The report keeps what earlier ones found, in a JSON file beside it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
 from _common import TOKENS, TUNING, Bench, kept, numbers, stored, write_report
-from _outcomes import PAPER, SCRATCH, Outcome, Run, Start, beside_the_paper, users
+from _outcomes import PAPER, SCRATCH, Arm, Outcome, Run, Start, beside_the_paper, earlier, keep, users
 
 from xpert_cli import paths, platform
 from xpert_cli.doors import gguf
@@ -261,7 +262,9 @@ class Warmstart:
                 needed = size
                 break
         user = f"style {style}" + (f", seed {self.seed}" if self.seed else "")
-        return Outcome(user, level, start, target, scratch, soonest, scratch_data, warm, needed)
+        made_of = (user, self.user, rows, level, start.name, start.chosen_by, target)
+        arms = Arm.of(scratch, target, scratch_data), Arm.of(warm, target, needed, start.seconds)
+        return Outcome(*made_of, arms[0], soonest, arms[1])
 
 
 def outcomes(
@@ -277,19 +280,23 @@ def outcomes(
 
 
 def markdown(options: argparse.Namespace) -> str:
-    """The report of the settings that `arguments` parses; makes the runs that are missing."""
-    bench = Bench(options.styles, options.threads)
-    parts, missing = [PROTOCOL], list[str]()
-    for rows in options.rows:
-        found: list[Outcome] = []
-        for seed in options.seeds:
-            switches = (options.oracle, options.measured_only, options.stored)
-            warmstart = Warmstart(bench, options.adapters, options.out, options.user, seed, *switches)
-            found += outcomes(warmstart, options.styles_only, options.levels, rows, missing)
-        kind = "no more" if rows <= options.user else "more"
-        parts.append(f"### Adapters of {rows} rows ({kind} than the user's {options.user} messages)")
-        if found:
-            parts += [beside_the_paper(found), users(found)]
+    """The report of the settings that `arguments` parses, and of earlier ones; makes the runs that are missing."""
+    bench, missing = Bench(options.styles, options.threads), list[str]()
+    beside = options.report.with_suffix(".json") if options.report else None
+    known = {one.key: one for one in earlier(beside)}
+    for rows, seed in product(options.rows, options.seeds):
+        switches = (options.oracle, options.measured_only, options.stored)
+        warmstart = Warmstart(bench, options.adapters, options.out, options.user, seed, *switches)
+        known |= {one.key: one for one in outcomes(warmstart, options.styles_only, options.levels, rows, missing)}
+    found = [known[key] for key in sorted(known)]
+    if beside:
+        keep(found, beside)
+    parts = [PROTOCOL]
+    for (messages, rows), group in groupby(found, key=lambda one: one.key[:2]):
+        kind = "no more" if rows <= messages else "more"
+        part = list(group)
+        parts.append(f"### Adapters of {rows} rows ({kind} than the user's {messages} messages)")
+        parts += [beside_the_paper(part), users(part)]
     if missing:
         parts.append("Not measured: " + "; ".join(missing) + ".")
     return "\n\n".join(parts) + "\n"
