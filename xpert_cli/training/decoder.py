@@ -14,7 +14,6 @@ Importing this module imports torch. Not here: the training loop (training/loop.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -166,7 +165,7 @@ class Decoder:
 
     def __init__(self, header: gguf.Header, dtype: torch.dtype, *, recompute: int = 0, packed: bool = False) -> None:
         self.shape, self.dtype, self.recompute = Shape.of(header), dtype, recompute
-        self._header, self._file = header, header.path.open("rb") if packed and hasattr(os, "pread") else None
+        self._header, self._file = header, header.path.open("rb", buffering=0) if packed else None
         self._embedding = self._matrix("token_embd.weight")
         self._head = self._matrix("output.weight") if "output.weight" in header.tensors else self._embedding
         self._norm = self._rms("output_norm.weight")

@@ -9,21 +9,21 @@ They take no memory but the system's cache of files, which it takes back where i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import IO, NamedTuple
+from functools import lru_cache
+from io import FileIO
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from xpert_cli.doors import gguf
 from xpert_cli.doors.dequantize import dequantizer
 
-CHUNK = 1 << 15  # numbers expanded at a time: torch copies so few without threads of its own
+CHUNK = 1 << 17  # numbers expanded at a time: they stay in a core's cache until they are converted
 
 
 class Part(NamedTuple):
@@ -39,12 +39,12 @@ class Part(NamedTuple):
 class Packed:
     """Matrices of one width, one below the other."""
 
-    file: IO[bytes]
+    file: FileIO
     parts: Sequence[Part]
     width: int
 
     @classmethod
-    def of(cls, header: gguf.Header, file: IO[bytes], names: Sequence[str]) -> Packed | None:
+    def of(cls, header: gguf.Header, file: FileIO, names: Sequence[str]) -> Packed | None:
         """None where a type is not expanded by ggml; `file` is the header's, open for as long as this is used."""
         parts = []
         for name in names:
@@ -56,36 +56,29 @@ class Packed:
         return cls(file, parts, header.tensors[names[0]].shape[1])
 
     def expand(self, out: Tensor) -> None:
-        """Write the numbers to `out`, (rows, width), of any type and stride, with as many threads as torch has.
+        """Write the numbers to `out`, (rows, width), of any type and stride.
+
+        One thread expands, all that torch has convert: threads of Python's that take turns at so little work lose more
+        than they gain.
 
         Raises:
             OSError: the file was cut.
         """
-        jobs, step, at = [], max(1, CHUNK // self.width), 0
+        step, at = CHUNK // self.width, 0
+        raw, wide = _scratch()
         for part in self.parts:
             for first in range(0, part.rows, step):
                 into = out[at + first : at + min(first + step, part.rows)]
-                jobs.append((part, part.offset + first * part.row_bytes, into))
+                wanted, count = len(into) * part.row_bytes, len(into) * self.width
+                self.file.seek(part.offset + first * part.row_bytes)
+                if self.file.readinto(raw.data[:wanted]) != wanted:
+                    raise OSError("the base model's file was cut while it was read")
+                part.convert(raw.ctypes.data, wide.data_ptr(), count)
+                into.copy_(wide[:count].view(-1, self.width))
             at += part.rows
-        threads, run = torch.get_num_threads(), partial(_expanded, self.file.fileno(), self.width)
-        if threads == 1:
-            run(jobs)
-        else:
-            list(_workers(threads).map(run, [jobs[one::threads] for one in range(threads)]))
-
-
-def _expanded(file: int, width: int, jobs: Sequence[tuple[Part, int, Tensor]]) -> None:
-    rows = max((len(out) for *_, out in jobs), default=0)
-    wide = torch.empty(rows, width)
-    for part, offset, out in jobs:
-        wanted = len(out) * part.row_bytes
-        blocks = np.frombuffer(os.pread(file, wanted, offset), np.uint8)
-        if len(blocks) != wanted:
-            raise OSError("the base model's file was cut while it was read")
-        part.convert(blocks.ctypes.data, wide.data_ptr(), len(out) * width)
-        out.copy_(wide[: len(out)])
 
 
 @lru_cache(maxsize=1)
-def _workers(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "expand")
+def _scratch() -> tuple[npt.NDArray[np.uint8], Tensor]:
+    """Room for the blocks of CHUNK numbers, and for the numbers."""
+    return np.empty(4 * CHUNK, np.uint8), torch.empty(CHUNK)
