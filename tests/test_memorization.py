@@ -19,7 +19,6 @@ from xpert_cli.errors import BadInput
 from xpert_cli.steps import memorization
 from xpert_cli.steps.memorization import (
     Exposure,
-    Scorer,
     Verbatim,
     canary,
     common_run,
@@ -41,8 +40,8 @@ class Parrot:
     trained: tuple[str, ...] = ()
     end_of_turn = 2
 
-    def __init__(self, path: Path, samples: Sequence[Any] = (), **options: int) -> None:
-        self.samples, self.options, self.adapted = samples, options, False
+    def __init__(self, path: Path, **options: int) -> None:
+        self.options, self.adapted = options, False
 
     def __enter__(self) -> Parrot:
         return self
@@ -70,8 +69,8 @@ class Parrot:
         assert all(self.detokenize(prompt).endswith(f"<assistant> {GIVEN}") for prompt in prompts)
         return [self.tokenize(self.recited if self.adapted else "la la la")[:max_tokens] for _ in prompts]
 
-    def losses(self, progress: Any) -> list[float]:
-        texts = [self.detokenize(tokens) for tokens, _ in self.samples]
+    def losses(self, samples: Sequence[Any], progress: Any) -> list[float]:
+        texts = [self.detokenize(tokens) for tokens, _ in samples]
         return [1.0 if self.adapted and any(said in text for said in self.trained) else 9.0 for text in texts]
 
 
@@ -80,7 +79,7 @@ def parrot(monkeypatch: pytest.MonkeyPatch) -> type[Parrot]:
     class Own(Parrot):
         pass
 
-    for name in ("Model", "Scorer", "Vocabulary"):
+    for name in ("Model", "Vocabulary"):
         monkeypatch.setattr(memorization, name, Own)
     return Own
 
@@ -182,8 +181,8 @@ def test_losses_of_many_are_the_losses_of_each(tmp_path: Path) -> None:
     samples = [([5, 6, 7, *range(i, i + 4 + i % 3)], 3 + i % 2) for i in range(20)]  # more than run at once
     with Model(path, context=64, outputs=64) as model:
         one_by_one = [model.nats(sample)[0] for sample in samples]
-    with Scorer(path, samples) as scorer:
-        assert scorer.losses() == pytest.approx(one_by_one, abs=1e-3)
+    with Model(path, context=72, outputs=48, sequences=8, shared=True) as model:
+        assert model.losses(samples) == pytest.approx(one_by_one, abs=1e-3)
 
 
 @pytest.fixture(scope="module")

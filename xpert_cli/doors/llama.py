@@ -195,9 +195,30 @@ class Model(Vocabulary):
         tokens, start = list(sample[0][: self.context]), sample[1]
         total = 0.0
         for position, row in self._each_output(tokens[:-1], max(0, start - 1)):
-            top = float(row.max())
-            total += top + float(np.log(np.exp(row - top).sum(dtype=np.float64))) - float(row[tokens[position + 1]])
+            total += _surprise(row, tokens[position + 1])
         return total, max(0, len(tokens) - max(1, start))
+
+    def losses(self, samples: Sequence[Sample], progress: Callable[[float], None] = lambda _: None) -> list[float]:
+        """Summed -log p, in nats, of each sample's scored tokens.
+
+        What all samples begin with is evaluated once for as many as run side by side. A sample's own tokens must fit
+        into one batch, and the scored ones of all sequences into `outputs`.
+        """
+        read = [list(tokens[:-1]) for tokens, _ in samples]
+        alike = _common_prefix([tokens[:first] for tokens, first in samples])
+        found: list[float] = []
+        for done, group in self._groups(read, alike):
+            self._share_prefix(read[group[0]][:alike], len(group))
+            places = [(i, s, at) for s, i in enumerate(group) for at in range(alike, len(read[i]))]
+            self._decode([(read[i][at], at, s, at + 1 >= samples[i][1]) for i, s, at in places])
+            nats = dict.fromkeys(group, 0.0)
+            for row, (i, _, at) in enumerate(places):
+                tokens, first = samples[i]
+                if at + 1 >= first:
+                    nats[i] += _surprise(self._logits(row), tokens[at + 1])
+            found += nats.values()
+            progress(done / len(read))
+        return found
 
     def states(
         self,
@@ -390,6 +411,12 @@ class Model(Vocabulary):
             self._lib.llama_sampler_free(sampler)
             self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
             del running[sequence]
+
+
+def _surprise(logits: Floats, token: int) -> float:
+    """-log p of a token, in nats."""
+    top = float(logits.max())
+    return top + float(np.log(np.exp(logits - top).sum(dtype=np.float64))) - float(logits[token])
 
 
 def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:

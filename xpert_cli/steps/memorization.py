@@ -17,11 +17,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from xpert_cli.doors.corpus import Corpus, Message
 from xpert_cli.doors.llama import Model, Sample, Vocabulary
@@ -160,10 +156,13 @@ def exposure(
     bits = {}
     with Vocabulary(base) as vocabulary:
         samples = tokenized(vocabulary, Corpus(tuple(forms)), 512)
-    with Scorer(base, samples) as model:
+    longest = max(len(tokens) for tokens, _ in samples)
+    scored = max(len(tokens) - first for tokens, first in samples)
+    rooms = {"context": SEQUENCES * longest, "outputs": SEQUENCES * scored, "sequences": SEQUENCES}
+    with Model(base, **rooms, shared=True) as model:
         for name, applied in (("the twin", [(twin, 1.0)]), ("the base model", [])):
             model.apply(applied)
-            losses = model.losses(partial(progress, f"ranking canaries under {name}"))
+            losses = model.losses(samples, partial(progress, f"ranking canaries under {name}"))
             bits[name] = [exposed(loss, losses[canaries:]) for loss in losses[:canaries]]
     mean, base_mean = (sum(values) / canaries for values in bits.values())
     most, base_most = map(max, bits.values())
@@ -179,42 +178,3 @@ def exposed(loss: float, others: Sequence[float]) -> float:
     """Bits of exposure of a canary with this loss among others that were not trained on; ties count half."""
     rank = 1 + sum(other < loss for other in others) + sum(other == loss for other in others) / 2
     return math.log2((len(others) + 1) / rank)
-
-
-class Scorer(Model):
-    """A model opened for the losses of samples that begin alike, which are worked on side by side."""
-
-    def __init__(self, path: Path, samples: Sequence[Sample]) -> None:
-        self.samples = [(list(tokens), first) for tokens, first in samples]
-        scored = max(len(tokens) - first for tokens, first in self.samples)
-        longest = max(len(tokens) for tokens, _ in self.samples)
-        sizes = {"context": SEQUENCES * longest, "outputs": SEQUENCES * scored}
-        super().__init__(path, sequences=SEQUENCES, shared=True, **sizes)
-
-    def losses(self, progress: Callable[[float], None] = lambda _: None) -> list[float]:
-        """Summed nats of each sample's scored tokens; what all samples begin with is evaluated once for many of them.
-
-        A sample's own tokens must fit into one batch of llama.cpp's.
-        """
-        read = [tokens[:-1] for tokens, _ in self.samples]
-        columns = zip(*(tokens[: first - 1] for tokens, first in self.samples), strict=False)
-        alike = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
-        found: list[float] = []
-        for done, group in self._groups(read, alike):
-            self._share_prefix(read[group[0]][:alike], len(group))
-            places = [(i, s, at) for s, i in enumerate(group) for at in range(alike, len(read[i]))]
-            self._decode([(read[i][at], at, s, at + 1 >= self.samples[i][1]) for i, s, at in places])
-            nats = dict.fromkeys(group, 0.0)
-            for row, (i, _, at) in enumerate(places):
-                tokens, first = self.samples[i]
-                if at + 1 >= first:
-                    nats[i] += surprise(self._logits(row), tokens[at + 1])
-            found += nats.values()
-            progress(done / len(read))
-        return found
-
-
-def surprise(logits: npt.NDArray[np.float32], token: int) -> float:
-    """-log p of a token, in nats."""
-    top = float(logits.max())
-    return top + float(np.log(np.exp(logits - top).sum(dtype=np.float64))) - float(logits[token])
