@@ -17,6 +17,7 @@ from command import MARA, called, xpert
 from filelock import FileLock
 from tiny_gguf import adapter, write_base
 
+from xpert_cli import paths
 from xpert_cli.doors import llama_layers, unfinished
 from xpert_cli.doors.corpus import Corpus, Message
 from xpert_cli.doors.gguf import read_header, write_adapter
@@ -318,3 +319,16 @@ def test_a_conversion_takes_minutes(tmp_path):
     assert (done.returncode, done.stderr.count("minutes are over")) == (1, 1)
     assert xpert(*arguments).returncode == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.gguf"]
+
+
+def test_what_a_kill_left_behind_is_cleared_away_the_next_time(tmp_path: Path) -> None:
+    old, live, other = (
+        tmp_path / name for name in (".out [1].gguf.a.part", ".out [1].gguf.b.part", ".out.gguf.a.part")
+    )
+    for path in (old, live, other):
+        path.write_bytes(b"half")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    with paths.whole(tmp_path / "out [1].gguf") as part:
+        part.write_bytes(b"all")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [live.name, other.name, "out [1].gguf"]

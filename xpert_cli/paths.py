@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import configparser
+import glob
 import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xpert_cli.errors import BadInput, CannotWrite, XpertError
 
 PACKAGE = Path(__file__).resolve().parent
+ABANDONED = 3600.0  # seconds without a change after which nobody is writing a file
 
 
 def packaged(name: str) -> Path:
@@ -104,6 +107,8 @@ def digest(path: Path) -> str:
 def whole(target: Path, option: str = "--out") -> Iterator[Path]:
     """A temporary path beside `target` that becomes `target` if the block ends well, and vanishes if it does not.
 
+    What a kill left of earlier ones is removed once nobody has written to it for an hour.
+
     Args:
         option: the one that named the target, for the error.
 
@@ -112,6 +117,10 @@ def whole(target: Path, option: str = "--out") -> Iterator[Path]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+            with suppress(FileNotFoundError):  # somebody else was faster
+                if left.stat().st_mtime < time.time() - ABANDONED:
+                    left.unlink()
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
         os.close(handle)
     except OSError as error:
