@@ -29,7 +29,8 @@ from xpert_cli import paths, platform
 from xpert_cli.doors import gguf
 from xpert_cli.doors.dequantize import dequantizer
 from xpert_cli.doors.gguf_header import ALIGNMENT, BLOCKS, Header, TensorInfo, encode, padded
-from xpert_cli.doors.llama import Floats, Model
+from xpert_cli.doors.llama import Model
+from xpert_cli.doors.llama_context import Floats
 from xpert_cli.doors.llama_memory import BATCH, Layout
 from xpert_cli.doors.unfinished import Unfinished
 from xpert_cli.errors import BadModel, CannotWrite
