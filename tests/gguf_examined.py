@@ -161,7 +161,7 @@ def load(target: str, base: Path, paths: list[Path], unchecked: bool) -> None:
     from xpert_cli.doors import llama, trial
 
     if unchecked:  # a test of this program: llama.cpp is to see files that xpert refuses
-        llama.gguf.check_adapter = lambda adapter, base: None
+        gguf.check_adapter = lambda adapter, base: None
     model = llama.Model(base, context=32, outputs=4, threads=1) if target == "adapter" else None
     for path in paths:
         print(f"> {path.name}", flush=True)
