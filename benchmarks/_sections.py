@@ -151,9 +151,10 @@ def compared(run: Run) -> Records:
     draws = users(run.users, min(SAMPLES[0], run.rows), run.rows)
     for level in run.levels:
         for method in METHODS:
-            placement = run.placement(level, told=method == "source")
-            found = scores(placement, means(placement, draws))
+            there = run.placement(level, told=method == "source")
+            found = scores(there, means(there, draws))
             records.append(_record(level, method, confusion(found[method]), 0.0))
+        placement = run.placement(level)
         losses = baselines.test_losses(run.reader, level, run.rows)
         for name, (choose, count) in _searches(losses, draws, placement, run.users).items():
             made_of = short_key([losses.tolist(), draws.tolist(), placement.answers.tolist(), count])

@@ -269,9 +269,8 @@ class Warmstart:
                 needed = size
                 break
         user = f"style {style}" + (f", seed {self.seed}" if self.seed else "")
-        made_of = (user, self.user, rows, level, start.name, start.chosen_by, target)
-        arms = Arm.of(scratch, target, scratch_data), Arm.of(warm, target, needed, start.seconds)
-        return Outcome(*made_of, arms[0], soonest, arms[1])
+        ours, theirs = Arm.of(warm, target, needed, start.seconds), Arm.of(scratch, target, scratch_data)
+        return Outcome(user, self.user, rows, level, start.name, start.chosen_by, target, theirs, soonest, ours)
 
 
 def outcomes(

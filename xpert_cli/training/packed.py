@@ -64,8 +64,8 @@ class Packed:
         Raises:
             OSError: the file was cut.
         """
-        step, at = CHUNK // self.width, 0
-        raw, wide = _scratch()
+        size, at = max(CHUNK, self.width), 0
+        step, (raw, wide) = size // self.width, _scratch(size)
         for part in self.parts:
             for first in range(0, part.rows, step):
                 into = out[at + first : at + min(first + step, part.rows)]
@@ -79,6 +79,6 @@ class Packed:
 
 
 @lru_cache(maxsize=1)
-def _scratch() -> tuple[npt.NDArray[np.uint8], Tensor]:
-    """Room for the blocks of CHUNK numbers, and for the numbers."""
-    return np.empty(4 * CHUNK, np.uint8), torch.empty(CHUNK)
+def _scratch(size: int) -> tuple[npt.NDArray[np.uint8], Tensor]:
+    """Room for the blocks of so many numbers, and for the numbers."""
+    return np.empty(4 * size, np.uint8), torch.empty(size)
