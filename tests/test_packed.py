@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,24 @@ def test_training_is_the_same_bit_for_bit(base: Path, recompute: int) -> None:
     assert gradient.abs().max() > 0
 
 
+LEAN = """
+import sys
+from pathlib import Path
+from xpert_cli.training.decoder import open_decoder
+decoder = open_decoder(Path(sys.argv[1]), "float32", recompute=1, packed=True)
+decoder.begin(None, 2, 2.0, 0)
+decoder.learn([([5, 6, 7, 8], 1)], over=1)
+assert decoder.gradient.abs().max() > 0
+print({"torch._dynamo", "sympy"} & set(sys.modules))
+"""
+
+
+def test_the_leanest_layout_does_not_import_torchs_compiler(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LEAN, str(write_base(tmp_path / "tiny.gguf"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "set()\n", done.stderr
+
+
 def test_a_plan_keeps_weights_packed_before_it_works_anything_out_twice(base: Path) -> None:
     from xpert_cli.training.plan import plan_for
 
@@ -99,4 +119,4 @@ def test_a_plan_keeps_weights_packed_before_it_works_anything_out_twice(base: Pa
             break
         chosen.append((found.pack, found.packed, found.recompute))
         limit = found.memory
-    assert chosen == [(256, False, 0), (256, True, 0), (256, True, 15), (256, True, 30)]
+    assert chosen == [(256, False, 0), (512, True, 0), (256, True, 0), (256, True, 15), (256, True, 30)]

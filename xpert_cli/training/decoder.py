@@ -17,12 +17,12 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from xpert_cli import platform
 from xpert_cli.doors import gguf
@@ -38,6 +38,7 @@ from xpert_cli.training.operations import (
     Norm,
     Nothing,
     Projection,
+    Recomputed,
     RmsNorm,
     Room,
     Weights,
@@ -245,11 +246,14 @@ class Decoder:
         positions, rows, targets = map(torch.from_numpy, (pack.positions, pack.rows, pack.targets))
         rotations = {local: self._rotation(positions, local) for local in {layer.local for layer in self.layers}}
         for index, layer in enumerate(self.layers):
-            given = stream, self._switch, self._heads(pack, layer.local), rotations[layer.local]
-            if index < self.recompute and torch.is_grad_enabled():
-                stream = checkpoint(layer.forward, *given, room.apart(), use_reentrant=False)
-            else:
-                stream = layer.forward(*given, room)
+            again = index < self.recompute and torch.is_grad_enabled()
+            block = partial(
+                layer.forward,
+                heads=self._heads(pack, layer.local),
+                rotation=rotations[layer.local],
+                room=room.apart() if again else room,
+            )
+            stream = Recomputed.apply(stream, self._switch, block) if again else block(stream, self._switch)
         states = Norm.apply(stream[rows], self._norm, room)
         return CrossEntropy.apply(states, self._head, targets, self.shape.cap, room)  # type: ignore[no-any-return]
 

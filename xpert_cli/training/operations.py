@@ -12,7 +12,7 @@ Not here: attention (training/attention.py), where weights come from, and the or
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -224,6 +224,30 @@ def _extended(source: Tensor, before: Before, weights: Weights, room: Room) -> T
     before.forward(source, extended[:, :width], room)
     extended[:, width:] = extended[:, :width] @ weights.down.t()
     return extended
+
+
+class Recomputed(Function):
+    """A block that keeps its input alone: what is between is worked out again for the gradient (Chen et al. 2016).
+
+    torch.utils.checkpoint does the same, and imports torch's compiler first: 850 modules, 50 MB, seconds.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, stream: Tensor, switch: Tensor, block: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """`block` maps the stream and the switch to the stream behind it."""
+        ctx.save_for_backward(stream, switch)
+        ctx.block = block
+        return block(stream, switch)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:
+        stream, switch = ctx.saved_tensors
+        stream = stream.detach().requires_grad_(ctx.needs_input_grad[0])
+        with torch.enable_grad():
+            after = ctx.block(stream, switch)
+            product = torch.dot(after.flatten(), gradient.flatten())  # its gradient is `gradient`, to the bit
+        product.backward()  # a gradient given beside what is no scalar would have torch import its compiler
+        return stream.grad, None, None
 
 
 class Norm(Function):

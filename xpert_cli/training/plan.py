@@ -77,8 +77,8 @@ def plan_for(header: gguf.Header, *, longest: int, batch: int, rank: int, limit:
     free = platform.available_memory()
     allowed = limit or (platform.resident_memory() + int(0.9 * free) if free else None)
     packs = [pack for pack in PACKS if pack >= longest] or [longest]
-    layouts = [(pack, 0, False) for pack in packs]
-    layouts += [(packs[-1], layers, True) for layers in (0, shape.layers // 2, shape.layers)]
+    layouts = [(pack, 0, packed) for packed in (False, True) for pack in packs]
+    layouts += [(packs[-1], layers, True) for layers in (shape.layers // 2, shape.layers)]
     for pack, recompute, packed in layouts:
         tokens = max(longest, min(pack, batch * longest))
         memory = estimate(header, shape, 2 if bfloat16 else 4, tokens, recompute, rank, packed)
