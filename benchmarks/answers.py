@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from _common import Bench, numbers, stored, table, write_report
@@ -25,25 +26,43 @@ from xpert_cli.paths import digest
 
 ANSWER = 128  # tokens
 SEQUENCES = 8
+ARMS = ("base", "scratch", "selected")
 
 
 @dataclass(frozen=True)
 class Answered:
-    """Mean scores of one model's answers, in per cent."""
+    """Scores of one model's answers, in per cent: BLEU of all, ROUGE of each."""
 
     bleu: float
-    rouge1: float
-    rouge_l: float
+    rouge1: tuple[float, ...]
+    rouge_l: tuple[float, ...]
+
+    @property
+    def told(self) -> list[str]:
+        """BLEU, mean ROUGE-1 and mean ROUGE-L, to one decimal."""
+        return [f"{self.bleu:.1f}", f"{mean(self.rouge1):.1f}", f"{mean(self.rouge_l):.1f}"]
+
+
+@dataclass(frozen=True)
+class User:
+    """One user at one similarity: test losses where the arms are first at the target, and all models' answers."""
+
+    style: str
+    level: int
+    losses: tuple[float, float]
+    base: Answered
+    scratch: Answered
+    selected: Answered
 
 
 def scores(answers: Sequence[str], references: Sequence[str]) -> Answered:
-    """Corpus BLEU (Papineni et al. 2002, sacreBLEU's default), mean F of ROUGE-1 and ROUGE-L (Lin 2004)."""
+    """Corpus BLEU (Papineni et al. 2002, sacreBLEU's default), F of ROUGE-1 and ROUGE-L (Lin 2004)."""
     import sacrebleu
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(["rouge1", "rougeL"], use_stemmer=True)
     each = [scorer.score(reference, answer) for reference, answer in zip(references, answers, strict=True)]
-    one, longest = (100 * sum(pair[name].fmeasure for pair in each) / len(each) for name in ("rouge1", "rougeL"))
+    one, longest = (tuple(100 * pair[name].fmeasure for pair in each) for name in ("rouge1", "rougeL"))
     return Answered(sacrebleu.corpus_bleu(list(answers), [list(references)]).score, one, longest)
 
 
@@ -65,22 +84,38 @@ def asked(warmstart: Warmstart, style: str, adapter: Path | None) -> Answered:
     return scores(answers, [row.response for row in rows])
 
 
-def lines(warmstart: Warmstart, style: str, level: int) -> list[tuple[object, ...]]:
+def measured(warmstart: Warmstart, style: str, level: int) -> User:
     """Base, scratch and selected adapter of one user.
 
     Raises:
         Missing: a run that is not there.
     """
     outcome = warmstart.outcome(style, level, warmstart.user)
-    told: list[tuple[object, ...]] = []
-    for arm, run in (("base", None), ("scratch", outcome.scratch), ("selected", outcome.warm)):
-        path = warmstart.out / f"{run.run}.gguf" if run else None
-        if path and not path.exists():
+    arms = [warmstart.out / f"{arm.run}.gguf" for arm in (outcome.scratch, outcome.warm)]
+    for path in arms:
+        if not path.exists():
             raise Missing(path.name)
-        found = asked(warmstart, style, path)
-        at = f"{run.test:.3f}" if run else ""
-        told.append((style, f"{level} %", arm, at, f"{found.bleu:.1f}", f"{found.rouge1:.1f}", f"{found.rouge_l:.1f}"))
-    return told
+    base, scratch, selected = (asked(warmstart, style, path) for path in (None, *arms))
+    return User(style, level, (outcome.scratch.test, outcome.warm.test), base, scratch, selected)
+
+
+def means(found: Sequence[User]) -> str:
+    """Markdown: all users' means at each similarity, and selected - scratch with its 95 % interval over prompts."""
+    rows = []
+    for level in sorted({user.level for user in found}):
+        there = [user for user in found if user.level == level]
+        row = [f"{level} %"]
+        arms = [[getattr(user, arm) for user in there] for arm in ARMS]
+        row.append(" / ".join(f"{mean(answered.bleu for answered in arm):.1f}" for arm in arms))
+        for score in ("rouge1", "rouge_l"):
+            base, scratch, selected = ([x for answered in arm for x in getattr(answered, score)] for arm in arms)
+            apart = [after - before for before, after in zip(scratch, selected, strict=True)]
+            half = 1.96 * stdev(apart) / len(apart) ** 0.5
+            row.append(f"{mean(base):.1f} / {mean(scratch):.1f} / {mean(selected):.1f}")
+            row.append(f"{mean(apart):+.1f} ({mean(apart) - half:+.1f} to {mean(apart) + half:+.1f})")
+        rows.append(row)
+    head = ("similarity", "BLEU: base / scratch / selected", "ROUGE-1", "selected - scratch", "ROUGE-L", "difference")
+    return table(head, rows)
 
 
 def main() -> None:
@@ -97,14 +132,19 @@ def main() -> None:
     options = parser.parse_args()
     ran = Bench(options.styles, options.trained_threads)
     make = partial(Warmstart, ran, options.adapters, options.out, options.user, 0, True, False, True)
-    found: list[tuple[object, ...]] = []
+    found: list[User] = []
     for style in options.styles_only:
         for level in options.levels:
             try:
-                found += lines(make(), str(style), level)
+                found.append(measured(make(), str(style), level))
             except Missing as error:
                 print(f"style {style} at {level} % is left out: there is no {error}")
     head = ("user's style", "similarity", "model", "test loss", "BLEU", "ROUGE-1", "ROUGE-L")
+    rows: list[tuple[object, ...]] = []
+    for user in found:
+        losses = ("", *(f"{loss:.3f}" for loss in user.losses))
+        for arm, loss in zip(ARMS, losses, strict=True):
+            rows.append((user.style, f"{user.level} %", arm, loss, *getattr(user, arm).told))
     told = f"""# Answers after a warm start
 
 ```sh
@@ -115,7 +155,9 @@ Greedy answers of at most {ANSWER} tokens to the first {CHECKED} test prompts of
 style's own answers: corpus BLEU (sacreBLEU), mean F of ROUGE-1 and ROUGE-L with stemming, in per cent. Scratch and
 selected are the runs of warmstart.md, each where it was first at the target, both with {options.user} messages.
 
-{table(head, found)}
+{means(found)}
+
+{table(head, rows)}
 """
     print("\n" + told)
     write_report(told, options.report)
