@@ -150,7 +150,7 @@ def finetune(
     gguf.write_adapter(_with_source(trained.adapter, training, base, cache), folder / "adapter.gguf", "F16")
     merged = folder / "merged.gguf"
     merge_into_base(base, trained.adapter, merged, type_name, progress)
-    platform.release_memory()
+    platform.release_memory()  # before two models are asked
     if for_ollama:
         with paths.whole(folder / "Modelfile") as part:
             part.write_text(ollama.modelfile(merged), "utf-8")
