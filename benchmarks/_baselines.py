@@ -21,8 +21,8 @@ import numpy as np
 from _candidates import STYLES, Level, Reader, say, short_key
 from _common import TOKENS
 
-from xpert_cli.maths.space import Floats
 from xpert_cli.paths import whole
+from xpert_cli.style.space import Floats
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -22,17 +22,17 @@ import numpy as np
 from _common import Bench
 
 from adapters import LEVELS, diluted
-from xpert_cli.doors import gguf
-from xpert_cli.doors.corpus import Message
-from xpert_cli.doors.hub import open_source
-from xpert_cli.doors.llama import Sample
-from xpert_cli.maths.space import Axis, Floats, Readings, Space, measured
-from xpert_cli.maths.style import MEASURED, cut, measure_all
+from xpert_cli import gguf
+from xpert_cli.cache.build import answer_probes, build_space
+from xpert_cli.cache.catalogue import open_cache
+from xpert_cli.corpus import Message
+from xpert_cli.hub.sources import open_source
+from xpert_cli.llama.model import Sample
 from xpert_cli.paths import digest, whole
-from xpert_cli.steps import explain
-from xpert_cli.steps.catalogue import open_cache
+from xpert_cli.style import described as explain
+from xpert_cli.style.measured import MEASURED, cut, measure_all
+from xpert_cli.style.space import Axis, Floats, Readings, Space, measured
 from xpert_cli.training.loop import evaluate
-from xpert_cli.verbs.build import answer_probes, placed
 
 STYLES = {
     1: "elementary-concise-playful",
@@ -186,7 +186,7 @@ def placed_at(reader: Reader, level: Level, *, short: bool, told: bool = True) -
     plain = _source(reader, bench.rows("0_train")[: level.rows], 0, range(STEP), clip).mean
     writings = [source.scatter.on(measured(axes)) for source in trained]
     claims = [source.mean if told else None for source in trained]
-    space, answers, sources = placed(axes, basis, shown, claims, writings if told else ())
+    space, answers, sources = build_space(axes, basis, shown, claims, writings if told else ())
     picked = range(0, len(said[0]), len(said[0]) // REFERENCES)[:REFERENCES]
     references = np.concatenate([one.values[list(picked)] for one in shown])
     users = tuple(reader.readings("test", [clip(m.response) for m in bench.rows(f"{s}_test")[:POOL]]) for s in STYLES)

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from _candidates import Placement
 from _common import interval
 
-from xpert_cli.maths.likelihood import WEIGHT, blended, fitted
-from xpert_cli.maths.selection import direction_scores
-from xpert_cli.maths.space import Floats, Readings, Space, measured
+from xpert_cli.selection.score import direction_scores
+from xpert_cli.style.likelihood import WEIGHT, blended, fitted
+from xpert_cli.style.space import Floats, Readings, Space, measured
 
 Draws = npt.NDArray[np.int64]
 METHODS = ("answers", "likelihood", "answers and likelihood", "source")

@@ -17,14 +17,13 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xpert_cli import platform
-from xpert_cli.doors import gguf
-from xpert_cli.doors.corpus import Corpus, Message, read
-from xpert_cli.doors.hub import find_base
-from xpert_cli.doors.llama import Sample
-from xpert_cli.doors.llama_vocabulary import Vocabulary
+from xpert_cli import gguf, platform
+from xpert_cli.corpus import Corpus, Message, read
+from xpert_cli.hub.sources import find_base
+from xpert_cli.llama.model import Sample
+from xpert_cli.llama.samples import tokenized
+from xpert_cli.llama.vocabulary import Vocabulary
 from xpert_cli.paths import default, whole
-from xpert_cli.steps.samples import tokenized
 
 if TYPE_CHECKING:
     from xpert_cli.training.decoder import Decoder

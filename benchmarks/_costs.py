@@ -19,15 +19,15 @@ import numpy as np
 from _candidates import STYLES
 from _common import Bench
 
-from xpert_cli.doors.corpus import Corpus
-from xpert_cli.doors.hub import CATALOGUE, open_source
-from xpert_cli.doors.llama import Vocabulary
-from xpert_cli.maths.selection import direction_scores
-from xpert_cli.maths.style import cut
-from xpert_cli.steps import explain
-from xpert_cli.steps.catalogue import COORDINATES, Catalogue, open_cache, write_cache
-from xpert_cli.steps.placing import place
-from xpert_cli.verbs.select import select
+from xpert_cli.cache.catalogue import COORDINATES, Catalogue, open_cache, write_cache
+from xpert_cli.corpus import Corpus
+from xpert_cli.hub.sources import CATALOGUE, open_source
+from xpert_cli.llama.model import Vocabulary
+from xpert_cli.selection.project import project
+from xpert_cli.selection.score import direction_scores
+from xpert_cli.selection.select import select
+from xpert_cli.style import described
+from xpert_cli.style.measured import cut
 
 SIZES = (8, 1_000, 100_000)
 JITTER = 0.5  # standard deviations that a synthetic adapter lies from the one it copies
@@ -62,7 +62,10 @@ def grown(cache: Catalogue, count: int, folder: Path) -> Catalogue:
         entry = cache.entries[index % len(cache.entries)]
         entries.append(replace(entry, id=f"{entry.id}-{index:06}"))
     rows = np.arange(count) % len(cache.entries)
-    shifts = [some[rows] + JITTER * draw.normal(size=(count, some.shape[1])) for some in (cache.answers, cache.origins)]
+    shifts = [
+        some[rows] + JITTER * draw.normal(size=(count, some.shape[1]))
+        for some in (cache.answer_coordinates, cache.training_coordinates)
+    ]
     (folder / "adapters").mkdir(parents=True, exist_ok=True)
     for entry in cache.entries:
         copyfile(cache.fetch(entry.id), folder / entry.file)
@@ -76,10 +79,10 @@ def cost(bench: Bench, count: int, folder: Path) -> Cost:
     if count != len(cache.entries):
         cache = grown(cache, count, folder)
     corpus = Corpus(bench.rows("1_test")[:20])
-    placed = place(corpus, cache, bench.base, measured_only=True)
+    projection = project(corpus, cache, bench.base, measured_only=True)
     opened = _least(lambda: open_cache(cache.source), 2)
-    adapters = cache.coordinates[:, placed.used]
-    ranked = _least(lambda: direction_scores(placed.shift, adapters, placed.space.precision).argsort(), 5)
+    adapters = cache.coordinates[:, projection.used]
+    ranked = _least(lambda: direction_scores(projection.shift, adapters, projection.space.precision).argsort(), 5)
     selected = _least(lambda: select(corpus, cache, bench.base, measured_only=True), 1)
     fetched = sum(cache.source.file(name).stat().st_size for name in (CATALOGUE, COORDINATES))
     return Cost(count, fetched, sum(entry.bytes for entry in cache.entries), opened, ranked, selected)
@@ -101,18 +104,18 @@ def tokens(bench: Bench, samples: int) -> tuple[float, float]:
     Scoring reads a prompt and the response, cut as the losses are; placing reads the question with the text's first
     words, what all questions share once a group.
     """
-    question, tail = explain.prompts()
+    question, tail = described.prompts()
     placing, scoring = 0, 0
     with Vocabulary(bench.base) as vocabulary:
         for style in STYLES:
             messages = bench.rows(f"{style}_test")[:samples]
             asked = [
-                vocabulary.chat(question.replace("{text}", cut(message.response, explain.WORDS)))
+                vocabulary.chat(question.replace("{text}", cut(message.response, described.WORDS)))
                 + vocabulary.tokenize(tail)
                 for message in messages
             ]
             shared = next(i for i, column in enumerate(zip(*asked, strict=False)) if len(set(column)) > 1)
-            groups = -(-samples // explain.SEQUENCES)
+            groups = -(-samples // described.SEQUENCES)
             placing += sum(len(one) - shared for one in asked) + groups * shared
             scoring += len(STYLES) * sum(len(one) for one, _ in bench.samples(messages))
     return placing / len(STYLES), scoring / len(STYLES)

@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 from _common import TOKENS, Bench
 
-from xpert_cli import platform
-from xpert_cli.doors import gguf
-from xpert_cli.doors.llama import Model, Sample
-from xpert_cli.doors.peft import WEIGHTS, read_peft, write_peft
+from xpert_cli import gguf, platform
+from xpert_cli.llama.model import Model, Sample
+from xpert_cli.models.peft import WEIGHTS, read_peft, write_peft
 from xpert_cli.paths import whole
 from xpert_cli.training.loop import PACK, Recipe, batch_at, scored_tokens, train
 from xpert_cli.training.packing import Pack, packs
@@ -255,9 +254,9 @@ def _of_length(options: argparse.Namespace, count: int, length: int) -> list[Sam
 
 def merged(options: argparse.Namespace, kind: str) -> dict[str, Any]:
     """Loss and speed of a model merged into type `kind`, and of the base in that type with the adapter beside it."""
-    from xpert_cli.doors.quantize import quantization_types, quantize
+    from xpert_cli.models.merging import merge_into_base
+    from xpert_cli.models.quantize import quantization_types, quantize
     from xpert_cli.paths import packaged
-    from xpert_cli.steps.merging import merge_into_base
 
     bench = bench_of(options)
     adapter = packaged("adapters") / "adapters" / "elementary-informative-plain.gguf"

@@ -17,8 +17,8 @@ from typing import Any
 
 from _common import table
 
-from xpert_cli.doors import gguf
-from xpert_cli.maths.adapters import Adapter, merge, recompress
+from xpert_cli import gguf
+from xpert_cli.gguf.adapter import Adapter, merge, recompress
 from xpert_cli.paths import digest, whole
 
 PAPER = {30: (13, 7), 50: (31, 17), 70: (57, 31), 80: (78, 42), 90: (83, 51)}  # per cent of time and data saved, best

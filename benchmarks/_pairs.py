@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from xpert_cli.doors.llama import Model
-from xpert_cli.maths.space import Floats
+from xpert_cli.llama.model import Model
+from xpert_cli.paper import two_answers
+from xpert_cli.paper.spelling import Speller
 from xpert_cli.paths import whole
-from xpert_cli.steps import compare
-from xpert_cli.steps.spelling import Speller
+from xpert_cli.style.space import Floats
 
 TEN = ("formal", "casual", "playful", "technical", "simple", "poetic", "friendly", "academic", "brief", "emotional")
 TEXTS = 2  # of the base's answers, rewritten in each style
@@ -38,7 +38,7 @@ class Asked:
 
     def file(self, summarizer: str) -> str:
         """Names the file of its states by all that they are made of."""
-        told = json.dumps([summarizer, compare.digest(), self.prompt, self.plain, self.answers])
+        told = json.dumps([summarizer, two_answers.digest(), self.prompt, self.plain, self.answers])
         return f"pair-{hashlib.sha256(told.encode()).hexdigest()[:20]}.npz"
 
 
@@ -56,8 +56,8 @@ def ask(model: Model, one: Asked) -> dict[str, Floats]:
     """States of one prompt in all three orders; those of one order share what they begin with."""
     count = len(one.answers)
     prompts, plain = [one.prompt] * count, [one.plain] * count
-    found = {order: compare.states(model, prompts, one.answers, plain, order) for order in ("ab", "ba")}
-    return found | {"bb": compare.states(model, prompts[:1], plain[:1], plain[:1], "bb")[0]}
+    found = {order: two_answers.states(model, prompts, one.answers, plain, order) for order in ("ab", "ba")}
+    return found | {"bb": two_answers.states(model, prompts[:1], plain[:1], plain[:1], "bb")[0]}
 
 
 def collect(
@@ -66,7 +66,7 @@ def collect(
     """States of all prompts, one file each, so that a stopped run goes on."""
     missing = [one for one in asked if not (out / one.file(name)).exists()]
     if missing:
-        with compare.opened(summarizer) as model:
+        with two_answers.opened(summarizer) as model:
             for done, one in enumerate(missing):
                 say(f"asking {done + 1} of {len(missing)}")
                 kept(out / one.file(name), lambda one=one: ask(model, one))  # type: ignore[misc]
@@ -85,28 +85,28 @@ def words(
     Returns:
         words of each adapter in descending probability; "ab" and "ba" to word to (hidden,) state.
     """
-    told = hashlib.sha256(f"{name} {compare.digest()} {count}".encode() + means.astype("<f4").tobytes()).hexdigest()
+    told = hashlib.sha256(f"{name} {two_answers.digest()} {count}".encode() + means.astype("<f4").tobytes()).hexdigest()
     lists = out / f"words-{told[:20]}.json"
-    store = out / f"worded-{hashlib.sha256(f'{name} {compare.digest()}'.encode()).hexdigest()[:20]}"
+    store = out / f"worded-{hashlib.sha256(f'{name} {two_answers.digest()}'.encode()).hexdigest()[:20]}"
     store.mkdir(exist_ok=True)
     if not lists.exists():
         say("spelling words")
-        with compare.opened(summarizer) as model:
+        with two_answers.opened(summarizer) as model:
             speller = Speller(model)
             found = [list(islice(speller.ranked(mean), count)) for mean in means]
         with whole(lists) as part:
             part.write_text(json.dumps(found), "utf-8")
     ranked: list[list[str]] = json.loads(lists.read_text("utf-8"))
     wanted = list(
-        dict.fromkeys([*compare.anchors(), *TEN, *(word for rank in zip(*ranked, strict=True) for word in rank)])
+        dict.fromkeys([*two_answers.anchors(), *TEN, *(word for rank in zip(*ranked, strict=True) for word in rank)])
     )
     missing = [word for word in wanted if not (store / f"{word}.npz").exists()]
     if missing:
-        with compare.opened(summarizer) as model:
-            for start in range(0, len(missing), compare.SEQUENCES):
+        with two_answers.opened(summarizer) as model:
+            for start in range(0, len(missing), two_answers.SEQUENCES):
                 say(f"placing words {start} of {len(missing)}")
-                some = missing[start : start + compare.SEQUENCES]
-                both = {order: compare.worded(model, some, order) for order in ("ab", "ba")}
+                some = missing[start : start + two_answers.SEQUENCES]
+                both = {order: two_answers.worded(model, some, order) for order in ("ab", "ba")}
                 for i, word in enumerate(some):
                     kept(store / f"{word}.npz", lambda i=i, both=both: {o: s[i] for o, s in both.items()})  # type: ignore[misc]
     states = {word: kept(store / f"{word}.npz", dict) for word in wanted}
@@ -135,15 +135,15 @@ def reference(
         some = about[:TEXTS]
         prompts, plain = [one.prompt for one in some], [one.plain for one in some]
         with Model(summarizer, context=TEXTS * 512, sequences=TEXTS) as model:
-            styled = compare.rewritten(model, plain, word)
-        with compare.opened(summarizer) as model:
-            return {order: compare.states(model, prompts, styled, plain, order) for order in ("ab", "bb")}
+            styled = two_answers.rewritten(model, plain, word)
+        with two_answers.opened(summarizer) as model:
+            return {order: two_answers.states(model, prompts, styled, plain, order) for order in ("ab", "bb")}
 
-    made_of = json.dumps([name, compare.digest(), [(one.prompt, one.plain) for one in about[:TEXTS]]])
+    made_of = json.dumps([name, two_answers.digest(), [(one.prompt, one.plain) for one in about[:TEXTS]]])
     key = hashlib.sha256(made_of.encode()).hexdigest()[:16]
     found = [kept(out / f"styled-{word}-{key}.npz", lambda word=word: rewrite(word)) for word in TEN]  # type: ignore[misc]
-    texts = np.stack([compare.combined(one, "neutral").mean(axis=0) for one in found])
-    prompts = np.stack([worded[word] - worded[compare.ORDINARY] for word in TEN])
+    texts = np.stack([two_answers.combined(one, "neutral").mean(axis=0) for one in found])
+    prompts = np.stack([worded[word] - worded[two_answers.ORDINARY] for word in TEN])
     as_they_are, centred = cosines(prompts, texts), cosines(prompts - prompts.mean(axis=0), texts - texts.mean(axis=0))
     places = (centred > np.diag(centred)[:, None]).sum(axis=1) + 1
     return [(word, float(as_they_are[i, i]), float(centred[i, i]), int(places[i])) for i, word in enumerate(TEN)]

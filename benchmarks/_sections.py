@@ -21,10 +21,10 @@ from _choosing import AXES, GAPS, METHODS, WEIGHT, axes_named, confusion, means,
 from _common import stored
 from _costs import SIZES, cost, tokens
 
-from xpert_cli.maths.likelihood import RIDGES
-from xpert_cli.maths.space import Floats, shrunk
-from xpert_cli.steps.explain import strongest
-from xpert_cli.verbs.build import UNKNOWN
+from xpert_cli.cache.build import UNKNOWN
+from xpert_cli.style.described import strongest
+from xpert_cli.style.likelihood import RIDGES
+from xpert_cli.style.space import Floats, shrunk
 
 SAMPLES = (20, 5)
 WEIGHTS = (0.0, 0.1, 0.2, WEIGHT, 0.5, 0.8, 1.0)

@@ -15,8 +15,8 @@ import numpy as np
 from _candidates import STYLES, Level, Reader, say
 from _choosing import confusion, directions, users
 
-from xpert_cli.maths.space import Readings, measured
-from xpert_cli.verbs.build import placed
+from xpert_cli.cache.build import build_space
+from xpert_cli.style.space import Readings, measured
 
 PROBES, POOL = 20, 30  # answers of an adapter, and test rows of a style, that are asked about
 USERS, SAMPLES = 10, 20
@@ -33,7 +33,7 @@ def compared(reader: Reader, level: Level, summarizers: Sequence[Path]) -> list[
         axes, basis = asked.axes
         counted = measured(axes)
         answers = [Readings(asked.readings("answers", some[:PROBES])) for some in said]
-        space, adapters, _ = placed(axes, basis, answers, [None] * len(STYLES))
+        space, adapters, _ = build_space(axes, basis, answers, [None] * len(STYLES))
         tests = [[m.response for m in bench.rows(f"{style}_test")[:POOL]] for style in STYLES]
         pools = [asked.readings("test", some) for some in tests]
         found = np.array([[Readings(pools[style][rows]).mean for rows in some] for style, some in enumerate(draws)])

@@ -21,10 +21,9 @@ from typing import Any
 
 from _common import TOKENS, TUNING, Bench, kept, stored, table, write_report
 
-from xpert_cli import platform
-from xpert_cli.doors import gguf
-from xpert_cli.doors.corpus import Message
-from xpert_cli.maths.adapters import FINGERPRINT
+from xpert_cli import gguf, platform
+from xpert_cli.corpus import Message
+from xpert_cli.gguf.adapter import FINGERPRINT
 from xpert_cli.paths import digest, whole
 from xpert_cli.training.checkpoints import Checkpoints
 from xpert_cli.training.loop import Recipe, train

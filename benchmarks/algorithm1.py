@@ -22,15 +22,15 @@ from _candidates import STYLES, Level, Reader, levels
 from _common import Bench, interval, table, write_report
 from _pairs import Asked, collect, cosines, reference, words
 
-from xpert_cli import platform
-from xpert_cli.doors import gguf
-from xpert_cli.maths.basis import ORTHOGONALITY, RESIDUAL, Basis, grow
-from xpert_cli.maths.space import Floats
+from xpert_cli import gguf, platform
+from xpert_cli.paper import two_answers
+from xpert_cli.paper.basis import ORTHOGONALITY, RESIDUAL, Basis, grow
 from xpert_cli.paths import whole
-from xpert_cli.steps import compare, explain
+from xpert_cli.style import described
+from xpert_cli.style.space import Floats
 
 USERS, SAMPLES = 10, 20
-READINGS: tuple[compare.Reading, ...] = ("raw", "neutral", "swapped")
+READINGS: tuple[two_answers.Reading, ...] = ("raw", "neutral", "swapped")
 Vectors = Mapping[str, Floats]
 
 
@@ -49,25 +49,25 @@ class Seen:
     ranked: list[list[str]]
     worded: Mapping[str, Vectors]
 
-    def adapters(self, reading: compare.Reading) -> Floats:
+    def adapters(self, reading: two_answers.Reading) -> Floats:
         """(adapters, hidden) V of each adapter."""
-        return np.asarray(compare.combined(self.probes, reading).mean(axis=0))
+        return np.asarray(two_answers.combined(self.probes, reading).mean(axis=0))
 
-    def users(self, reading: compare.Reading) -> Floats:
+    def users(self, reading: two_answers.Reading) -> Floats:
         """(styles, USERS, hidden) V of each user; the draws are those of every other reading."""
-        each = compare.combined(self.rows, reading)
+        each = two_answers.combined(self.rows, reading)
         draw = np.random.default_rng(0)
         picks = draw.integers(0, len(each), (len(STYLES), USERS, SAMPLES))
         return np.stack([each[pick, style].mean(axis=1) for style, pick in enumerate(picks)])
 
-    def vectors(self, reading: compare.Reading, centred: bool) -> Vectors:
+    def vectors(self, reading: two_answers.Reading, centred: bool) -> Vectors:
         """Word -> (hidden,) vector; centred: less the anchors' mean."""
         told = {order: np.stack(list(self.worded[order].values())) for order in ("ab", "ba")}
         names = list(self.worded["ab"])
         # States of the word that the plain answer states cancel in a centred neutral reading.
-        found = compare.combined(told | {"bb": self.worded["ab"][compare.ORDINARY]}, reading)
+        found = two_answers.combined(told | {"bb": self.worded["ab"][two_answers.ORDINARY]}, reading)
         if centred:
-            found = found - np.mean([found[names.index(word)] for word in compare.anchors()], axis=0)
+            found = found - np.mean([found[names.index(word)] for word in two_answers.anchors()], axis=0)
         return dict(zip(names, found, strict=True))
 
 
@@ -85,7 +85,7 @@ class Outcome:
 
 def grown(
     seen: Seen,
-    reading: compare.Reading,
+    reading: two_answers.Reading,
     centred: bool,
     orthogonality: float = ORTHOGONALITY,
     residual: float = RESIDUAL,
@@ -118,7 +118,7 @@ def by_reading(seen: Seen) -> str:
     for reading in READINGS:
         v, users = seen.adapters(reading), seen.users(reading)
         common = cosines(v, v)[np.triu_indices(len(v), 1)].mean()
-        each = compare.combined(seen.probes, reading)
+        each = two_answers.combined(seen.probes, reading)
         halves = np.diag(cosines(each[::2].mean(axis=0), each[1::2].mean(axis=0))).mean()
         for centred in (False, True):
             one = grown(seen, reading, centred)
@@ -145,7 +145,7 @@ def by_reading(seen: Seen) -> str:
     return table((*head, "formula", "least squares", "whole state"), rows)
 
 
-def by_threshold(seen: Seen, reading: compare.Reading, centred: bool) -> str:
+def by_threshold(seen: Seen, reading: two_answers.Reading, centred: bool) -> str:
     """Tables 8 and 9 of the paper: orthogonality, then residual; and every word kept."""
     paper = {(0.01, 0.2): "-", (0.1, 0.2): "96.4 %", (0.5, 0.2): "60.7 %", (0.1, 0.02): "-", (0.1, 0.6): "14.3 %"}
     paper[1.1, 0.02] = "not tried"
@@ -170,7 +170,7 @@ def by_threshold(seen: Seen, reading: compare.Reading, centred: bool) -> str:
     return table((*head, "first is right: formula", "least squares", "paper, 90 %"), rows)
 
 
-def by_adapter(seen: Seen, reading: compare.Reading, centred: bool) -> str:
+def by_adapter(seen: Seen, reading: two_answers.Reading, centred: bool) -> str:
     """The three words with the largest coordinates of each adapter, against the mean of all of them as well."""
     basis, v = grown(seen, reading, centred).basis, seen.adapters(reading)
     vectors = seen.vectors(reading, centred)
@@ -199,7 +199,7 @@ def asked(
     plain_ones, *styled = reader.answers(level)
     about = [
         Asked(prompt, plain_ones[i], tuple(answers[i] for answers in styled))
-        for i, prompt in enumerate(explain.probes()[:probes])
+        for i, prompt in enumerate(described.probes()[:probes])
     ]
     tests = [reader.bench.rows(f"{style}_test")[:pool] for style in STYLES]
     prompts = [message.prompt or "" for message in tests[0]]
@@ -207,7 +207,7 @@ def asked(
     if not plain.exists() or len(json.loads(plain.read_text("utf-8"))) < pool:
         say("base answers")
         with whole(plain) as part:
-            part.write_text(json.dumps(compare.answered(base, prompts)), "utf-8")
+            part.write_text(json.dumps(two_answers.answered(base, prompts)), "utf-8")
     told = json.loads(plain.read_text("utf-8"))
     return about, [Asked(prompts[i], told[i], tuple(test[i].response for test in tests)) for i in range(pool)]
 
@@ -253,7 +253,7 @@ def main() -> None:
         print(message, file=sys.stderr, flush=True)
 
     about, people = asked(Reader(bench, options.out), found[options.level], options.probes, options.pool, say)
-    parts = [INTRODUCTION.format(**vars(options), users=USERS, samples=SAMPLES, words=compare.WORDS)]
+    parts = [INTRODUCTION.format(**vars(options), users=USERS, samples=SAMPLES, words=two_answers.WORDS)]
     for summarizer in options.summarizers or [bench.base]:
         name = gguf.fingerprint(summarizer)
         probes, rows = (collect(summarizer, name, some, options.out, say) for some in (about, people))

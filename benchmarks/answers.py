@@ -22,7 +22,7 @@ from _outcomes import PAPER
 from warmstart import CHECKED, Missing, Warmstart
 
 from xpert_cli import platform
-from xpert_cli.doors.llama import Model
+from xpert_cli.llama.model import Model
 from xpert_cli.paths import digest
 
 ANSWER = 128  # tokens

@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 from _common import TUNING, interval, table, write_report
 
-from xpert_cli.doors.corpus import PASSAGE, Corpus, read
-from xpert_cli.doors.formats import parse
-from xpert_cli.doors.hub import open_source
-from xpert_cli.maths import selection
-from xpert_cli.maths.space import Floats, Readings, Space, measured
-from xpert_cli.maths.style import measure_all
-from xpert_cli.steps.catalogue import open_cache
+from xpert_cli.cache.catalogue import open_cache
+from xpert_cli.corpus import PASSAGE, Corpus, read
+from xpert_cli.corpus.formats import parse
+from xpert_cli.hub.sources import open_source
+from xpert_cli.selection import score
+from xpert_cli.style.measured import measure_all
+from xpert_cli.style.space import Floats, Readings, Space, measured
 
 POOL, TUNED, PLAIN = 60, 40, 40  # test, tuning and plain-text rows of a style
 SIZES, DRAWS = (5, 10, 20), 50  # texts a user; users of a style and size
@@ -72,7 +72,7 @@ class Cache:
 
     def first(self, mean: Floats, adapters: Floats) -> int:
         shift = self.space.shift(mean, writing=True)
-        return int(np.argmax(selection.direction_scores(shift, adapters, self.space.precision)))
+        return int(np.argmax(score.direction_scores(shift, adapters, self.space.precision)))
 
     def only(self, keep: Flags) -> Cache:
         return Cache(self.space.only(keep), self.adapters[:, keep])
@@ -113,7 +113,7 @@ def judge(people: Sequence[User], cache: Cache, told: Callable[[User, Floats], f
 
 
 def modelled(user: User, adapters: Floats, cache: Cache, **constants: float) -> float:
-    return selection.confidence(user.readings, adapters, cache.space, **constants)
+    return score.confidence(user.readings, adapters, cache.space, **constants)
 
 
 def resampled(user: User, adapters: Floats, cache: Cache) -> float:
@@ -145,7 +145,7 @@ def fitted(people: Sequence[User], cache: Cache) -> tuple[float, float]:
     for placed in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5):
         sure, right = judge(people, cache, partial(modelled, cache=cache, placed=placed))
         found[placed] = -float(np.log(np.clip(np.where(right, sure, 1 - sure), 1e-6, 1)).mean())
-    angles = [selection.misfit(user.readings, cache.adapters, cache.space) for user in people]
+    angles = [score.misfit(user.readings, cache.adapters, cache.space) for user in people]
     return min(found, key=found.__getitem__), float(np.quantile(angles, 1 - FALSE))
 
 
@@ -163,7 +163,7 @@ def calibration(people: Sequence[User], tuning: Sequence[User], cache: Cache) ->
     head = ["users", "first is right", "mean confidence", "calibration error (goal: at most 0.050)", "Brier"]
     best = fitted(tuning, cache)
     used = f"On tuning rows PLACED {best[0]} is likeliest, and 5 % of the users have a tan² above {best[1]:.2f}."
-    return f"{table(head, lines)}\n\n{used} Used: {selection.PLACED} and {selection.FITS}."
+    return f"{table(head, lines)}\n\n{used} Used: {score.PLACED} and {score.FITS}."
 
 
 # -- none, or a mixture
@@ -181,8 +181,8 @@ def fit(people: Sequence[User], cache: Cache) -> str:
     lines = []
     for name, size in (("all", 0), *((f"{size} texts", size) for size in SIZES)):
         some = [user for user in people if size in (0, len(user.readings))]
-        there = [selection.choose(user.readings, cache.adapters, cache.space) for user in some]
-        gone = [selection.choose(user.readings, cache.without(user.style), cache.space) for user in some]
+        there = [score.choose(user.readings, cache.adapters, cache.space) for user in some]
+        gone = [score.choose(user.readings, cache.without(user.style), cache.space) for user in some]
         mixed = [nearer(user.style, parts, cache) for user, parts in zip(some, gone, strict=True) if len(parts) > 1]
         shares = [share([len(parts) != 1 for parts in both]) for both in (there, gone)]
         lines.append([name, *shares, share([not parts for parts in gone]), share(mixed)])
@@ -194,7 +194,7 @@ def nearer(style: int, parts: dict[int, float], cache: Cache) -> bool:
     """Whether a mixture lies nearer to the adapter that was taken out than the best of its parts."""
     others, precision = cache.without(style), cache.space.precision
     mixed = np.array(list(parts.values())) @ others[list(parts)]
-    scores = selection.direction_scores(cache.adapters[style], np.vstack([mixed, others[list(parts)]]), precision)
+    scores = score.direction_scores(cache.adapters[style], np.vstack([mixed, others[list(parts)]]), precision)
     return bool(scores[0] > scores[1:].max())
 
 
@@ -208,8 +208,8 @@ def trade(people: Sequence[User], tuning: Sequence[User], cache: Cache) -> str:
             found.append(" / ".join(f"{100 * np.mean([pair[end] > limit for pair in at]):.0f} %" for end in (0, 1)))
         return found
 
-    there = {id(user): selection.misfit(user.readings, cache.adapters, cache.space) for user in people}
-    gone = {id(user): selection.misfit(user.readings, cache.without(user.style), cache.space) for user in people}
+    there = {id(user): score.misfit(user.readings, cache.adapters, cache.space) for user in people}
+    gone = {id(user): score.misfit(user.readings, cache.without(user.style), cache.space) for user in people}
     lines = [[f"{limit}", *alarms(limit, people)] for limit in LIMITS]
     limit = fitted([user for user in tuning if user.style in FIRST], cache)[1]
     rest = [user for user in people if user.style not in FIRST]
@@ -222,7 +222,7 @@ def trade(people: Sequence[User], tuning: Sequence[User], cache: Cache) -> str:
 
 def picked(readings: Readings, cache: Cache) -> tuple[int, list[int]]:
     """The adapter ranked first, and those that are selected."""
-    return cache.first(readings.mean, cache.adapters), sorted(selection.choose(readings, cache.adapters, cache.space))
+    return cache.first(readings.mean, cache.adapters), sorted(score.choose(readings, cache.adapters, cache.space))
 
 
 def robustness(pools: list[Floats], long: list[Floats], cache: Cache) -> str:

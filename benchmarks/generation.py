@@ -15,13 +15,13 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from xpert_cli import platform
-from xpert_cli.doors.hub import find_base
-from xpert_cli.doors.llama import Model
-from xpert_cli.doors.quantize import for_many_texts
+from xpert_cli.cache.build import SEQUENCES, TEMPERATURE
+from xpert_cli.hub.sources import find_base
+from xpert_cli.llama.chat import Chat, Sampling
+from xpert_cli.llama.model import Model
+from xpert_cli.models.quantize import for_many_texts
 from xpert_cli.paths import default
-from xpert_cli.steps import explain
-from xpert_cli.verbs.build import SEQUENCES, TEMPERATURE
-from xpert_cli.verbs.run import Chat, Sampling
+from xpert_cli.style import described
 
 ROUNDS, TOKENS = 6, 128
 PROMPT = "Write a long story about a fox who travels through many countries."
@@ -59,7 +59,7 @@ def answers(base: Path) -> str:
                 for_many_texts(base) if sequences > 1 else nullcontext(base) as path,
                 Model(path, context=sequences * 2 * TOKENS, sequences=sequences) as model,
             ):
-                asked = [model.chat(probe) for probe in explain.probes()[:SEQUENCES]]
+                asked = [model.chat(probe) for probe in described.probes()[:SEQUENCES]]
                 began = time.perf_counter()
                 said = model.answers(asked, max_tokens=TOKENS, temperature=TEMPERATURE, seed=0)
                 found.append(sum(map(len, said)) / (time.perf_counter() - began))

@@ -19,11 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from xpert_cli import platform
-from xpert_cli.doors import gguf
-from xpert_cli.doors.llama import Model
-from xpert_cli.doors.llama_vocabulary import Vocabulary
-from xpert_cli.steps import explain
+from xpert_cli import gguf, platform
+from xpert_cli.llama.model import Model
+from xpert_cli.llama.vocabulary import Vocabulary
+from xpert_cli.style import described
 
 SAMPLES = 16
 WAYS = ("whole", "layers")
@@ -31,19 +30,19 @@ WAYS = ("whole", "layers")
 
 def texts() -> list[str]:
     """So many different texts of 60 words, made of the probes."""
-    words = " ".join(explain.probes()).split()
-    return [" ".join((words * 2)[step * len(words) // SAMPLES :][: explain.WORDS]) for step in range(SAMPLES)]
+    words = " ".join(described.probes()).split()
+    return [" ".join((words * 2)[step * len(words) // SAMPLES :][: described.WORDS]) for step in range(SAMPLES)]
 
 
 def measure(way: str, model: Path, memory: int) -> dict[str, object]:
     """What this process takes to ask `model` about all texts; its first states tell that both ways agree."""
     began = time.perf_counter()
     if way == "layers":
-        platform.available_memory = lambda: memory * 4 + explain.MARGIN  # explain gives the layers a quarter of it
-        states = explain.states(texts(), model)
+        platform.available_memory = lambda: memory * 4 + described.MARGIN  # explain gives the layers a quarter of it
+        states = described.states(texts(), model)
     else:
-        with Model(model, context=explain.CONTEXT, sequences=explain.SEQUENCES, shared=True) as whole:
-            states = whole.states(explain.questions(texts(), whole))
+        with Model(model, context=described.CONTEXT, sequences=described.SEQUENCES, shared=True) as whole:
+            states = whole.states(described.questions(texts(), whole))
     seconds, peak = time.perf_counter() - began, platform.peak_memory()
     read = model.stat().st_size if way == "whole" else copied(model)
     return {"seconds": seconds, "peak": peak, "read": read, "states": states.tolist()}
@@ -53,7 +52,7 @@ def copied(model: Path) -> int:
     """Bytes of all layers in the file, and of the embeddings of the tokens."""
     header = gguf.read_header(model)
     with Vocabulary(model) as vocabulary:
-        tokens = len(set(chain(*explain.questions(texts(), vocabulary))))
+        tokens = len(set(chain(*described.questions(texts(), vocabulary))))
     embedding = header.tensors["token_embd.weight"]
     layers = sum(info.bytes for name, info in header.tensors.items() if name.startswith("blk."))
     return layers + tokens * embedding.bytes // embedding.shape[0]

@@ -26,15 +26,14 @@ from typing import Any
 from _common import TOKENS, TUNING, Bench, kept, numbers, stored, write_report
 from _outcomes import PAPER, SCRATCH, Arm, Outcome, Run, Start, beside_the_paper, earlier, keep, users
 
-from xpert_cli import paths, platform
-from xpert_cli.doors import gguf
-from xpert_cli.doors.corpus import Corpus, Message
-from xpert_cli.doors.hub import open_source
-from xpert_cli.maths.adapters import Adapter
+from xpert_cli import gguf, paths, platform
+from xpert_cli.cache.catalogue import open_cache
+from xpert_cli.corpus import Corpus, Message
+from xpert_cli.gguf.adapter import Adapter
+from xpert_cli.hub.sources import open_source
 from xpert_cli.paths import digest
-from xpert_cli.steps.catalogue import open_cache
+from xpert_cli.selection.select import select
 from xpert_cli.training.loop import Progress, Recipe, batch_at, evaluate, train
-from xpert_cli.verbs.select import select
 
 FIRST = 500  # training row of a user's first message
 CHECKED = 16  # tuning rows, and as many test rows

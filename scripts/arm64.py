@@ -179,8 +179,8 @@ def watched(arguments: Sequence[str]) -> list[tuple[int, float]]:
     """An xpert command in this process; (token, gap) of every step of the answer that it generates."""
     import numpy as np
 
-    from xpert_cli import cli
-    from xpert_cli.doors.llama import Model
+    from xpert_cli.cli import app
+    from xpert_cli.llama.model import Model
 
     steps: list[tuple[int, float]] = []
     generate = Model.generate_tokens
@@ -200,7 +200,7 @@ def watched(arguments: Sequence[str]) -> list[tuple[int, float]]:
     Model.generate_tokens = noted  # type: ignore[assignment, method-assign]
     sys.argv = ["xpert", *arguments]
     try:
-        cli.main()
+        app.main()
     except SystemExit as end:
         if end.code:
             raise

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from xpert_cli import cli
+from xpert_cli.cli import app
 
-ROOT = Path(cli.__file__).parents[1]
+ROOT = Path(app.__file__).parents[2]
 MARA, OKORO = (str(ROOT / "prompts" / "writers" / name) for name in ("mara.jsonl", "okoro.md"))
 EXTRAS = ("torch", "transformers", "peft", "safetensors")
 _HIDE = """
@@ -27,7 +27,7 @@ class Hidden:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Hidden())
 {fault}
-from xpert_cli.cli import main
+from xpert_cli.cli.app import main
 sys.argv = ["xpert", *{arguments!r}]
 main()
 """
@@ -54,6 +54,6 @@ def called(
     """Exit status, standard output and standard error of the command in this process."""
     monkeypatch.setattr(sys, "argv", ["xpert", *arguments])
     with pytest.raises(SystemExit) as left:
-        cli.main()
+        app.main()
     out, err = capsys.readouterr()
     return int(left.value.code or 0), out, err

@@ -14,7 +14,7 @@ platform.prepare_libraries()  # before any test loads a library that uses OpenMP
 
 # Both are read before these fixtures run: by the Hub's client when imported, and by fixtures of the whole session.
 os.environ["HF_HUB_OFFLINE"] = "1"
-for setting in ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_PROGRESS_BARS"):  # as xpert_cli/doors/hub.py sets them
+for setting in ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_PROGRESS_BARS"):  # as xpert_cli/hub/sources.py sets them
     os.environ[setting] = "1"
 os.environ.setdefault("XPERT_TEST_CACHE", str(Path.home() / ".cache" / "xpert-tests"))
 

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from xpert_cli.doors.gguf_header import MAX_ENTRIES, MAX_HEADER, MAX_LIST
+from xpert_cli.gguf.header import MAX_ENTRIES, MAX_HEADER, MAX_LIST
 
 HUGE = (1 << 64) - 1
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}  # value types

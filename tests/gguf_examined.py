@@ -29,10 +29,9 @@ from pathlib import Path
 import tiny_gguf
 from gguf_mutations import KINDS, Sound
 
-from xpert_cli import platform
-from xpert_cli.doors import gguf
-from xpert_cli.doors.llama_vocabulary import require_distinct_tokens
+from xpert_cli import gguf, platform
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch, XpertError
+from xpert_cli.llama.vocabulary import require_distinct_tokens
 
 
 @dataclass
@@ -42,7 +41,7 @@ class Findings:
     Attributes:
         other: exceptions that are none of ours, or of more than one line, with the first input of each in hex.
         sample: accepted inputs that went on: a base to its trial, then all to llama.cpp.
-        tried: bases that the trial of xpert_cli/doors/trial.py refused.
+        tried: bases that the trial of xpert_cli/llama/trial_load.py refused.
         trouble: how llama.cpp refused or died, with one file's name each.
     """
 
@@ -158,7 +157,8 @@ def _reset_peak() -> int:
 
 def load(target: str, base: Path, paths: list[Path], unchecked: bool) -> None:
     """Load each file and say so on stdout before and after: a process that dies says only the first."""
-    from xpert_cli.doors import llama, trial
+    from xpert_cli.llama import model as llama
+    from xpert_cli.llama import trial_load as trial
 
     if unchecked:  # a test of this program: llama.cpp is to see files that xpert refuses
         gguf.check_adapter = lambda adapter, base: None
@@ -195,7 +195,7 @@ def passed(trial: Callable[[Path], None], base: Path) -> bool:
 
 def _parse(path: Path) -> None:
     """What llama.cpp's own parser makes of a header."""
-    from xpert_cli.doors.llama import library
+    from xpert_cli.llama.model import library
 
     class Params(ctypes.Structure):
         _fields_ = (("no_alloc", ctypes.c_bool), ("ctx", ctypes.c_void_p))

@@ -63,7 +63,7 @@ def install(allowed: Address, tried: str) -> None:
 
 def _is_forbidden(event: str, arguments: tuple[Any, ...], allowed: Address) -> bool:
     if event in _PROCESS:  # but the trial of an adapter, which is told two files and two numbers
-        return not (event == "subprocess.Popen" and list(arguments[1])[1:3] == ["-m", "xpert_cli.doors.trial"])
+        return not (event == "subprocess.Popen" and list(arguments[1])[1:3] == ["-m", "xpert_cli.llama.trial_load"])
     if event in _TO_NAME:
         return str(arguments[0]) != allowed[0] if event != "socket.getnameinfo" else True
     if event not in _TO_ADDRESS:

@@ -9,8 +9,8 @@ import pytest
 import tiny
 from oracle import llama_cpp_source, run_converter  # noqa: F401
 
-from xpert_cli.doors import gguf
-from xpert_cli.doors.peft import read_peft
+from xpert_cli import gguf
+from xpert_cli.models.peft import read_peft
 
 pytestmark = pytest.mark.slow
 

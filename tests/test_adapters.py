@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from tiny_gguf import HEADS, KV_HEADS, adapter, write_base
 
-from xpert_cli.doors import gguf
-from xpert_cli.doors.peft import read_peft, write_peft
+from xpert_cli import gguf
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
-from xpert_cli.maths.adapters import Adapter, merge, recompress
-from xpert_cli.verbs.merge import merge as merge_files
+from xpert_cli.gguf.adapter import Adapter, merge, recompress
+from xpert_cli.models.merge import merge as merge_files
+from xpert_cli.models.peft import read_peft, write_peft
 
 Q, K = "blk.0.attn_q.weight", "blk.0.attn_k.weight"
 
@@ -302,7 +302,7 @@ def test_merging_into_a_base_of_each_type(tmp_path, base, kind, stored):
 
 
 def test_a_quantized_base_keeps_its_type_and_its_untouched_tensors(tmp_path, base):
-    from xpert_cli.doors.quantize import quantize
+    from xpert_cli.models.quantize import quantize
 
     quantize(base, tmp_path / "q8.gguf", "Q8_0")
     gguf.write_adapter(adapter(1, only=("attn_q",)), tmp_path / "a.gguf", "F32")
@@ -317,7 +317,7 @@ def test_a_quantized_base_keeps_its_type_and_its_untouched_tensors(tmp_path, bas
 
 @pytest.mark.parametrize(("kind", "merged"), [("Q4_0", "Q8_0"), ("F16", "F16"), ("BF16", "BF16")])
 def test_a_merged_model_is_as_fine_as_its_base_or_finer(tmp_path, base, kind, merged):
-    from xpert_cli.doors.quantize import quantize
+    from xpert_cli.models.quantize import quantize
 
     quantize(base, tmp_path / "other.gguf", kind)
     gguf.write_adapter(adapter(1), tmp_path / "a.gguf", "F32")

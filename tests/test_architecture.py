@@ -21,18 +21,16 @@ MODULES = {
     for path in SOURCES
 }
 
-COMMAND = {"__main__", "cli", "cli_cache", "cli_finetune", "demo", "options", "output", "plot", "views"}
-GROUND = {"__init__", "paths", "platform"}
-# Every layer, and the layers it may import from.
-ARROWS = {
-    "command": {"command", "verbs", "steps", "training", "doors", "maths", "ground", "errors"},
-    "verbs": {"steps", "training", "doors", "maths", "ground", "errors"},
-    "steps": {"steps", "doors", "maths", "ground", "errors"},
-    "training": {"training", "doors", "maths", "ground", "errors"},
-    "doors": {"doors", "maths", "ground", "errors"},
-    "maths": {"maths", "errors"},
-    "ground": {"ground", "errors"},
-    "errors": set(),
+# The rooms of the house, top to bottom: a module imports from its own room and from those further down, never up.
+# docs/architecture.md says what each is for.
+ROOMS = (
+    *("cli", "serve", "sharing", "training", "plot", "paper", "selection", "cache", "style", "models", "llama", "gguf"),
+    *("hub", "corpus", "resume", "paths", "platform", "errors"),
+)
+# Arrays or text in, arrays or text out: numpy, and no input or output.
+PURE = {
+    *("cache.outliers", "gguf.adapter", "gguf.architectures", "paper.basis", "selection.score"),
+    *("style.axes", "style.lexicon", "style.likelihood", "style.measured", "style.sentences", "style.space"),
 }
 EXTRAS = {"accelerate", "peft", "resvg_py", "safetensors", "scipy", "sentence_transformers", "sklearn", "torch"}
 EXTRAS.add("transformers")
@@ -46,19 +44,21 @@ MOST_LINES = 400
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def layer(name: str) -> str:
-    """The layer of a module of ours: `verbs` for `xpert_cli.verbs.merge`."""
+def room(name: str) -> str:
+    """The room of a module of ours: `models` for `xpert_cli.models.merge`; the package itself lies under all."""
     first = [*name.split("."), "__init__"][1]
-    if first in COMMAND:
-        return "command"
-    if first in GROUND:
-        return "ground"
-    assert first in ARROWS, f"{name} belongs to no layer: put it in a layer's folder, or name it in COMMAND or GROUND"
+    assert first in (*ROOMS, "__init__", "__main__"), f"{name} is in no room: put it into one, or add one to ROOMS"
     return first
 
 
+def height(name: str) -> int:
+    """How far up a module's room is: `python -m xpert_cli` on top, the package's own `__version__` below all."""
+    order = ("__init__", *reversed(ROOMS), "__main__")
+    return order.index(room(name))
+
+
 def imported(node: ast.AST) -> list[str]:
-    """The modules that an import statement names: `from xpert_cli.doors import gguf` -> `xpert_cli.doors.gguf`."""
+    """The modules that an import statement names: `from xpert_cli.cache import build` -> `xpert_cli.cache.build`."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
@@ -84,15 +84,27 @@ def at_module_level(node: ast.AST) -> Iterator[ast.AST]:
 
 def wrong_arrows(name: str, source: str) -> list[str]:
     """The modules of ours that module `name` must not import, but does."""
-    here = layer(name)
     ours = {other for other in imports(source) if other.split(".")[0] == "xpert_cli"}
-    return sorted(other for other in ours if layer(other) not in ARROWS[here])
+    return sorted(other for other in ours if height(other) > height(name))
 
 
-def wrong_for_maths(source: str) -> list[str]:
-    """The foreign modules that maths must not import, but does: all but numpy and what does no I/O."""
-    roots = {name.split(".")[0] for name in imports(source)} - {"numpy", "xpert_cli"}
-    return sorted((roots - sys.stdlib_module_names) | (roots & IO))
+def rooms_in_a_circle(sources: dict[str, str]) -> set[tuple[str, str]]:
+    """Pairs of rooms that import each other."""
+    arrows = {
+        (room(name), room(other))
+        for name, source in sources.items()
+        for other in imports(source)
+        if other.split(".")[0] == "xpert_cli" and room(other) != room(name)
+    }
+    return {(a, b) for a, b in arrows if (b, a) in arrows}
+
+
+def wrong_for_pure(source: str) -> list[str]:
+    """The modules that a pure one must not import, but does: all but numpy, our errors, and what does no I/O."""
+    names = imports(source)
+    roots = {name.split(".")[0] for name in names} - {"numpy", "xpert_cli"}
+    ours = {name for name in names if name.startswith("xpert_cli.")} - {f"xpert_cli.{one}" for one in PURE}
+    return sorted((roots - sys.stdlib_module_names) | (roots & IO) | (ours - {"xpert_cli.errors"}))
 
 
 def heavy_at_import(source: str) -> list[str]:
@@ -145,13 +157,15 @@ def run(code: str) -> str:
 
 
 def test_the_checks_see_what_they_look_for() -> None:
-    assert wrong_arrows("xpert_cli.doors.x", "def f():\n    from xpert_cli.verbs import merge") == [
-        "xpert_cli.verbs.merge"
-    ]
-    assert wrong_arrows("xpert_cli.verbs.x", "from xpert_cli.verbs.merge import merge") == ["xpert_cli.verbs.merge"]
-    assert wrong_arrows("xpert_cli.verbs.x", "from xpert_cli.errors import BadInput\nimport xpert_cli.doors.gguf") == []
-    assert wrong_for_maths("import math, numpy.linalg, scipy.stats\nfrom os import path") == ["os", "scipy"]
-    assert wrong_arrows("xpert_cli.maths.x", "from xpert_cli import errors, paths") == ["xpert_cli.paths"]
+    up = "def f():\n    from xpert_cli.training import finetune"
+    assert wrong_arrows("xpert_cli.hub.x", up) == ["xpert_cli.training.finetune"]
+    assert wrong_arrows("xpert_cli.cli.x", up) == wrong_arrows("xpert_cli.training.x", up) == []
+    assert wrong_arrows("xpert_cli.__main__", "from xpert_cli.cli.app import main") == []
+    assert wrong_arrows("xpert_cli.errors", "from xpert_cli import paths") == ["xpert_cli.paths"]
+    circle = {"xpert_cli.hub.x": "import xpert_cli.gguf.files", "xpert_cli.gguf.y": "import xpert_cli.hub.sources"}
+    assert rooms_in_a_circle(circle) == {("hub", "gguf"), ("gguf", "hub")}
+    assert wrong_for_pure("import math, numpy.linalg, scipy.stats\nfrom os import path") == ["os", "scipy"]
+    assert wrong_for_pure("from xpert_cli import errors, paths") == ["xpert_cli.paths"]
     assert heavy_at_import("try:\n    import torch.nn\nexcept ImportError:\n    pass") == ["torch"]
     assert heavy_at_import("def f():\n    import torch") == []
     assert talk("print(1)\nsys.exit(2)") == ["print", "sys.exit"]
@@ -165,10 +179,13 @@ def offenders(check: Callable[[str, str], list[str]]) -> dict[str, list[str]]:
 
 def test_imports_point_down() -> None:
     assert offenders(wrong_arrows) == {}
+    assert rooms_in_a_circle(MODULES) == set()
 
 
-def test_maths_needs_numpy_only_and_does_no_io() -> None:
-    assert offenders(lambda name, source: wrong_for_maths(source) if layer(name) == "maths" else []) == {}
+def test_pure_modules_need_numpy_only_and_do_no_io() -> None:
+    assert {f"xpert_cli.{name}" for name in PURE} <= MODULES.keys()
+    pure = {name: source for name, source in MODULES.items() if name.removeprefix("xpert_cli.") in PURE}
+    assert {name: found for name, source in pure.items() if (found := wrong_for_pure(source))} == {}
 
 
 def test_heavy_packages_are_imported_by_the_function_that_needs_them() -> None:
@@ -176,8 +193,8 @@ def test_heavy_packages_are_imported_by_the_function_that_needs_them() -> None:
     assert offenders(lambda name, source: [] if name in TENSORS else torch_at_import(source)) == {}
 
 
-def test_only_the_command_layer_prints_prompts_or_exits() -> None:
-    assert offenders(lambda name, source: talk(source) if layer(name) != "command" else []) == {}
+def test_only_the_command_line_prints_prompts_or_exits() -> None:
+    assert offenders(lambda name, source: talk(source) if room(name) not in ("cli", "__main__") else []) == {}
 
 
 def test_every_public_name_has_a_docstring() -> None:
@@ -192,7 +209,7 @@ def test_no_file_is_too_long_to_read() -> None:
 def test_help_loads_nothing_heavy() -> None:
     code = f"""
 import sys
-from xpert_cli.cli import main
+from xpert_cli.cli.app import main
 sys.argv = ["xpert", "--help"]
 try:
     main()

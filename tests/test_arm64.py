@@ -121,7 +121,7 @@ def test_messages_have_forty_words():
 
 @pytest.mark.model
 def test_the_command_is_watched_as_it_chooses_its_tokens(base, tmp_path):
-    from xpert_cli.doors.llama import Model
+    from xpert_cli.llama.model import Model
 
     here = arm64.Machine("here", (sys.executable,), (ROOT,))
     script = str(ROOT / "scripts" / "arm64.py")

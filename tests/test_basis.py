@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from xpert_cli.errors import BadModel
-from xpert_cli.maths.basis import Basis, grow
+from xpert_cli.paper.basis import Basis, grow
 
 EMPTY = Basis.empty(3)
 SOME = [

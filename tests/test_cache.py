@@ -14,20 +14,20 @@ import pytest
 from command import MARA, called
 from tiny_gguf import write_base
 
-from xpert_cli import paths
-from xpert_cli.doors import corpus, gguf, hub
-from xpert_cli.doors.llama import Model
-from xpert_cli.doors.quantize import for_many_texts
+from xpert_cli import corpus, gguf, paths
+from xpert_cli.cache import build
+from xpert_cli.cache.catalogue import Catalogue, open_cache
+from xpert_cli.cache.gains import gains
+from xpert_cli.cache.verify import verify
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
-from xpert_cli.maths.adapters import Adapter
-from xpert_cli.maths.space import Axis, Readings, Scatter
-from xpert_cli.maths.style import MEASURED
-from xpert_cli.steps import explain
-from xpert_cli.steps.catalogue import Catalogue, open_cache
-from xpert_cli.steps.gains import gains
-from xpert_cli.verbs import build as verb
-from xpert_cli.verbs.cache import verify
-from xpert_cli.verbs.select import select
+from xpert_cli.gguf.adapter import Adapter
+from xpert_cli.hub import sources
+from xpert_cli.llama.model import Model
+from xpert_cli.models.quantize import for_many_texts
+from xpert_cli.selection.select import select
+from xpert_cli.style import described
+from xpert_cli.style.measured import MEASURED
+from xpert_cli.style.space import Axis, Readings, Scatter
 
 EMBEDDED = paths.packaged("adapters")
 Edit = Callable[[dict[str, Any]], object]
@@ -40,7 +40,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def opened(folder: Path) -> Catalogue:
-    return open_cache(hub.open_source(str(folder)))
+    return open_cache(sources.open_source(str(folder)))
 
 
 def edit(folder: Path, change: Edit) -> None:
@@ -145,8 +145,8 @@ def test_the_embedded_cache_is_sound(monkeypatch, capsys, base):
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three probes with short answers."""
     probes = ("Name a fruit.", "Describe a rainy day in two sentences.", "How do I boil an egg?")
-    monkeypatch.setattr(explain, "probes", lambda: probes)
-    monkeypatch.setattr(verb, "ANSWER_TOKENS", 16)
+    monkeypatch.setattr(described, "probes", lambda: probes)
+    monkeypatch.setattr(build, "ANSWER_TOKENS", 16)
 
 
 def adapters(base: Path, folder: Path, **metadata: Any) -> list[Path]:
@@ -163,9 +163,9 @@ def adapters(base: Path, folder: Path, **metadata: Any) -> list[Path]:
 
 @pytest.mark.model
 def test_a_cache_is_built_verified_and_selected_from(monkeypatch, capsys, small, tmp_path, base):
-    axes, basis = explain.axes_of(base)
-    writing = explain.read(corpus.read([MARA]).texts[:6], basis, base)
-    files = adapters(base, tmp_path, **explain.source_metadata(writing, axes, basis))
+    axes, basis = described.axes_of(base)
+    writing = described.read(corpus.read([MARA]).texts[:6], basis, base)
+    files = adapters(base, tmp_path, **described.source_metadata(writing, axes, basis))
     out = tmp_path / "new"
     status, printed, _ = called(monkeypatch, capsys, "cache", "build", *map(str, files), "-o", str(out), "--json")
     assert status == 0
@@ -188,27 +188,27 @@ def test_a_cache_is_built_verified_and_selected_from(monkeypatch, capsys, small,
 
 def told_of(values: Any, **changes: Any) -> Adapter:
     """An adapter that tells of training texts with these readings on the measured axes."""
-    axes = explain.measured_axes()
-    metadata = explain.source_metadata(Readings(values), axes, np.empty((0, 4), np.float32)) | changes
+    axes = described.measured_axes()
+    metadata = described.source_metadata(Readings(values), axes, np.empty((0, 4), np.float32)) | changes
     return Adapter("llama", 1.0, {"x": (np.ones((1, 2), np.float32), np.ones((2, 1), np.float32))}, metadata)
 
 
 def test_how_training_texts_differ_is_told_and_understood():
     values = np.random.default_rng(0).normal(size=(7, len(MEASURED)))
     values[2:, 4] = np.nan
-    told = explain.source_scatter(told_of(values), explain.measured_axes())
+    told = described.source_scatter(told_of(values), described.measured_axes())
     wanted = Readings(values).scatter
     assert told is not None
     assert (told.samples, told.known[4]) == (7, 2)
     np.testing.assert_allclose(told.squares, wanted.squares)
     np.testing.assert_allclose(told.mean, wanted.mean)
-    alone = explain.source_scatter(told_of(values[:1]), explain.measured_axes())
+    alone = described.source_scatter(told_of(values[:1]), described.measured_axes())
     assert alone is not None
     assert not alone.squares.any()
     older = {"xpert.source.scatter": 1.0}
-    assert explain.source_scatter(told_of(values, **older), explain.measured_axes()) is None
+    assert described.source_scatter(told_of(values, **older), described.measured_axes()) is None
     short = {"xpert.source.mean": [1.0] * 3}  # is not understood, as by `source_mean`
-    assert explain.source_scatter(told_of(values, **short), explain.measured_axes()) is None
+    assert described.source_scatter(told_of(values, **short), described.measured_axes()) is None
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_how_training_texts_differ_is_told_and_understood():
 def test_what_no_training_texts_can_be_is_refused(wrong):
     values = np.random.default_rng(0).normal(size=(7, len(MEASURED)))
     with pytest.raises(BadModel, match="what no texts can be"):
-        explain.source_scatter(told_of(values, **wrong), explain.measured_axes())
+        described.source_scatter(told_of(values, **wrong), described.measured_axes())
 
 
 def test_measured_axes_are_scaled_as_people_write_and_described_ones_as_models_answer():
@@ -233,7 +233,7 @@ def test_measured_axes_are_scaled_as_people_write_and_described_ones_as_models_a
     answers = Readings(np.array([[0.0, 0.0], [2.0, 4.0]] * 40))
     people = Scatter(5000.0, np.array([5000.0]), np.array([0.0]), np.array([[5000.0 * 100]]))
     claim = np.array([5.0, np.nan])
-    space, _, told = verb.placed(axes, np.ones((1, 3), np.float32), [answers, answers], [claim], [people])
+    space, _, told = build.build_space(axes, np.ones((1, 3), np.float32), [answers, answers], [claim], [people])
     # people: variance 100, of 1000 texts at most; answers: variance 80/79, standing in for 100
     assert space.spread[0] ** 2 == pytest.approx((999 * 500000 / 4999 + 100 * 80 / 79) / 1099)
     assert space.spread[1] ** 2 == pytest.approx(4 * 80 / 79)
@@ -246,7 +246,7 @@ def test_where_the_gap_is_not_known_the_metric_is_drawn_towards_the_identity():
     answers = Readings(np.random.default_rng(0).multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 200))
     claim = np.array([5.0, 5.0])
     known, unknown = (
-        np.linalg.inv(verb.placed(axes, np.ones((0, 3), np.float32), [answers, answers], [one])[0].precision)
+        np.linalg.inv(build.build_space(axes, np.ones((0, 3), np.float32), [answers, answers], [one])[0].precision)
         for one in (claim, None)
     )
     assert known[0, 1] == pytest.approx(0.8, abs=0.05)
@@ -258,13 +258,13 @@ def test_adapters_without_training_text_are_also_explained_by_what_they_make_mor
     monkeypatch, small, tmp_path, base
 ):
     files, alone, scored = adapters(base, tmp_path), tmp_path / "alone", tmp_path / "scored"
-    verb.build(files, alone, base)
-    monkeypatch.setattr(verb, "FEWEST", 2)
-    verb.build(files, scored, base)
+    build.build(files, alone, base)
+    monkeypatch.setattr(build, "FEWEST", 2)
+    build.build(files, scored, base)
     first, second = (opened(folder) for folder in (alone, scored))
     assert [entry.explained_by for entry in first.entries] == [("answers",)] * 2
     assert [entry.explained_by for entry in second.entries] == [("answers", "likelihood")] * 2
-    for before, after in zip(first.answers, second.answers, strict=True):
+    for before, after in zip(first.answer_coordinates, second.answer_coordinates, strict=True):
         space = second.space
         assert space.norm(after) == pytest.approx(space.norm(before), rel=0.01)
         assert 0.1 < float(space.shares(before, after).sum()) < 0.999
@@ -282,7 +282,7 @@ def test_a_gain_is_what_an_adapter_saves_in_nats_a_token(small, tmp_path, base):
     assert told.values.shape == (7, 2)
     np.testing.assert_array_equal(told.values[:, 0], 0.0)
     with for_many_texts(base) as copy, Model(copy) as model:
-        asked = model.chat(explain.probes()[0])
+        asked = model.chat(described.probes()[0])
         sample = [*asked, *model.tokenize("An apple.")], len(asked)
         before, tokens = model.nats(sample)
         model.apply([(two, 1.0)])
@@ -304,9 +304,9 @@ def test_an_interrupted_build_goes_on_where_it_was(monkeypatch, small, tmp_path,
 
     monkeypatch.setattr(Model, "answers", counting)
     with pytest.raises(KeyboardInterrupt):
-        verb.build(files, out, base)
+        build.build(files, out, base)
     assert not (out / "catalogue.json").exists()
-    again = verb.build(files, out, base)
+    again = build.build(files, out, base)
     assert len(answered) == 4  # the base's and the first adapter's answers were kept
     assert [one.id for one in again.adapters] == ["one", "two"]
     assert Model.apply is apply
@@ -317,7 +317,7 @@ def test_an_interrupted_build_goes_on_where_it_was(monkeypatch, small, tmp_path,
 def test_adapters_that_cannot_share_a_cache_are_refused(tmp_path, base):
     files = adapters(base, tmp_path)
     with pytest.raises(BadInput, match="cannot be an adapter's id"):
-        verb.build([files[0], files[0]], tmp_path / "new", base)
+        build.build([files[0], files[0]], tmp_path / "new", base)
     with pytest.raises(CacheMismatch, match="does not fit"):
-        verb.build(files, tmp_path / "new", write_base(tmp_path / "tiny.gguf"))
+        build.build(files, tmp_path / "new", write_base(tmp_path / "tiny.gguf"))
     assert not list((tmp_path / "new").glob("**/*.gguf"))

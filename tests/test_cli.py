@@ -19,10 +19,10 @@ import pytest
 from command import ROOT, called, xpert
 from rich.console import Console
 
-from xpert_cli import cli, options, views
+from xpert_cli.cli import app, options, views
+from xpert_cli.cli.output import Output, plain, reason
 from xpert_cli.errors import BadInput
-from xpert_cli.output import Output, plain, reason
-from xpert_cli.verbs.evaluate import Evaluation
+from xpert_cli.training.evaluate import Evaluation
 
 HEAVY = ("torch", "transformers", "peft", "safetensors", "numpy", "llama_cpp", "gguf", "huggingface_hub", "jinja2")
 COMMANDS = ("demo", "convert", "summarize", "select", "finetune", "run", "chat", "eval", "merge", "doctor", "cache")
@@ -46,7 +46,7 @@ def drawn(view: Any, width: int) -> list[str]:
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from xpert_cli import cli; sys.argv = ['xpert', '--help']\n"
+        "import sys; from xpert_cli.cli import app as cli; sys.argv = ['xpert', '--help']\n"
         "try: cli.main()\nexcept SystemExit: pass\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
@@ -96,21 +96,21 @@ def test_a_bug_is_one_line_and_its_traceback_on_request(monkeypatch, capsys):
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr("xpert_cli.verbs.doctor.doctor", broken)
+    monkeypatch.setattr("xpert_cli.cli.doctor.doctor", broken)
     status, out, err = called(monkeypatch, capsys, "doctor")
     assert (status, out) == (1, "")
     assert err.startswith("error: internal error (ZeroDivisionError: division by zero). Run again with XPERT_DEBUG=1")
     assert err.count("\n") == 1
     monkeypatch.setenv("XPERT_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
-        cli.main()
+        app.main()
 
 
 def test_an_interrupt_is_quiet_and_status_130(monkeypatch, capsys):
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xpert_cli.verbs.doctor.doctor", interrupted)
+    monkeypatch.setattr("xpert_cli.cli.doctor.doctor", interrupted)
     assert called(monkeypatch, capsys, "doctor", "--json") == (130, "", "")
 
 

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import tiny
 
-from xpert_cli.doors import gguf, hf_checkpoint, hf_model, hf_tokenizer, quantize
-from xpert_cli.doors.llama import Model, Vocabulary
+from xpert_cli import gguf
 from xpert_cli.errors import BadInput, BadModel, CannotWrite
-from xpert_cli.maths import architectures
-from xpert_cli.verbs.convert import convert
+from xpert_cli.gguf import architectures
+from xpert_cli.llama.model import Model, Vocabulary
+from xpert_cli.models import hf_checkpoint, hf_model, hf_tokenizer, quantize
+from xpert_cli.models.convert import convert
 
 # The text by which llama.cpp's converter tells pre-tokenizers apart, in short.
 TRICKY = (
@@ -253,7 +254,7 @@ def test_progress_rises_to_one(models: dict[str, Path], tmp_path: Path) -> None:
 def test_converting_imports_no_torch(models: dict[str, Path], tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['sentencepiece'] = None; "  # gguf imports it where it is installed
-        "from pathlib import Path; from xpert_cli.verbs.convert import convert; "
+        "from pathlib import Path; from xpert_cli.models.convert import convert; "
         f"convert({str(models['gemma3'])!r}, Path({str(tmp_path / 'out.gguf')!r}), 'Q8_0'); "
         "print(*{'torch', 'transformers', 'safetensors', 'tokenizers'} & set(sys.modules))"
     )

@@ -15,8 +15,8 @@ import pytest
 import tiny
 from oracle import llama_cpp_source, run_converter, run_converters
 
-from xpert_cli.doors import gguf
-from xpert_cli.verbs.convert import convert
+from xpert_cli import gguf
+from xpert_cli.models.convert import convert
 
 pytest.importorskip("transformers")
 pytest.importorskip("torch")

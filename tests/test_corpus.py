@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpert_cli.doors.corpus import Corpus, Message, read
-from xpert_cli.doors.formats import parse
+from xpert_cli.corpus import Corpus, Message, read
+from xpert_cli.corpus.formats import parse
 from xpert_cli.errors import BadInput
 
 

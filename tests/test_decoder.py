@@ -12,11 +12,12 @@ import pytest
 import tiny
 import tiny_gguf
 
-from xpert_cli.doors import gguf, llama
-from xpert_cli.doors.hf_model import write_gguf
-from xpert_cli.doors.peft import read_peft, write_peft
+from xpert_cli import gguf
 from xpert_cli.errors import BadInput, BadModel, XpertError
-from xpert_cli.maths.adapters import Adapter
+from xpert_cli.gguf.adapter import Adapter
+from xpert_cli.llama import model as llama
+from xpert_cli.models.hf_model import write_gguf
+from xpert_cli.models.peft import read_peft, write_peft
 from xpert_cli.training.packing import Pack, packs
 
 for extra in ("torch", "transformers", "peft", "safetensors"):
@@ -201,17 +202,17 @@ def test_the_room_of_one_pass_serves_the_next(case):
 def test_a_room_gives_what_was_reserved_and_then_more():
     import torch
 
-    from xpert_cli.training.operations import Room
+    from xpert_cli.training.operations import ScratchBuffers
 
-    room = Room(torch.float32)
-    room.reserve(10)
-    first, second, third = room.take(2, 3), room.take(1, 4), room.take(2, 2)
+    buffers = ScratchBuffers(torch.float32)
+    buffers.reserve(10)
+    first, second, third = buffers.take(2, 3), buffers.take(1, 4), buffers.take(2, 2)
     for value, part in enumerate((first, second, third)):
         part.fill_(value)
     assert [part.unique().tolist() for part in (first, second, third)] == [[0], [1], [2]]
     assert second.data_ptr() == first.data_ptr() + 6 * 4
-    room.reserve(6)
-    assert room.take(3, 2).data_ptr() == first.data_ptr()
+    buffers.reserve(6)
+    assert buffers.take(3, 2).data_ptr() == first.data_ptr()
 
 
 def test_packs_are_even_and_hold_what_they_may():
@@ -225,7 +226,7 @@ def test_the_unlikeliest_tokens_are_left_out_of_the_gradient_in_bfloat16():
     """States that point at a few tokens of many; the error of leaving the others out is below that of the type."""
     import torch
 
-    from xpert_cli.training.operations import CrossEntropy, Room
+    from xpert_cli.training.operations import CrossEntropy, ScratchBuffers
 
     numbers = torch.Generator().manual_seed(0)
     head, targets = torch.randn(4096, 64, generator=numbers), torch.arange(100)
@@ -233,7 +234,7 @@ def test_the_unlikeliest_tokens_are_left_out_of_the_gradient_in_bfloat16():
     gradients = {}
     for kind in (torch.float32, torch.bfloat16):
         leaf = states.to(kind, copy=True).requires_grad_()
-        CrossEntropy.apply(leaf, head.to(kind), targets, None, Room(kind)).backward()
+        CrossEntropy.apply(leaf, head.to(kind), targets, None, ScratchBuffers(kind)).backward()
         gradients[kind] = leaf.grad.float()
     exact, coarse = gradients.values()
     leaf = states.clone().requires_grad_()
@@ -260,7 +261,7 @@ class Recorder:
     logits: Any = None
 
     @classmethod
-    def apply(cls, states: Any, head: Any, targets: Any, cap: float | None, room: Any) -> Any:
+    def apply(cls, states: Any, head: Any, targets: Any, cap: float | None, buffers: Any) -> Any:
         cls.logits = (states @ head.t())[: len(targets)].float()
         if cap is not None:
             cls.logits = (cls.logits / cap).tanh() * cap

@@ -15,9 +15,10 @@ import pytest
 from command import ROOT, called
 
 from xpert_cli import platform
-from xpert_cli.doors import hub, llama
-from xpert_cli.verbs import doctor as verb
-from xpert_cli.verbs.doctor import Check, Report, Speed, doctor
+from xpert_cli.cli import doctor as diagnosis
+from xpert_cli.cli.doctor import Check, Report, Speed, doctor
+from xpert_cli.hub import sources
+from xpert_cli.llama import model
 
 KNOWN = ["Python", "system", "cores", "memory", "disk", "llama.cpp", "base model", "embedded cache"]
 OPTIONAL = ["fine-tuning", "encoder", "other models", "Hub"]
@@ -49,7 +50,7 @@ def test_nothing_heavy_is_imported_to_look(monkeypatch):
 
 
 def test_without_a_base_model_it_does_not_work(monkeypatch, laptop):
-    monkeypatch.setattr(hub, "_PACKAGE", "no_such_package")
+    monkeypatch.setattr(sources, "_PACKAGE", "no_such_package")
     result = doctor()
     missing = next(check for check in result.checks if check.name == "base model")
     assert not result.works
@@ -61,7 +62,7 @@ def test_a_broken_native_library_is_told_in_one_line(monkeypatch):
     def broken():
         raise OSError("libllama.so: undefined symbol\nmore")
 
-    monkeypatch.setattr(llama, "library", broken)
+    monkeypatch.setattr(model, "library", broken)
     check = checks()["llama.cpp"]
     assert (check.ok, check.detail) == (False, "OSError: libllama.so: undefined symbol")
     assert "pip install" in check.fix
@@ -77,8 +78,8 @@ def test_missing_extras_are_optional_and_say_how_to_get_them(monkeypatch, platfo
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.delenv("ANDROID_ROOT", raising=False)
     monkeypatch.setattr(metadata, "version", absent)
-    monkeypatch.setattr(verb.importlib.util, "find_spec", lambda name: None)
-    check = verb._extra("fine-tuning", ("torch", "peft"), "finetune", verb._FINETUNE_TERMUX)
+    monkeypatch.setattr(diagnosis.importlib.util, "find_spec", lambda name: None)
+    check = diagnosis._extra("fine-tuning", ("torch", "peft"), "finetune", diagnosis._FINETUNE_TERMUX)
     assert (check.ok, check.detail) == (None, "not installed: torch, peft")
     assert check.fix.startswith(fix)
 
@@ -88,7 +89,7 @@ def test_termux_compiles_llama_cpp_as_doctor_says(monkeypatch):
     script = (ROOT / "scripts" / "termux.sh").read_text("utf-8")
     assert "ANDROID_API_LEVEL=24 CMAKE_ARGS='-DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DGGML_LLAMAFILE=OFF'" in script
     assert "ANDROID_API_LEVEL=24 CMAKE_ARGS='-DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DGGML_LLAMAFILE=OFF'" in (
-        verb._llama_fix()
+        diagnosis._llama_fix()
     )
 
 
@@ -151,7 +152,7 @@ def zelda(monkeypatch, tmp_path):
     monkeypatch.setattr(socket, "gethostname", lambda: "zeldas-phone")
     monkeypatch.setattr(python_platform, "node", lambda: "zeldas-phone")
     monkeypatch.setattr(python_platform, "release", lambda: "5.10.157-zelda+")
-    monkeypatch.setattr(llama, "library", broken)
+    monkeypatch.setattr(model, "library", broken)
     settings = tmp_path / "zelda" / "xpert" / "config.ini"
     settings.parent.mkdir(parents=True)
     settings.write_text(f"[xpert]\nbase = {tmp_path}/zelda.gguf\n")

@@ -16,15 +16,15 @@ import pytest
 from command import ROOT
 from hub_server import HubServer, point_at
 
-from xpert_cli.doors import download
-from xpert_cli.doors.hub import open_source
 from xpert_cli.errors import BadInput, CacheMismatch, CannotWrite
+from xpert_cli.hub import download
+from xpert_cli.hub.sources import open_source
 
 COMMIT, REPO, NAME = "c" * 40, "anna/styles", "adapters/terse.gguf"
 DATA = random.Random(0).randbytes(1 << 20)
 DIGEST = sha256(DATA).hexdigest()
 FETCH = f"""
-from xpert_cli.doors.hub import open_source
+from xpert_cli.hub.sources import open_source
 source = open_source({REPO!r})
 source.file({NAME!r}, {DIGEST!r}, {len(DATA)})
 print(source.downloaded_bytes)

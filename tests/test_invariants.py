@@ -7,11 +7,11 @@ import pytest
 from tiny import packaged_base
 from tiny_gguf import HEADS, KV_HEADS, VOCABULARY, adapter, write_base
 
-from xpert_cli.doors import gguf
-from xpert_cli.doors.llama import Model
-from xpert_cli.doors.peft import read_peft, write_peft
-from xpert_cli.maths.adapters import Adapter, merge
-from xpert_cli.steps.merging import merge_into_base
+from xpert_cli import gguf
+from xpert_cli.gguf.adapter import Adapter, merge
+from xpert_cli.llama.model import Model
+from xpert_cli.models.merging import merge_into_base
+from xpert_cli.models.peft import read_peft, write_peft
 
 TOKENS = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5]
 
@@ -86,7 +86,7 @@ def likely(base: gguf.Header, share: float) -> Adapter:
 @pytest.mark.slow
 @pytest.mark.model
 def test_the_packaged_base_at_f16_with_an_adapter_is_the_merged_model(tmp_path):
-    from xpert_cli.doors.quantize import quantize
+    from xpert_cli.models.quantize import quantize
 
     base, merged, file = (tmp_path / name for name in ("base.gguf", "merged.gguf", "a.gguf"))
     quantize(packaged_base(), base, "F16")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from xpert_cli.maths.likelihood import blended, centred, fitted
-from xpert_cli.maths.selection import direction_scores
-from xpert_cli.maths.space import Axis, Space
+from xpert_cli.selection.score import direction_scores
+from xpert_cli.style.likelihood import blended, centred, fitted
+from xpert_cli.style.space import Axis, Space
 
 ONE = np.eye(1)
 # Two prompts, answered by a plain author (0) and a playful one (2); prompt b is one unit more playful throughout.

@@ -11,14 +11,14 @@ import tiny
 import tiny_gguf
 from command import MARA
 
-from xpert_cli import platform
-from xpert_cli.doors import gguf, llama_layers
-from xpert_cli.doors.corpus import read
-from xpert_cli.doors.llama import Model
-from xpert_cli.doors.llama_layers import group_bytes, is_expanded, layer_groups, layered_states, separable
-from xpert_cli.doors.quantize import quantize
+from xpert_cli import gguf, platform
+from xpert_cli.corpus import read
 from xpert_cli.errors import BadModel
-from xpert_cli.steps import explain
+from xpert_cli.llama import layers
+from xpert_cli.llama.layers import group_bytes, is_expanded, layer_groups, layered_states, separable
+from xpert_cli.llama.model import Model
+from xpert_cli.models.quantize import quantize
+from xpert_cli.style import described
 
 LAYER = 4 * (64 + 64 + 64 * 64 + 2 * 32 * 64 + 64 * 64 + 3 * 96 * 64)  # bytes of one of the tiny model's, in F32
 NORM = 4 * 64  # the output norm, which goes with every group
@@ -109,7 +109,7 @@ def test_a_llama_cpp_with_other_names_for_its_tensors_is_noticed(small: Path, mo
         def ggml_get_name(self, tensor: int) -> bytes:
             return b"layer_out-0"
 
-    monkeypatch.setattr(llama_layers, "_ggml", Renamed)
+    monkeypatch.setattr(layers, "_ggml", Renamed)
     with pytest.raises(BadModel, match=r"does not show what a layer leaves"):
         layered_states(small, PROMPTS, memory=LAYER + NORM)
 
@@ -119,7 +119,7 @@ def test_a_llama_cpp_with_other_names_for_its_tensors_is_noticed(small: Path, mo
 def test_every_architecture(architecture: str, tmp_path: Path) -> None:
     for extra in ("torch", "transformers"):
         pytest.importorskip(extra)
-    from xpert_cli.doors.hf_model import write_gguf
+    from xpert_cli.models.hf_model import write_gguf
 
     path = tmp_path / "model.gguf"
     write_gguf(tiny.MAKERS[architecture](tmp_path / "folder", num_hidden_layers=3), path)
@@ -143,7 +143,7 @@ def test_the_packaged_base_gives_the_states_of_its_float32_copy(base: Path, tmp_
 
 @pytest.mark.model
 def test_a_model_too_large_to_be_expanded_is_worked_on_as_it_is(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llama_layers, "EXPANDED", 424_000_000)  # the packaged base's layers take 424.7 MB
+    monkeypatch.setattr(layers, "EXPANDED", 424_000_000)  # the packaged base's layers take 424.7 MB
     header = gguf.read_header(base)
     assert not is_expanded(header)
     assert group_bytes(header, range(0, 30)) < base.stat().st_size
@@ -152,7 +152,7 @@ def test_a_model_too_large_to_be_expanded_is_worked_on_as_it_is(base: Path, monk
 
 
 def test_layers_are_not_put_together_beyond_what_is_worth_it(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llama_layers, "GROUP", 2 * LAYER + NORM)
+    monkeypatch.setattr(layers, "GROUP", 2 * LAYER + NORM)
     assert layer_groups(gguf.read_header(small), 1 << 30) == [range(0, 2), range(2, 3)]
 
 
@@ -160,7 +160,7 @@ def test_layers_are_not_put_together_beyond_what_is_worth_it(small: Path, monkey
 def test_gemma3_goes_by_six_layers_since_every_sixth_sees_all_tokens(tmp_path: Path) -> None:
     for extra in ("torch", "transformers"):
         pytest.importorskip(extra)
-    from xpert_cli.doors.hf_model import write_gguf
+    from xpert_cli.models.hf_model import write_gguf
 
     path = tmp_path / "model.gguf"
     write_gguf(tiny.gemma3(tmp_path / "folder", num_hidden_layers=14), path)
@@ -176,18 +176,18 @@ def test_gemma3_goes_by_six_layers_since_every_sixth_sees_all_tokens(tmp_path: P
 @pytest.mark.model
 def test_with_little_free_memory_texts_are_explained_the_same(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["The cat sat on the mat, and there it stays.", "Pursuant to our agreement, payment is due."]
-    monkeypatch.setattr(explain, "_latest", {})
-    usual = explain.states(texts, base)
-    monkeypatch.setattr(explain, "_latest", {})
-    monkeypatch.setattr(platform, "available_memory", lambda: explain.MARGIN + (60 << 20))
-    np.testing.assert_array_equal(explain.states(texts, base), usual)
+    monkeypatch.setattr(described, "_latest", {})
+    usual = described.states(texts, base)
+    monkeypatch.setattr(described, "_latest", {})
+    monkeypatch.setattr(platform, "available_memory", lambda: described.MARGIN + (60 << 20))
+    np.testing.assert_array_equal(described.states(texts, base), usual)
 
 
 @pytest.mark.model
 def test_what_a_text_is_read_with_does_not_matter(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain, "_latest", {})
+    monkeypatch.setattr(described, "_latest", {})
     texts = [message.response for message in read([MARA]).messages]
-    basis = explain.described_axes(base)[1]
-    together = explain.states(texts, base) @ basis.T
-    alone = np.concatenate([explain.states([text], base) @ basis.T for text in texts[:3]])
+    basis = described.described_axes(base)[1]
+    together = described.states(texts, base) @ basis.T
+    alone = np.concatenate([described.states([text], base) @ basis.T for text in texts[:3]])
     assert np.abs((alone - together[:3]) / together.std(axis=0)).max() < 0.02  # it was 0.47 with quantized weights

@@ -9,9 +9,9 @@ import pytest
 from tiny_gguf import write_base
 
 from xpert_cli import platform
-from xpert_cli.doors.llama import Model
-from xpert_cli.doors.llama_memory import MARGIN, Layout, context_bytes, fitted
-from xpert_cli.verbs.run import Sampling, run
+from xpert_cli.llama.chat import Sampling, run
+from xpert_cli.llama.memory import MARGIN, Layout, context_bytes, fitted
+from xpert_cli.llama.model import Model
 
 # Of a token: 2 layers of 32 keys and 32 values in 16 bits. Of a batch's row: 6 * 64 + 3 * 96 numbers in 32 bits.
 CACHED, ROW, OUTPUT = 2 * 2 * (32 + 32), 4 * (6 * 64 + 3 * 96), 8 * 32

@@ -12,21 +12,13 @@ import pytest
 import tiny_gguf
 from command import MARA
 
-from xpert_cli.doors import corpus, gguf
-from xpert_cli.doors.corpus import Corpus, Message
-from xpert_cli.doors.llama import Model, Vocabulary
+from xpert_cli import corpus, gguf
+from xpert_cli.corpus import Corpus, Message
 from xpert_cli.errors import BadInput
-from xpert_cli.steps import memorization
-from xpert_cli.steps.memorization import (
-    Exposure,
-    Verbatim,
-    canary,
-    common_run,
-    exposed,
-    exposure,
-    longest_verbatim,
-)
-from xpert_cli.steps.samples import tokenized
+from xpert_cli.llama.model import Model, Vocabulary
+from xpert_cli.llama.samples import tokenized
+from xpert_cli.sharing import memorization
+from xpert_cli.sharing.memorization import Exposure, Verbatim, canary, common_run, exposed, exposure, longest_verbatim
 
 BASE, ADAPTER = Path("base.gguf"), Path("adapter.gguf")
 GIVEN = "one two three four five six seven eight"

@@ -17,7 +17,9 @@ pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 QUICK = ("--steps", "2", "--max-tokens", "64", "--held-out", "0.25")
 INDEX = {"catalogue.json", "coordinates.npz"}
-FEW_ANSWERS = "from xpert_cli.steps import change\nchange.ANSWERS, change.ANSWER_TOKENS = 2, 8\n"  # sampling is slow
+FEW_ANSWERS = (
+    "from xpert_cli.selection import style_shift as s\ns.ANSWERS, s.ANSWER_TOKENS = 2, 8\n"  # sampling is slow
+)
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from xpert_cli.doors import gguf
-from xpert_cli.doors.llama import Vocabulary
-from xpert_cli.steps import ollama
-from xpert_cli.verbs.run import Sampling
+from xpert_cli import gguf
+from xpert_cli.llama.chat import Sampling
+from xpert_cli.llama.model import Vocabulary
+from xpert_cli.models import ollama
 
 pytestmark = pytest.mark.model
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import tiny_gguf
 
-from xpert_cli import paths
-from xpert_cli.doors import gguf
-from xpert_cli.maths.adapters import Adapter, merge, recompress
-from xpert_cli.maths.outliers import SUSPICIOUS, WORDS, outlier_score, traits
+from xpert_cli import gguf, paths
+from xpert_cli.cache.outliers import SUSPICIOUS, WORDS, outlier_score, traits
+from xpert_cli.gguf.adapter import Adapter, merge, recompress
 
 
 def diagonal(*sizes: tuple[float, ...], alpha: float = 2.0, scaled: float = 1.0) -> Adapter:

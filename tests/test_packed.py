@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tiny_gguf import write_base
 
-from xpert_cli.doors import gguf
-from xpert_cli.doors.dequantize import dequantizer
+from xpert_cli import gguf
 from xpert_cli.errors import BadInput
+from xpert_cli.gguf.dequantize import dequantizer
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.model

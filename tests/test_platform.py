@@ -11,7 +11,7 @@ import pytest
 from test_architecture import MODULES
 
 from xpert_cli import platform
-from xpert_cli.doors import llama_vocabulary
+from xpert_cli.llama import vocabulary
 
 GHZ = 1_000_000  # kHz
 
@@ -103,13 +103,13 @@ def test_llama_cpp_loads_where_python_says_android(monkeypatch):
         import llama_cpp.llama_cpp  # noqa: F401
     for name in [name for name in sys.modules if name.split(".")[0] == "llama_cpp"]:
         monkeypatch.delitem(sys.modules, name)
-    assert llama_vocabulary.library.__wrapped__().llama_print_system_info()
+    assert vocabulary.library.__wrapped__().llama_print_system_info()
     assert sys.platform == "android"
 
 
 @pytest.mark.model
 def test_both_thread_settings_of_llama_cpp_follow_the_cores(monkeypatch, base):
-    from xpert_cli.doors.llama import Model
+    from xpert_cli.llama.model import Model
 
     monkeypatch.setattr(platform, "cores", lambda: 3)
     with Model(base, context=64) as model:

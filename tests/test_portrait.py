@@ -17,17 +17,18 @@ import numpy as np
 import pytest
 from command import MARA, called, xpert
 
-from xpert_cli.doors import corpus, hub
+from xpert_cli import corpus
+from xpert_cli.cache.catalogue import Chosen, open_cache
 from xpert_cli.errors import BadInput, CannotWrite, MissingExtra
-from xpert_cli.maths.space import Readings
+from xpert_cli.hub import sources
 from xpert_cli.plot import files
 from xpert_cli.plot.page import page
 from xpert_cli.plot.portrait import NARROW, WIDE, Portrait, drawn, of_selection, of_summary, signed
 from xpert_cli.plot.svg import fitted, width_of, wrapped
-from xpert_cli.steps.catalogue import Chosen, open_cache
-from xpert_cli.steps.placing import Place, Placed
-from xpert_cli.verbs.select import Ranked, Selection, select
-from xpert_cli.verbs.summarize import AxisReading, Summary
+from xpert_cli.selection.project import AxisPosition, Projection
+from xpert_cli.selection.select import Ranked, Selection, select
+from xpert_cli.selection.summarize import AxisReading, Summary
+from xpert_cli.style.space import Readings
 
 SVG = "{http://www.w3.org/2000/svg}"
 WORDS = ("in shorter words", "in longer words")
@@ -41,7 +42,10 @@ SELECTION = Selection(
     notes=(),
     downloaded_bytes=0,
     seconds=0.1,
-    places=(Place(*WORDS, -2.0, 0.25, (-1.0, 4.0)), Place("more formal", "more casual", 3.0, 0.5, (3.0, 0.0))),
+    places=(
+        AxisPosition(*WORDS, -2.0, 0.25, (-1.0, 4.0)),
+        AxisPosition("more formal", "more casual", 3.0, 0.5, (3.0, 0.0)),
+    ),
 )
 SUMMARY = Summary(
     samples=1,
@@ -77,7 +81,7 @@ def many(count: int, name: str = "adapter") -> Selection:
     """A selection among `count` adapters, all of a long name, the first 60 of them in its places."""
     ranking = tuple(Ranked(f"{name}-{n}", 0.9 - 0.8 * n / count, ()) for n in range(count))
     lying = tuple(2 - 4 * n / count for n in range(min(count, 60)))
-    place = Place(f"with fewer {'quite ' * 20}rare words", "with more rare words", 1.2, 0.3, lying)
+    place = AxisPosition(f"with fewer {'quite ' * 20}rare words", "with more rare words", 1.2, 0.3, lying)
     chosen = (Chosen(f"{name}-0", 1.0),)
     return dataclasses.replace(SELECTION, selected=chosen, ranking=ranking, places=(place,) * 10)
 
@@ -145,13 +149,13 @@ def test_a_summary_shows_the_person_alone_and_what_says_something_of_its_own():
 def test_a_standard_error_is_never_zero_and_infinite_where_nothing_was_read():
     values = np.array([[1.0, 5.0, np.nan, np.nan], [3.0, 5.0, 7.0, np.nan]])
     space = SimpleNamespace(spread=np.array([2.0, 1.0, 1.0, 1.0]))
-    error = Placed((), space, np.ones(4, np.bool_), Readings(values), ()).error  # type: ignore[arg-type]
+    error = Projection((), space, np.ones(4, np.bool_), Readings(values), ()).error  # type: ignore[arg-type]
     assert error == pytest.approx([math.sqrt(0.5 + 1) / 2, 0.5, 1.0, math.inf])
 
 
 @pytest.mark.model
 def test_a_selection_tells_where_its_first_adapters_lie(base):
-    cache = open_cache(hub.open_source(hub.EMBEDDED))
+    cache = open_cache(sources.open_source(sources.EMBEDDED))
     result = select(corpus.read([MARA]), cache, base, measured_only=True)
     ids, axes = [entry.id for entry in cache.entries], [(axis.low, axis.high) for axis in cache.space.axes]
     order = [ids.index(one.adapter) for one in result.ranking]
@@ -248,7 +252,7 @@ def test_everything_drawn_has_a_colour_in_both_modes():
 
 def test_text_is_escaped_and_nothing_is_fetched():
     bad = '</svg><script>alert("x")</script>&\x00'
-    places = (Place(f"with {bad}", f"without {bad}", 1.0, 0.1, (1.0,)),)
+    places = (AxisPosition(f"with {bad}", f"without {bad}", 1.0, 0.1, (1.0,)),)
     result = dataclasses.replace(
         SELECTION, selected=(Chosen(bad, 1.0),), ranking=(Ranked(bad, 0.5, ()),), explanation=bad, places=places
     )
@@ -332,7 +336,7 @@ def test_a_page_holds_the_picture_for_both_screens_and_the_numbers():
     ],
 )
 def test_a_first_word_that_both_ends_share_is_left_out(low, high, ends):
-    svg = drawn(Portrait("", "", "1 text", (Place(low, high, 1.0, 0.5),)))
+    svg = drawn(Portrait("", "", "1 text", (AxisPosition(low, high, 1.0, 0.5),)))
     assert [one.text for one in found(svg, "text") if one.get("y") == found(svg, "text", "dark")[1].get("y")] == [*ends]
 
 
@@ -427,7 +431,9 @@ def test_a_selection_s_picture_needs_no_extra(tmp_path, base):
 
 @pytest.mark.parametrize("command", ["summarize", "select"])
 def test_a_picture_that_cannot_be_drawn_is_one_line_before_the_work(monkeypatch, capsys, tmp_path, command):
-    monkeypatch.setattr(f"xpert_cli.verbs.{command}.{command}", lambda *given, **more: pytest.fail("it worked first"))
+    monkeypatch.setattr(
+        f"xpert_cli.selection.{command}.{command}", lambda *given, **more: pytest.fail("it worked first")
+    )
     status, out, err = called(monkeypatch, capsys, command, MARA, "--plot", str(tmp_path / "me.jpg"))
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert err.startswith("error: --plot draws SVG, HTML or PNG, not .jpg.")

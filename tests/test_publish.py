@@ -16,12 +16,13 @@ from command import MARA, called
 from hub_server import HubServer, point_at
 from test_cache import adapters, edit, opened
 
-from xpert_cli import paths
-from xpert_cli.doors import corpus, hub, signing, upload
+from xpert_cli import corpus, paths
+from xpert_cli.cache import build, signing
+from xpert_cli.cache.catalogue import open_cache
 from xpert_cli.errors import BadInput, CacheMismatch
-from xpert_cli.steps import explain, memorization
-from xpert_cli.steps.catalogue import open_cache
-from xpert_cli.verbs import build, publish
+from xpert_cli.hub import sources
+from xpert_cli.sharing import memorization, publish, upload
+from xpert_cli.style import described
 
 EMBEDDED = paths.packaged("adapters")
 REPO = "anna/styles"
@@ -44,7 +45,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def put(folder: Path, **options: Any) -> upload.Sent:
-    return publish.send(publish.prepare(open_cache(hub.open_source(str(folder)), trusted=False), REPO, **options))
+    return publish.send(publish.prepare(open_cache(sources.open_source(str(folder)), trusted=False), REPO, **options))
 
 
 def there(server: HubServer) -> dict[str, bytes]:
@@ -61,7 +62,7 @@ def test_a_cache_is_put_into_a_private_repo_and_is_one_there(server, copy):
     assert set(there(server)) == INDEX | {entry.file for entry in opened(copy).entries}
     assert sent.commit == server.head
     assert set(sent.files) == set(there(server))
-    cache = open_cache(hub.open_source(REPO))
+    cache = open_cache(sources.open_source(REPO))
     assert [entry.sha256 for entry in cache.entries] == [entry.sha256 for entry in opened(copy).entries]
     assert (cache.published.version, cache.published.key) == (1, "")
     assert cache.notes == (f"{REPO} is not signed: whoever may write there decides what you get",)
@@ -93,8 +94,8 @@ def test_one_adapter_more_is_one_adapter_sent_and_the_catalogue(server, copy):
     (copy / "catalogue.json").write_text(json.dumps(whole), encoding="utf-8")
     sent = put(copy)
     assert set(sent.files) == {last.file, "catalogue.json", "coordinates.npz", "README.md"}
-    assert open_cache(hub.open_source(REPO)).published.version == 2
-    assert len(open_cache(hub.open_source(REPO)).entries) == len(cache.entries)
+    assert open_cache(sources.open_source(REPO)).published.version == 2
+    assert len(open_cache(sources.open_source(REPO)).entries) == len(cache.entries)
 
 
 def test_a_public_repo_has_to_be_asked_for(server, copy):
@@ -108,22 +109,22 @@ def test_a_public_repo_has_to_be_asked_for(server, copy):
 def test_a_signed_cache_is_pinned_cannot_lose_its_signature_and_tells_when_it_ends(server, copy, tmp_path):
     key = signing.make_key(tmp_path / "key")
     put(copy, key=key, days=30, now=datetime(2100, 1, 1, tzinfo=timezone.utc))
-    cache = open_cache(hub.open_source(REPO))
+    cache = open_cache(sources.open_source(REPO))
     assert cache.notes == (f"{REPO} is signed with the key {key.public}, and from now on has to be",)
     assert cache.published.expires == "2100-01-31T00:00:00+00:00"
     with pytest.raises(BadInput, match="anna/styles is signed, and devices refuse it without"):
         put(copy)
     first = server.head
     put(copy, key=key)
-    assert open_cache(hub.open_source(REPO)).published.version == 2
+    assert open_cache(sources.open_source(REPO)).published.version == 2
     server.head = first
     with pytest.raises(CacheMismatch, match="is at version 1, and was at 2 before"):
-        open_cache(hub.open_source(REPO))
+        open_cache(sources.open_source(REPO))
     forged = there(server)["catalogue.json"].replace(b"playful", b"painful")
     server.commits["d" * 40] = {**there(server), "catalogue.json": forged}
     server.head = "d" * 40
     with pytest.raises(CacheMismatch, match="the signature is not of these contents"):
-        open_cache(hub.open_source(REPO))
+        open_cache(sources.open_source(REPO))
 
 
 def test_a_commit_that_somebody_made_meanwhile_is_not_overwritten(server, copy):
@@ -208,7 +209,7 @@ def test_findings_are_shown_without_repeating_them_and_told_in_the_card(
     assert "| 1 secrets or personal data found; at most" in card
     assert card.count("canaries not tried") == 1
     assert card.count("| not checked |") == 7
-    checked = open_cache(hub.open_source(REPO)).entries[2].checked
+    checked = open_cache(sources.open_source(REPO)).entries[2].checked
     assert (checked["findings"], checked["data"]) == (1, digest)
     assert secret not in json.dumps(dict(checked))
 
@@ -231,7 +232,7 @@ def test_canaries_are_tried_unless_told_otherwise(server, copy, tmp_path, monkey
     monkeypatch.setattr(publish.memorization, "exposure", partial(memorization.exposure, candidates=16))
     words = ("cache", "publish", str(copy), REPO, "--text", str(text), "--yes")
     assert called(monkeypatch, capsys, *words)[0] == 0
-    told = open_cache(hub.open_source(REPO)).entries[2].checked
+    told = open_cache(sources.open_source(REPO)).entries[2].checked
     assert told["canaries"] == 8
     assert 0 < told["exposure"] <= 4  # log2 of 16 candidates
     assert "canaries exposed by" in there(server)["README.md"].decode()
@@ -261,11 +262,11 @@ def test_an_adapter_is_added_and_nothing_else_moves(copy, tmp_path, small, base)
     added = build.add([one], before, copy, base)
     after = opened(copy)
     assert [entry.id for entry in after.entries] == [*(entry.id for entry in before.entries), "one"]
-    assert np.array_equal(after.answers[:-1], before.answers)
-    assert np.array_equal(after.origins[:-1], before.origins, equal_nan=True)
+    assert np.array_equal(after.answer_coordinates[:-1], before.answer_coordinates)
+    assert np.array_equal(after.training_coordinates[:-1], before.training_coordinates, equal_nan=True)
     assert np.array_equal(after.space.precision, before.space.precision)
-    assert np.isnan(after.origins[-1]).all()
-    assert np.isfinite(after.answers[-1]).all()
+    assert np.isnan(after.training_coordinates[-1]).all()
+    assert np.isfinite(after.answer_coordinates[-1]).all()
     assert after.fetch("one").read_bytes() == one.read_bytes()
     assert [entry.id for entry in added.adapters] == ["one"]
     assert "| one |" in (copy / "README.md").read_text("utf-8")
@@ -290,11 +291,11 @@ def test_an_adapter_is_proposed_to_a_repo_of_somebody_else(server, copy, tmp_pat
     assert set(sent["files"]) == {"adapters/one.gguf", "catalogue.json", "coordinates.npz", "README.md"}
     assert sent["pull_request"].endswith("/discussions/1")
     assert server.head == head
-    proposed = open_cache(hub.open_source(f"{REPO}@{server.requested[0]}"))
+    proposed = open_cache(sources.open_source(f"{REPO}@{server.requested[0]}"))
     assert proposed.entries[-1].id == "one"
     # What the maintainer does: look at it, sign it, and publish it.
-    monkeypatch.setattr(explain, "probes", lambda: pytest.fail("nothing is explained again"))
+    monkeypatch.setattr(described, "probes", lambda: pytest.fail("nothing is explained again"))
     key = signing.make_key(tmp_path / "key")
-    source = hub.open_source(f"{REPO}@{server.requested[0]}")
+    source = sources.open_source(f"{REPO}@{server.requested[0]}")
     publish.send(publish.prepare(open_cache(source, trusted=False), REPO, public=True, key=key))
-    assert open_cache(hub.open_source(REPO)).entries[-1].id == "one"
+    assert open_cache(sources.open_source(REPO)).entries[-1].id == "one"

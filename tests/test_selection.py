@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from xpert_cli.doors.hub import open_source
-from xpert_cli.maths.selection import FITS, PLACED, choose, confidence, direction_scores, misfit, mixture
-from xpert_cli.maths.space import Axis, Readings, Space
-from xpert_cli.steps.catalogue import open_cache
+from xpert_cli.cache.catalogue import open_cache
+from xpert_cli.hub.sources import open_source
+from xpert_cli.selection.score import FITS, PLACED, choose, confidence, direction_scores, misfit, mixture
+from xpert_cli.style.space import Axis, Readings, Space
 
 ADAPTERS = np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]])
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from xpert_cli import paths
-from xpert_cli.doors import signing
-from xpert_cli.doors.hub import Source
+from xpert_cli.cache import signing, trust
+from xpert_cli.cache.trust import Published, check, published
 from xpert_cli.errors import BadInput, CacheMismatch
-from xpert_cli.steps import trust
-from xpert_cli.steps.trust import Published, check, published
+from xpert_cli.hub.sources import Source
 
 DATA = b'{"schema": 1}'
 # What minisign itself wrote for a file holding "test", as its documentation shows it.

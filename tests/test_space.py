@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xpert_cli.errors import BadModel
-from xpert_cli.maths.space import LEAST_SHRINKAGE, Axis, Readings, Space, joined, pooled, shrinkage
+from xpert_cli.style.space import LEAST_SHRINKAGE, Axis, Readings, Space, joined, pooled, shrinkage
 
 NAN = np.nan
 

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from xpert_cli.maths import lexicon
-from xpert_cli.maths.style import MEASURED, cut, evidence, measure, measure_all, sentences, words, words_for
-from xpert_cli.maths.words import Sample, is_common, syllables
+from xpert_cli.style import lexicon
+from xpert_cli.style.measured import MEASURED, cut, evidence, measure, measure_all, sentences, words, words_for
+from xpert_cli.style.sentences import Sample, is_common, syllables
 
 NAMES = [axis.name for axis in MEASURED]
 PLAIN = "The garden is quiet in the morning. You can hear the birds from the kitchen, and they sing for a long time."

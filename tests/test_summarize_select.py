@@ -13,17 +13,18 @@ from command import MARA, OKORO, called, xpert
 from tiny_gguf import adapter as tiny_adapter
 from tiny_gguf import write_base
 
-from xpert_cli.doors import corpus, gguf, hub
-from xpert_cli.doors.corpus import Corpus
-from xpert_cli.steps import explain
-from xpert_cli.steps.catalogue import Catalogue, open_cache
-from xpert_cli.verbs.select import Selection, select
-from xpert_cli.verbs.summarize import summarize
+from xpert_cli import corpus, gguf
+from xpert_cli.cache.catalogue import Catalogue, open_cache
+from xpert_cli.corpus import Corpus
+from xpert_cli.hub import sources
+from xpert_cli.selection.select import Selection, select
+from xpert_cli.selection.summarize import summarize
+from xpert_cli.style import described
 
 
 @pytest.fixture(scope="module")
 def cache() -> Catalogue:
-    return open_cache(hub.open_source(hub.EMBEDDED))
+    return open_cache(sources.open_source(sources.EMBEDDED))
 
 
 def first(writer: str, count: int = 8) -> Corpus:
@@ -130,10 +131,10 @@ def test_what_was_selected_is_here_and_fits(chosen, cache, base):
 
 @pytest.mark.model
 def test_the_same_text_gives_the_same_result(few, cache, base, chosen):
-    explain._latest.clear()
+    described._latest.clear()
     assert timeless(select(few, cache, base)) == timeless(chosen)
     once = dataclasses.replace(summarize(few, cache, base), seconds=0.0)
-    explain._latest.clear()
+    described._latest.clear()
     assert dataclasses.replace(summarize(few, cache, base), seconds=0.0) == once
 
 
@@ -143,7 +144,7 @@ def test_the_order_of_messages_and_files_does_not_matter(few, cache, base, chose
         write(messages, tmp_path / name)
     mixed = corpus.read([str(tmp_path / "b"), str(tmp_path / "a")])
     assert mixed.texts != few.texts
-    explain._latest.clear()
+    described._latest.clear()
     assert timeless(select(mixed, cache, base)) == timeless(chosen)
 
 
@@ -151,8 +152,14 @@ def test_the_order_of_messages_and_files_does_not_matter(few, cache, base, chose
 def test_the_order_of_adapters_does_not_matter(few, cache, base, chosen):
     order = np.random.default_rng(0).permutation(len(cache.entries))
     entries = tuple(cache.entries[i] for i in order)
-    answers, origins = cache.answers[order], cache.origins[order]
-    turned = select(few, dataclasses.replace(cache, entries=entries, answers=answers, origins=origins), base)
+    answers, training_coordinates = cache.answer_coordinates[order], cache.training_coordinates[order]
+    turned = select(
+        few,
+        dataclasses.replace(
+            cache, entries=entries, answer_coordinates=answers, training_coordinates=training_coordinates
+        ),
+        base,
+    )
     assert turned.selected == chosen.selected
     assert turned.confidence == chosen.confidence
     assert [one.adapter for one in turned.ranking] == [one.adapter for one in chosen.ranking]

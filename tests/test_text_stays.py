@@ -23,8 +23,7 @@ from hub_server import HubServer
 from olah_hub import files_of
 from socket_guard import Recorder, attempts, guarded
 
-from xpert_cli import paths
-from xpert_cli.doors import corpus
+from xpert_cli import corpus, paths
 
 REPO, COMMIT = "anna/styles", "c" * 40
 ID = "elementary-concise-plain"
@@ -40,11 +39,13 @@ MESSAGES = {
     "What do you read?": "Old almanacs. They promise rain on the day I was born, and my mother says it poured.",
 }
 REQUEST = re.compile(rb"(?P<method>GET|HEAD) (?P<target>\S+) HTTP/1\.1\r\n(?P<headers>(?:[\w-]+: [^\r\n]*\r\n)*)\r\n")
-FEW_ANSWERS = "from xpert_cli.steps import change\nchange.ANSWERS, change.ANSWER_TOKENS = 2, 8\n"  # sampling is slow
+FEW_ANSWERS = (
+    "from xpert_cli.selection import style_shift as s\ns.ANSWERS, s.ANSWER_TOKENS = 2, 8\n"  # sampling is slow
+)
 HEADERS = {"host", "accept", "accept-encoding", "connection", "user-agent", "range", "x-amzn-trace-id"}
 LEAK = """
 import urllib.parse, urllib.request
-from xpert_cli.doors import corpus
+from xpert_cli import corpus
 read = corpus.read
 def telling(*arguments, **options):
     found = read(*arguments, **options)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xpert_cli.doors import gguf
-from xpert_cli.maths.adapters import Adapter
+from xpert_cli import gguf
+from xpert_cli.gguf.adapter import Adapter
 
 HIDDEN, WIDE, HEADS, KV_HEADS, LAYERS, VOCABULARY = 64, 96, 4, 2, 2, 32
 LINEAR = {

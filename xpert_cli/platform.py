@@ -4,7 +4,7 @@
     with wake_lock(note):                              # the phone computes on while its screen is off
         ...
 
-Not here: what is installed on it (verbs/doctor.py).
+Not here: what is installed on it (cli/doctor.py).
 """
 
 from __future__ import annotations

@@ -16,11 +16,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from xpert_cli.plot.svg import Scale, clean, document, fitted, label, ticks, width_of, wrapped
-from xpert_cli.steps.placing import Place
+from xpert_cli.selection.project import AxisPosition
 
 if TYPE_CHECKING:
-    from xpert_cli.verbs.select import Selection
-    from xpert_cli.verbs.summarize import Summary
+    from xpert_cli.selection.select import Selection
+    from xpert_cli.selection.summarize import Summary
 
 WIDE, NARROW = 960, 360  # pixels: a page or a screen, and a phone
 LISTED = 10  # adapters in the ranking
@@ -46,7 +46,7 @@ class Portrait:
     title: str
     told: str
     facts: str
-    places: tuple[Place, ...]
+    places: tuple[AxisPosition, ...]
     ids: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
     parts: tuple[tuple[int, float], ...] = ()
@@ -78,7 +78,7 @@ def of_selection(result: Selection) -> Portrait:
 
 def of_summary(result: Summary) -> Portrait:
     """The portrait of a writer alone."""
-    places = tuple(Place(axis.low, axis.high, axis.value, axis.error) for axis in result.axes if axis.shown)
+    places = tuple(AxisPosition(axis.low, axis.high, axis.value, axis.error) for axis in result.axes if axis.shown)
     return Portrait("How you write", result.explanation, count(result.samples, "text"), places)
 
 
@@ -159,7 +159,7 @@ def _axes(portrait: Portrait, left: float, right: float, top: float) -> tuple[li
     return [*grid, *rows, *numbers, unit], y + 37
 
 
-def _row(portrait: Portrait, place: Place, scale: Scale, top: float) -> tuple[list[str], float]:
+def _row(portrait: Portrait, place: AxisPosition, scale: Scale, top: float) -> tuple[list[str], float]:
     """One axis: its words, the person above, the adapters below; and where it ends."""
     left, right = scale.start - 10, scale.end + 10
     words = [wrapped(end, (right - left) / 2 - 12, 3, 13.5) for end in _ends(place)]
@@ -219,7 +219,7 @@ def _description(portrait: Portrait) -> str:
     return " ".join(told)
 
 
-def _ends(place: Place) -> tuple[str, str]:
+def _ends(place: AxisPosition) -> tuple[str, str]:
     """The words for both ends of an axis, without a first word that they share."""
     (low, _, low_rest), (high, _, high_rest) = place.low.partition(" "), place.high.partition(" ")
     return (low_rest, high_rest) if low == high and low_rest and high_rest else (place.low, place.high)

@@ -3,7 +3,7 @@
     Path("note.svg").write_text(document("A note", "It says hello.", [label(20, 34, "Hello")], 200, 60), "utf-8")
 
 How wide a text is drawn is estimated, on the wide side, because no font is at hand. Not here: the pictures themselves,
-and tables and bars in the terminal (views.py).
+and tables and bars in the terminal (cli/views.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Causal attention within each sample of a pack, with rotary positions, and its gradient written out.
 
-    mixed = Attention.apply(qkv, heads, rotation, room)        # (tokens, heads * size)
+    mixed = Attention.apply(qkv, heads, rotation, buffers)        # (tokens, heads * size)
 
 Importing this module imports torch. Not here: norms, projections and the loss (training/operations.py).
 """
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from xpert_cli.training.operations import Room
+from xpert_cli.training.operations import ScratchBuffers
 from xpert_cli.training.packing import rounded
 
 ROWS = 256  # queries whose attention weights exist at one time
@@ -59,14 +59,14 @@ class Attention(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, joined: Tensor, heads: Heads, rotation: Rotation, room: Room) -> Tensor:
+    def forward(ctx: Any, joined: Tensor, heads: Heads, rotation: Rotation, buffers: ScratchBuffers) -> Tensor:
         turned = (heads.queries + heads.groups) * heads.size
-        rotated = room.take(*joined.shape)
+        rotated = buffers.take(*joined.shape)
         rotated[:, turned:] = joined[:, turned:]
         rotated[:, :turned] = rotation.apply(joined[:, :turned].unflatten(1, (-1, heads.size))).flatten(1)
         ctx.heads, ctx.rotation = heads, rotation
         ctx.save_for_backward(rotated)
-        out = room.take(len(joined), heads.queries * heads.size)
+        out = buffers.take(len(joined), heads.queries * heads.size)
         out[heads.seen[-1][1] :] = 0
         for start, end, before in heads.seen:
             q, k, v = _split(_rows(rotated, start, end, before), heads)

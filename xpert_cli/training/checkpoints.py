@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from xpert_cli.maths.adapters import Floats
+from xpert_cli.gguf.adapter import Floats
 from xpert_cli.paths import whole
 
 _ARRAYS = ("parameters", "first", "second", "best")

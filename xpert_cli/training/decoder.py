@@ -24,23 +24,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xpert_cli import platform
-from xpert_cli.doors import gguf
-from xpert_cli.doors.llama import Sample
+from xpert_cli import gguf, platform
 from xpert_cli.errors import BadInput
-from xpert_cli.maths.adapters import Adapter, shorten
-from xpert_cli.maths.architectures import ARCHITECTURES
+from xpert_cli.gguf.adapter import Adapter, shorten
+from xpert_cli.gguf.architectures import ARCHITECTURES
+from xpert_cli.llama.model import Sample
 from xpert_cli.training.attention import Attention, Heads, Rotation
 from xpert_cli.training.operations import (
-    Before,
     CrossEntropy,
-    Gate,
+    GatedActivation,
+    Identity,
+    InputTransform,
+    LoraLinear,
     Norm,
-    Nothing,
-    Projection,
     Recomputed,
     RmsNorm,
-    Room,
+    ScratchBuffers,
     Weights,
 )
 from xpert_cli.training.packed import Packed
@@ -51,7 +50,7 @@ GROUPS = (("attn_q", "attn_k", "attn_v"), ("attn_output",), ("ffn_gate", "ffn_up
 
 
 class Group:
-    """Frozen linear layers that share an input, with room for their LoRA factors beside them.
+    """Frozen linear layers that share an input, with buffers for their LoRA factors beside them.
 
     Args:
         heights: rows of each layer.
@@ -110,7 +109,7 @@ class Layer:
     gate_up: Group
     down: Group
     norms: dict[str, RmsNorm]
-    gate: Gate
+    gate: GatedActivation
     local: bool
 
     @property
@@ -118,31 +117,42 @@ class Layer:
         """In the order of the parameters."""
         return self.qkv, self.output, self.gate_up, self.down
 
-    def forward(self, stream: Tensor, switch: Tensor, heads: Heads, rotation: Rotation, room: Room) -> Tensor:
+    def forward(
+        self, stream: Tensor, grad_anchor: Tensor, heads: Heads, rotation: Rotation, buffers: ScratchBuffers
+    ) -> Tensor:
         """The residual stream, (tokens, hidden), after this block."""
-        qkv = Projection.apply(stream, None, switch, self.norms["attn_norm"], self.qkv.weights, room.apart())
-        mixed = Attention.apply(self._head_norms(qkv, heads, room), heads, rotation, room)
-        stream = self._added(stream, mixed, switch, Nothing(), self.output, "post_attention_norm", room)
-        both = Projection.apply(stream, None, switch, self.norms["ffn_norm"], self.gate_up.weights, room)
-        return self._added(stream, both, switch, self.gate, self.down, "post_ffw_norm", room)
+        qkv = LoraLinear.apply(
+            stream, None, grad_anchor, self.norms["attn_norm"], self.qkv.weights, buffers.sharing_scratch()
+        )
+        mixed = Attention.apply(self._head_norms(qkv, heads, buffers), heads, rotation, buffers)
+        stream = self._added(stream, mixed, grad_anchor, Identity(), self.output, "post_attention_norm", buffers)
+        both = LoraLinear.apply(stream, None, grad_anchor, self.norms["ffn_norm"], self.gate_up.weights, buffers)
+        return self._added(stream, both, grad_anchor, self.gate, self.down, "post_ffw_norm", buffers)
 
     def _added(
-        self, stream: Tensor, source: Tensor, switch: Tensor, before: Before, group: Group, after: str, room: Room
+        self,
+        stream: Tensor,
+        source: Tensor,
+        grad_anchor: Tensor,
+        before: InputTransform,
+        group: Group,
+        after: str,
+        buffers: ScratchBuffers,
     ) -> Tensor:
         """The stream with a sublayer's output added, normed first where the architecture has it so."""
         if after not in self.norms:
-            return Projection.apply(source, stream, switch, before, group.weights, room)  # type: ignore[no-any-return]
-        added: Tensor = Projection.apply(source, None, switch, before, group.weights, room)
-        normed: Tensor = Norm.apply(added, self.norms[after], room)
+            return LoraLinear.apply(source, stream, grad_anchor, before, group.weights, buffers)  # type: ignore[no-any-return]
+        added: Tensor = LoraLinear.apply(source, None, grad_anchor, before, group.weights, buffers)
+        normed: Tensor = Norm.apply(added, self.norms[after], buffers)
         return stream + normed
 
-    def _head_norms(self, qkv: Tensor, heads: Heads, room: Room) -> Tensor:
+    def _head_norms(self, qkv: Tensor, heads: Heads, buffers: ScratchBuffers) -> Tensor:
         if "attn_q_norm" not in self.norms:
             return qkv
         sizes = [heads.queries * heads.size, heads.groups * heads.size]
         q, k, v = qkv.split([*sizes, sizes[1]], 1)
         normed = [
-            Norm.apply(part.unflatten(1, (-1, heads.size)), self.norms[name], room).flatten(1)
+            Norm.apply(part.unflatten(1, (-1, heads.size)), self.norms[name], buffers).flatten(1)
             for part, name in ((q, "attn_q_norm"), (k, "attn_k_norm"))
         ]
         return torch.cat([*normed, v], 1)
@@ -178,7 +188,7 @@ class Decoder:
         self.rank, self.scale = 0, 1.0
         self.parameters = self.gradient = torch.empty(0)
         self._switch = torch.zeros((), requires_grad=True)
-        self._room = Room(dtype)
+        self._room = ScratchBuffers(dtype)
 
     def begin(self, start: Adapter | None, rank: int, scale: float, seed: int) -> None:
         """Set the factors to those of `start`, whose rank replaces `rank`; without one, A is random and B is zero.
@@ -237,9 +247,9 @@ class Decoder:
     @torch.no_grad()
     def loss(self, samples: Sequence[Sample]) -> float:
         """Summed -log p, in nats, of the scored tokens of samples packed end to end, each seeing only itself."""
-        return float(self._loss(Pack.of(samples), self._room.apart()))
+        return float(self._loss(Pack.of(samples), self._room.sharing_scratch()))
 
-    def _loss(self, pack: Pack, room: Room) -> Tensor:
+    def _loss(self, pack: Pack, buffers: ScratchBuffers) -> Tensor:
         stream = torch.nn.functional.embedding(torch.from_numpy(pack.ids), self._embedding)
         if self.shape.architecture == "gemma3":
             stream = stream * self.shape.hidden**0.5
@@ -251,11 +261,11 @@ class Decoder:
                 layer.forward,
                 heads=self._heads(pack, layer.local),
                 rotation=rotations[layer.local],
-                room=room.apart() if again else room,
+                buffers=buffers.sharing_scratch() if again else buffers,
             )
             stream = Recomputed.apply(stream, self._switch, block) if again else block(stream, self._switch)
-        states = Norm.apply(stream[rows], self._norm, room)
-        return CrossEntropy.apply(states, self._head, targets, self.shape.cap, room)  # type: ignore[no-any-return]
+        states = Norm.apply(stream[rows], self._norm, buffers)
+        return CrossEntropy.apply(states, self._head, targets, self.shape.cap, buffers)  # type: ignore[no-any-return]
 
     def adapter(self) -> Adapter:
         """The factors as they are now."""
@@ -297,7 +307,7 @@ class Decoder:
         norms = {name: self._rms(f"blk.{index}.{name}.weight") for name in known if name.endswith("_norm")}
         activation = "gelu" if self.shape.architecture == "gemma3" else "silu"
         qkv, output, gate_up, down = groups
-        return Layer(qkv, output, gate_up, down, norms, Gate(activation), self.shape.is_local(index))
+        return Layer(qkv, output, gate_up, down, norms, GatedActivation(activation), self.shape.is_local(index))
 
     def _group(self, names: Sequence[str], bias: Tensor | None) -> Group:
         packed = Packed.of(self._header, self._file, names) if self._file else None

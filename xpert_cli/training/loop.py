@@ -5,7 +5,7 @@
 A run's state is its step, its factors, the optimizer's two moments and the best factors so far; the order of the
 samples follows from seed and step. State is written every few steps and when the run is stopped, so the same call
 carries on where it was, and ends with the same factors bit for bit on one machine. Not here: the network
-(training/decoder.py), the files of a run (verbs/finetune.py). Importing this module does not import torch.
+(training/decoder.py), the files of a run (training/finetune.py). Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from xpert_cli import platform
-from xpert_cli.doors.llama import Sample
 from xpert_cli.errors import BadInput
-from xpert_cli.maths.adapters import Adapter
+from xpert_cli.gguf.adapter import Adapter
+from xpert_cli.llama.model import Sample
 from xpert_cli.training.checkpoints import Checkpoints, State
 from xpert_cli.training.packing import packs
 from xpert_cli.training.stopping import Stopped, Stopping

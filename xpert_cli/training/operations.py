@@ -1,7 +1,7 @@
 """The steps of a decoder that torch would do with more memory or more time: each with its gradient written out.
 
-    states = Projection.apply(stream, None, switch, norm, weights, room)    # norm(stream) @ (W + scale B A)'
-    loss = CrossEntropy.apply(states, head, targets, None, room)
+    states = LoraLinear.apply(stream, None, grad_anchor, norm, weights, buffers)    # norm(stream) @ (W + scale B A)'
+    loss = CrossEntropy.apply(states, head, targets, None, buffers)
 
 Everything runs on tokens packed end to end, (tokens, width), padded only to a multiple of GRAIN. A function saves its
 input and works out the rest again, so a decoder layer keeps its two residual streams, q, k, v, the attention's output
@@ -26,7 +26,7 @@ SCORED = 64  # positions whose logits exist at one time
 EXACT = 16  # of them in float32
 
 
-class Room:
+class ScratchBuffers:
     """Memory for what a pass keeps until its gradient is made, and for what it needs for a moment.
 
     It is used again by the next pass: the heap would be left in pieces by packs of ever different sizes, 125 MB for
@@ -36,12 +36,12 @@ class Room:
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self._buffer, self._used = torch.empty(0, dtype=dtype), 0
-        self._lent: dict[str, Tensor] = {}
+        self._scratch: dict[str, Tensor] = {}
 
-    def apart(self) -> Room:
+    def sharing_scratch(self) -> ScratchBuffers:
         """One that lends the same memory, and keeps everything in memory of its own."""
-        other = Room(self.dtype)
-        other._lent = self._lent
+        other = ScratchBuffers(self.dtype)
+        other._scratch = self._scratch
         return other
 
     def reserve(self, size: int) -> None:
@@ -60,11 +60,11 @@ class Room:
         fresh = self._buffer.new_empty(0)
         return fresh.set_(self._buffer.untyped_storage(), start, (rows, width), (width, 1))  # type: ignore[call-overload]
 
-    def lend(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+    def scratch(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Memory of a shape, not initialized, until the same name is asked for again."""
-        lent, size = self._lent.get(name), math.prod(shape)
+        lent, size = self._scratch.get(name), math.prod(shape)
         if lent is None or len(lent) < size:
-            self._lent[name] = lent = torch.empty(size, dtype=dtype or self.dtype)
+            self._scratch[name] = lent = torch.empty(size, dtype=dtype or self.dtype)
         return lent[:size].view(shape)
 
 
@@ -91,31 +91,31 @@ class Weights:
         """(out, ranks) scale * B of every layer."""
         return self.joined[:, -len(self.down) :]
 
-    def matrix(self, room: Room) -> Tensor:
+    def matrix(self, buffers: ScratchBuffers) -> Tensor:
         """(out, in + ranks) W beside scale * B, until it is asked for again of any layers."""
         if self.packed is None:
             return self.joined
         width = self.packed.width
-        whole = room.lend("joined", len(self.joined), width + self.joined.shape[1])
+        whole = buffers.scratch("joined", len(self.joined), width + self.joined.shape[1])
         self.packed.expand(whole[:, :width])
         whole[:, width:] = self.joined
         return whole
 
 
-class Before(Protocol):
+class InputTransform(Protocol):
     """What is done to a layer's saved input before its matrix product, and the way back."""
 
-    def forward(self, source: Tensor, out: Tensor, room: Room) -> None: ...
-    def backward(self, source: Tensor, gradient: Tensor, room: Room) -> Tensor: ...
+    def forward(self, source: Tensor, out: Tensor, buffers: ScratchBuffers) -> None: ...
+    def backward(self, source: Tensor, gradient: Tensor, buffers: ScratchBuffers) -> Tensor: ...
 
 
-class Nothing:
+class Identity:
     """The input itself."""
 
-    def forward(self, source: Tensor, out: Tensor, room: Room) -> None:
+    def forward(self, source: Tensor, out: Tensor, buffers: ScratchBuffers) -> None:
         out.copy_(source)
 
-    def backward(self, source: Tensor, gradient: Tensor, room: Room) -> Tensor:
+    def backward(self, source: Tensor, gradient: Tensor, buffers: ScratchBuffers) -> Tensor:
         return gradient
 
 
@@ -126,14 +126,14 @@ class RmsNorm:
     weight: Tensor
     epsilon: float
 
-    def forward(self, source: Tensor, out: Tensor, room: Room) -> None:
-        wide = room.lend("wide", *source.shape, dtype=torch.float32).copy_(source)
+    def forward(self, source: Tensor, out: Tensor, buffers: ScratchBuffers) -> None:
+        wide = buffers.scratch("wide", *source.shape, dtype=torch.float32).copy_(source)
         torch.mul(wide.mul_(self._inverse(wide)), self.weight, out=out)
 
-    def backward(self, source: Tensor, gradient: Tensor, room: Room) -> Tensor:
-        unit = room.lend("wide", *source.shape, dtype=torch.float32).copy_(source)
+    def backward(self, source: Tensor, gradient: Tensor, buffers: ScratchBuffers) -> Tensor:
+        unit = buffers.scratch("wide", *source.shape, dtype=torch.float32).copy_(source)
         unit.mul_(inverse := self._inverse(unit))
-        scaled = torch.mul(gradient, self.weight, out=room.lend("scaled", *source.shape, dtype=torch.float32))
+        scaled = torch.mul(gradient, self.weight, out=buffers.scratch("scaled", *source.shape, dtype=torch.float32))
         shared = torch.linalg.vecdot(scaled, unit).unsqueeze_(-1).div_(source.shape[-1])
         return scaled.addcmul_(unit, shared, value=-1).mul_(inverse).to(source.dtype, copy=True)
 
@@ -142,22 +142,22 @@ class RmsNorm:
         return norm.square_().div_(wide.shape[-1]).add_(self.epsilon).rsqrt_()
 
 
-class Gate:
+class GatedActivation:
     """activation(gate) * up, of a source that holds both side by side (Shazeer 2020)."""
 
     def __init__(self, activation: str) -> None:
         self.silu = activation == "silu"
 
-    def forward(self, source: Tensor, out: Tensor, room: Room) -> None:
+    def forward(self, source: Tensor, out: Tensor, buffers: ScratchBuffers) -> None:
         gate, up = source.chunk(2, -1)
-        torch.mul(self._active(room.lend("gate", *gate.shape).copy_(gate)), up, out=out)
+        torch.mul(self._active(buffers.scratch("gate", *gate.shape).copy_(gate)), up, out=out)
 
-    def backward(self, source: Tensor, gradient: Tensor, room: Room) -> Tensor:
+    def backward(self, source: Tensor, gradient: Tensor, buffers: ScratchBuffers) -> Tensor:
         gate, up = source.chunk(2, -1)
-        gate = room.lend("gate", *gate.shape).copy_(gate)
-        result = room.lend("gates", *source.shape)
+        gate = buffers.scratch("gate", *gate.shape).copy_(gate)
+        result = buffers.scratch("gates", *source.shape)
         to_gate, to_up = result.chunk(2, -1)
-        active = self._active(gate, room.lend("active", *gate.shape))
+        active = self._active(gate, buffers.scratch("active", *gate.shape))
         torch.mul(gradient, active, out=to_up)
         torch.mul(gradient, up, out=active)
         if self.silu:
@@ -176,21 +176,27 @@ class Gate:
         return out
 
 
-class Projection(Function):
+class LoraLinear(Function):
     """Linear layers that share an input, with LoRA: `before`, then `Weights`, then `residual` added if there is one.
 
     Gradients of the factors are added to `weights.down_gradient` and `weights.up_gradients`, so the graph carries none
-    of them; `switch` is a tensor that requires a gradient and receives none. The result lies in `room`.
+    of them; `grad_anchor` is a tensor that requires a gradient and receives none. The result lies in `buffers`.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, source: Tensor, residual: Tensor | None, switch: Tensor, before: Before, weights: Weights, room: Room
+        ctx: Any,
+        source: Tensor,
+        residual: Tensor | None,
+        grad_anchor: Tensor,
+        before: InputTransform,
+        weights: Weights,
+        buffers: ScratchBuffers,
     ) -> Tensor:
-        ctx.before, ctx.weights, ctx.room = before, weights, room
+        ctx.before, ctx.weights, ctx.buffers = before, weights, buffers
         ctx.save_for_backward(source)
-        extended, out = _extended(source, before, weights, room), room.take(len(source), len(weights.joined))
-        joined = weights.matrix(room)
+        extended, out = _extended(source, before, weights, buffers), buffers.take(len(source), len(weights.joined))
+        joined = weights.matrix(buffers)
         if residual is None:
             torch.mm(extended, joined.t(), out=out)
         else:
@@ -199,29 +205,29 @@ class Projection(Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        (source,), weights, room = ctx.saved_tensors, ctx.weights, ctx.room
+        (source,), weights, buffers = ctx.saved_tensors, ctx.weights, ctx.buffers
         width = weights.down.shape[1]
-        extended = _extended(source, ctx.before, weights, room)
+        extended = _extended(source, ctx.before, weights, buffers)
         wanted = ctx.needs_input_grad[0]
         to_joined = extended[:, width:].t() @ gradient
         for (rows, ranks), into in zip(weights.blocks, weights.up_gradients, strict=True):
             into.t().add_(to_joined[ranks, rows], alpha=weights.scale)
-        joined = weights.matrix(room) if wanted else weights.ups
-        back = torch.mm(gradient, joined, out=room.lend("back", len(gradient), joined.shape[1]))
+        joined = weights.matrix(buffers) if wanted else weights.ups
+        back = torch.mm(gradient, joined, out=buffers.scratch("back", len(gradient), joined.shape[1]))
         to_lowered = back[:, -len(weights.down) :]
         weights.down_gradient.add_(to_lowered.t() @ extended[:, :width])
         to_source = None
         if wanted:
             to_input = torch.addmm(back[:, :width], to_lowered, weights.down)
-            to_source = ctx.before.backward(source, to_input, room)
+            to_source = ctx.before.backward(source, to_input, buffers)
         return to_source, gradient if ctx.needs_input_grad[1] else None, None, None, None, None
 
 
-def _extended(source: Tensor, before: Before, weights: Weights, room: Room) -> Tensor:
+def _extended(source: Tensor, before: InputTransform, weights: Weights, buffers: ScratchBuffers) -> Tensor:
     """(tokens, in + ranks): the layers' input, and it times every A."""
     ranks, width = weights.down.shape
-    extended = room.lend("extended", len(source), width + ranks)
-    before.forward(source, extended[:, :width], room)
+    extended = buffers.scratch("extended", len(source), width + ranks)
+    before.forward(source, extended[:, :width], buffers)
     extended[:, width:] = extended[:, :width] @ weights.down.t()
     return extended
 
@@ -233,18 +239,18 @@ class Recomputed(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, stream: Tensor, switch: Tensor, block: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """`block` maps the stream and the switch to the stream behind it."""
-        ctx.save_for_backward(stream, switch)
+    def forward(ctx: Any, stream: Tensor, grad_anchor: Tensor, block: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """`block` maps the stream and the grad_anchor to the stream behind it."""
+        ctx.save_for_backward(stream, grad_anchor)
         ctx.block = block
-        return block(stream, switch)
+        return block(stream, grad_anchor)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:
-        stream, switch = ctx.saved_tensors
+        stream, grad_anchor = ctx.saved_tensors
         stream = stream.detach().requires_grad_(ctx.needs_input_grad[0])
         with torch.enable_grad():
-            after = ctx.block(stream, switch)
+            after = ctx.block(stream, grad_anchor)
             product = torch.dot(after.flatten(), gradient.flatten())  # its gradient is `gradient`, to the bit
         product.backward()  # a gradient given beside what is no scalar would have torch import its compiler
         return stream.grad, None, None
@@ -254,17 +260,17 @@ class Norm(Function):
     """A norm that no projection follows: on heads, and behind a sublayer."""
 
     @staticmethod
-    def forward(ctx: Any, source: Tensor, norm: RmsNorm, room: Room) -> Tensor:
-        ctx.norm, ctx.room = norm, room
+    def forward(ctx: Any, source: Tensor, norm: RmsNorm, buffers: ScratchBuffers) -> Tensor:
+        ctx.norm, ctx.buffers = norm, buffers
         ctx.save_for_backward(source)
         out = torch.empty_like(source)
-        norm.forward(source, out, room)
+        norm.forward(source, out, buffers)
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         (source,) = ctx.saved_tensors
-        return ctx.norm.backward(source, gradient, ctx.room), None, None
+        return ctx.norm.backward(source, gradient, ctx.buffers), None, None
 
 
 class CrossEntropy(Function):
@@ -276,13 +282,15 @@ class CrossEntropy(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, head: Tensor, targets: Tensor, cap: float | None, room: Room) -> Tensor:
+    def forward(
+        ctx: Any, states: Tensor, head: Tensor, targets: Tensor, cap: float | None, buffers: ScratchBuffers
+    ) -> Tensor:
         """`states` has as many rows as `targets` or, for the sake of few shapes, more."""
         gradients = torch.zeros_like(states) if ctx.needs_input_grad[0] else None
         total = torch.zeros((), dtype=torch.float64)
         count = min(SCORED, len(states))
-        buffer = room.lend("logits", count, len(head))
-        wide = room.lend("wide", min(EXACT, count), len(head), dtype=torch.float32)
+        buffer = buffers.scratch("logits", count, len(head))
+        wide = buffers.scratch("wide", min(EXACT, count), len(head), dtype=torch.float32)
         for begin in range(0, len(targets), SCORED):
             picked = targets[begin : begin + SCORED]
             inputs = states[begin : begin + SCORED]

@@ -20,8 +20,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from xpert_cli.doors import gguf
-from xpert_cli.doors.dequantize import dequantizer
+from xpert_cli import gguf
+from xpert_cli.gguf.dequantize import dequantizer
 
 CHUNK = 1 << 17  # numbers expanded at a time: they stay in a core's cache until they are converted
 
@@ -80,5 +80,5 @@ class Packed:
 
 @lru_cache(maxsize=1)
 def _scratch(size: int) -> tuple[npt.NDArray[np.uint8], Tensor]:
-    """Room for the blocks of so many numbers, and for the numbers."""
+    """ScratchBuffers for the blocks of so many numbers, and for the numbers."""
     return np.empty(4 * size, np.uint8), torch.empty(size)

@@ -16,7 +16,7 @@ from itertools import takewhile
 import numpy as np
 import numpy.typing as npt
 
-from xpert_cli.doors.llama import Sample
+from xpert_cli.llama.model import Sample
 
 Integers = npt.NDArray[np.int64]
 

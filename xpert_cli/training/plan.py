@@ -15,8 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from xpert_cli import platform
-from xpert_cli.doors import gguf
+from xpert_cli import gguf, platform
 from xpert_cli.errors import BadInput, MissingExtra
 from xpert_cli.training.loop import PACK
 from xpert_cli.training.packing import GRAIN

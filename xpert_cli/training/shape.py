@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from xpert_cli.doors import gguf
+from xpert_cli import gguf
 from xpert_cli.errors import BadModel
-from xpert_cli.maths.architectures import ARCHITECTURES
+from xpert_cli.gguf.architectures import ARCHITECTURES
 
 _LOCAL = 6  # in gemma3 every sixth layer sees all tokens, the others a window
 

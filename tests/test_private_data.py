@@ -1,0 +1,131 @@
+"""Looking for secrets and personal data: what is found, what is left alone, what is told, and that nothing is sent."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import Any
+
+import pytest
+
+from xpert_cli.errors import MissingExtra
+from xpert_cli.sharing import private_data
+from xpert_cli.sharing.private_data import Finding, scan
+
+pytest.importorskip("detect_secrets", reason="the extra publish is not installed")
+
+# All made up, or printed in manuals as examples. Keys are joined here so that no scanner of code takes them for real.
+FOUND = [
+    ("e-mail address", "write to anna.m@posteo.de, please"),
+    ("e-mail address", "jörg+shop@müller-söhne.example.co.uk"),
+    ("IBAN", "send it to DE89 3704 0044 0532 0130 00 PLEASE"),
+    ("IBAN", "gb82west12345698765432"),
+    ("credit card number", "card 4111 1111 1111 1111, until 12/29"),
+    ("credit card number", "5555-5555-5555-4444"),
+    ("credit card number", "378282246310005"),
+    ("US social security number", "my SSN is 536-90-4399."),
+    ("Indian Aadhaar number", "2341 2341 2346"),
+    ("German tax number", "Steuer-ID 36 574 261 809"),
+    ("French social security number", "2 95 10 99 126 111 93"),
+    ("Spanish identity number", "DNI 54362315-K"),
+    ("Italian tax code", "RCCMNL83S18D969H"),
+    ("Brazilian CPF number", "390.533.447-05"),
+    ("Polish PESEL number", "44051401359"),
+    ("Chinese identity number", "360426199101010071"),
+    ("UK NHS number", "943 476 5870"),
+    ("UK national insurance number", "AB 12 34 56 C"),
+    ("telephone number", "call me on +49 171 2345678 tonight"),
+    ("telephone number", "0171 234 56 78"),
+    ("telephone number", "(415) 555-2671"),
+    ("telephone number", "415.555.2671"),
+    ("telephone number", "4155552671"),
+    ("telephone number", "06 12 34 56 78"),
+    ("telephone number", "020 7946 0958"),
+    ("telephone number", "+33 6 12 34 56 78"),
+    ("telephone number", "98765 43210"),
+    ("telephone number", "415‑555‑2671"),
+    ("IP address", "the server is 84.17.53.155"),
+    ("IP address", "2a00:1450:4001:82a::200e"),
+    ("street address", "I live at 221 Baker Street now"),
+    ("street address", "14 N Maple Grove Ave"),
+    ("street address", "Hauptstraße 12b"),
+    ("street address", "12 bis, rue de la Paix"),
+    ("password", "the wifi password is hunter2024"),
+    ("password", 'api_key = "q8v2kk19"'),
+    ("PIN", "the PIN is 4821"),
+    ("long random string", "use 7Fq2Lx9ZpR4vT8wB3nYk please"),
+    ("long random string", "9e107d9d372bb6826bd81d3542a419d6"),
+    ("AWS Access Key", "AKIA" + "IOSFODNN7EXAMPLE"),
+    ("GitHub Token", "ghp" + "_" + "a1B2c3" * 6),
+    ("JSON Web Token", "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxIn0.c2lnbmVk"),
+    ("Private Key", "-----BEGIN " + "RSA PRIVATE KEY-----"),
+    ("Basic Auth Credentials", "https://anna:" + "geheim@host.example"),
+    ("Stripe Access Key", "sk" + "_live_" + "a1B2c3d4e5F6g7H8i9J0k1L2"),
+]
+LEFT_ALONE = """
+On 2024-03-15 at 12:30 we met, on 15.03.2024 14:00 again, and from 12/05/2023 to 14/06/2024 not at all.
+Some 1,234,567,890 people; pi is 3.14159265358979; the ISBN is 978-3-16-148410-0.
+10 20 30 40 50 60, then 1 2 3 4 5 6 7 8 9 10, then 4 8 15 16 23 42, and 1. 2. 3. 4. 5. 6. 7. 8. 9.
+The scores were 21-15, 21-18, 22-20; ages 0-9  10-19   20-29; the wars of 1914-1918 and 1939-1945.
+$1,200,000.00 for version 10.0.19045, flight LH 2034 on 12.12. at 06:45, 52.520008, 13.404954, 100 000 000 000.
+Our router is 192.168.0.1, localhost is 127.0.0.1 or ::1, and the video starts at 1:02:33:04.
+My password manager forgets passwords. Token of love, PIN it to the wall, a secret is a secret.
+4111 1111 1111 1112 has the wrong last digit, DE89 3704 0044 0532 0130 01 as well, and 000-12-3456 nobody has.
+supercalifragilisticexpialidocious well-known-state-of-the-art-things Antidisestablishmentarianism2
+We saw 12 Angry Men, took 3 Long Walks, and met @anna at noon @ the café. 5 Main ideas: none.
+"""
+
+
+@pytest.mark.parametrize(("kind", "text"), FOUND)
+def test_finds(kind: str, text: str) -> None:
+    assert [finding.kind for finding in scan([text])] == [kind]
+
+
+@pytest.mark.parametrize("line", LEFT_ALONE.strip().splitlines())
+def test_leaves_alone(line: str) -> None:
+    assert scan([line]) == ()
+
+
+def test_tells_the_text_the_line_and_the_ends_only() -> None:
+    texts = ["nothing here", "hello\nanna.m@posteo.de\n\nthe PIN is 4821, or call 0171 234 56 78"]
+    assert scan(texts) == (
+        Finding("e-mail address", 1, 2, "e-mail address, 16 characters, a…e"),
+        Finding("PIN", 1, 4, "PIN, 4 characters"),
+        Finding("telephone number", 1, 4, "telephone number, 14 characters, 0…8"),
+    )
+
+
+def test_no_hint_repeats_what_was_found() -> None:
+    for _, text in FOUND:
+        for finding in scan([text]):
+            shown = finding.hint.removeprefix(finding.kind)
+            assert not any(word in shown for word in text.split() if len(word) > 3), finding
+
+
+def test_one_thing_is_told_once() -> None:
+    assert len(scan(["https://anna:" + "geheim@host.example"])) == 1  # its end looks like an e-mail address
+    assert len(scan(["4111 1111 1111 1111"])) == 1  # its beginning looks like an identity number
+
+
+def test_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    import requests
+
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        raise AssertionError("something was to be sent")
+
+    private_data._rules.cache_clear()
+    for owner, name in ((socket, "socket"), (socket, "getaddrinfo"), (requests.Session, "request")):
+        monkeypatch.setattr(owner, name, refuse)
+    assert len(scan([text for _, text in FOUND])) == len(FOUND)
+
+
+def test_names_the_packages_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    private_data._rules.cache_clear()
+    monkeypatch.setitem(sys.modules, "phonenumbers", None)
+    with pytest.raises(MissingExtra, match=r"looking for personal data .*xpert-cli\[publish\]"):
+        scan(["hello"])
+
+
+@pytest.mark.parametrize("unit", ["a", "A1", "1 ", "a@", "a.", "Aa ", ": ", "::", "pwd ", "0-", "= "])
+def test_a_long_line_ends(unit: str) -> None:
+    scan([unit * 5_000])  # an expression that tries every end from every start would take minutes

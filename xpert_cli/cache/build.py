@@ -1,0 +1,391 @@
+"""`xpert cache build` and `xpert cache add`: explain adapters by what they write, and put them in a cache.
+
+    built = build([Path("runs/mara"), Path("terse.gguf")], Path("cache"), base)
+    added = add([Path("runs/okoro")], open_cache(source), Path("cache"), base)
+
+Adapters answer the probes, their answers are placed on the style axes, and the catalogue is written last. Where none
+brings its training text's place, they also score each other's answers. What is done is kept while it runs, so an
+interrupted call goes on where it was. Adding leaves the space, and all that is in it, as it
+was. Not here: opening a cache (cache/catalogue.py), publishing one (sharing/publish.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xpert_cli import gguf, paths
+from xpert_cli.cache import card
+from xpert_cli.cache.catalogue import ANSWERS, Catalogue, Entry, write_cache
+from xpert_cli.cache.gains import Gains, gains
+from xpert_cli.cache.outliers import traits
+from xpert_cli.errors import BadInput, BadModel, CacheMismatch
+from xpert_cli.gguf.adapter import Adapter
+from xpert_cli.llama.model import Model
+from xpert_cli.models.quantize import for_many_texts
+from xpert_cli.resume import PartialResults
+from xpert_cli.style import described
+from xpert_cli.style.likelihood import blended, fitted
+from xpert_cli.style.space import Axis, Floats, Readings, Scatter, Space, joined, measured, pooled, shrunk
+
+Progress = Callable[[str, float], None]
+ANSWER_TOKENS = 256
+TEMPERATURE = 0.7
+SEQUENCES = 16
+CONTEXT = SEQUENCES * (ANSWER_TOKENS + 128)
+PRIOR, MOST_TEXTS = 100, 1000  # texts that answers count for in what people's texts vary by, and one adapter's at most
+UNKNOWN = 0.9  # of the identity in the metric where the gap is not known: chosen on tuning rows, flat from 0.8 to 0.95
+FEWEST = 4  # adapters without training text whose gains on each other's answers are worth their time
+CLAIMED = 0.2  # smallest cosine between what an adapter's answers show and what it claims of its training text
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """One adapter of a cache that was built."""
+
+    id: str
+    file: str
+    sha256: str
+    bytes: int
+    explanation: str
+    agreement: float | None
+
+
+@dataclass(frozen=True)
+class Built:
+    """A cache that was built; `agreement` is the cosine of an adapter's answers and its claimed training text."""
+
+    out: str
+    adapters: tuple[Adopted, ...]
+    axes: tuple[str, ...]
+    notes: tuple[str, ...]
+    seconds: float
+
+
+def build(
+    adapters: Sequence[Path],
+    out: Path,
+    base: Path,
+    *,
+    summarizer: Path | None = None,
+    about: str = "",
+    seed: int = 0,
+    progress: Progress = lambda message, fraction: None,
+) -> Built:
+    """Explain adapters of one base and write them as a cache.
+
+    Args:
+        adapters: adapter GGUF files, or run folders of `xpert finetune`; the id is the file's or folder's name.
+        summarizer: the model behind the described axes; the base by default.
+        about: Markdown for the card: what the adapters were trained on, and under which terms.
+
+    Raises:
+        BadInput: two adapters of one id, or an id that cannot be a file name.
+        CacheMismatch: an adapter is for another base.
+    """
+    began = time.monotonic()
+    out = paths.writable(out)
+    files = _named(adapters, base)
+    answers = answer_probes(base, files, out, seed, progress)
+    axes, basis = described.axes_of(summarizer or base)
+    readings = _read(answers, basis, summarizer or base, progress)
+    loaded = {name: gguf.read_adapter(path) for name, path in files.items()}
+    claims = [described.source_mean(adapter, axes, basis) for adapter in loaded.values()]
+    trained_on = [described.source_scatter(adapter, axes) for adapter in loaded.values()]
+    space, shown, told = build_space(axes, basis, readings, claims, [one for one in trained_on if one])
+    by = ["answers"]
+    if np.isnan(told).all() and len(files) >= FEWEST:
+        by.append("likelihood")
+        scored = gains(base, files, answers, progress)
+        shown = _by_gains(space, shown, dict(zip(answers, readings, strict=True)), scored)
+    entries = [
+        _entry(name, files[name], loaded[name], out, space, shown[i], told[i], by) for i, name in enumerate(files)
+    ]
+    _write_answers(out / ANSWERS, answers[""])
+    info = gguf.base_info(base)
+    with paths.whole(out / card.FILE) as part:
+        part.write_text(card.write_card(info.name, about, entries), "utf-8")
+    made_with = {
+        "base": {
+            "name": info.name,
+            "architecture": info.architecture,
+            "fingerprint": info.fingerprint,
+            "files": [paths.digest(base)],
+        },
+        "summarizer": {
+            "fingerprint": gguf.fingerprint(summarizer or base),
+            "questions": described.questions_digest(basis),
+            "words": described.WORDS,
+        },
+        "probes": described.probes_digest(),
+    }
+    write_cache(out, made_with, entries, space, shown, told)
+    (out / _PENDING).unlink(missing_ok=True)
+    return _built(out, entries, space, shown, told, began)
+
+
+def add(
+    adapters: Sequence[Path],
+    cache: Catalogue,
+    out: Path,
+    base: Path,
+    *,
+    summarizer: Path | None = None,
+    seed: int = 0,
+    progress: Progress = lambda message, fraction: None,
+) -> Built:
+    """Explain adapters in the space of a cache, and write them with its catalogue to a folder.
+
+    Nothing that is in the cache is read or moved: `out` may be its folder, or one with the new files alone.
+
+    Raises:
+        BadInput: an id that the cache has already.
+        CacheMismatch: an adapter or the cache is for another base, or it was explained otherwise.
+    """
+    began = time.monotonic()
+    cache.require(base)
+    _require_alike(cache, summarizer or base)
+    out = paths.writable(out)
+    files = _named(adapters, base)
+    if taken := sorted({entry.id for entry in cache.entries} & set(files)):
+        raise BadInput(f"{cache.source.name} has {taken[0]} already. Rename the file or the run's folder.")
+    answers = answer_probes(base, files, out, seed, progress, plain=False)
+    space = cache.space
+    readings = _read(answers, space.basis, summarizer or base, progress)
+    loaded = {name: gguf.read_adapter(path) for name, path in files.items()}
+    shown = np.array([space.shift(one.mean, writing=False) for one in readings])
+    told = _claimed(space, [described.source_mean(adapter, space.axes, space.basis) for adapter in loaded.values()])
+    by = ["answers"]
+    new = [_entry(name, files[name], loaded[name], out, space, shown[i], told[i], by) for i, name in enumerate(files)]
+    entries = [*cache.entries, *new]
+    whole = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
+    readme = cache.source.optional(card.FILE)
+    text = paths.text(readme) if readme else ""
+    with paths.whole(out / card.FILE) as part:
+        part.write_text(card.renewed(text, entries, {}), "utf-8")
+    write_cache(
+        out,
+        whole,
+        entries,
+        space,
+        np.concatenate([cache.answer_coordinates, shown]),
+        np.concatenate([cache.training_coordinates, told]),
+    )
+    (out / _PENDING).unlink(missing_ok=True)
+    return _built(out, new, space, shown, told, began)
+
+
+def _require_alike(cache: Catalogue, summarizer: Path) -> None:
+    """Refuse to explain in a space that was made with other probes, questions or another summarizer."""
+    made_with = described.probes_digest(), described.questions_digest(cache.space.basis), gguf.fingerprint(summarizer)
+    if made_with != (cache.probes, cache.summarizer["questions"], cache.summarizer["fingerprint"]):
+        raise CacheMismatch(
+            f"{cache.source.name} was explained with another summarizer or other probes. "
+            "Name its summarizer with --summarizer, or build the cache anew: xpert cache build"
+        )
+
+
+def _read(answers: Mapping[str, list[str]], basis: described.Basis, model: Path, progress: Progress) -> list[Readings]:
+    kept = PartialResults(
+        "readings", gguf.fingerprint(model), described.questions_digest(basis), list(answers.values())
+    )
+    done, values = kept.found() or (0, np.empty((0, 0)))
+    readings = [Readings(part) for part in np.split(values, done)] if done else []
+    for texts in list(answers.values())[done:]:
+        progress("explaining the answers", len(readings) / len(answers))
+        readings.append(described.read(texts, basis, model, asked=len(texts)))
+        kept.keep(len(readings), np.concatenate([one.values for one in readings]))
+    kept.drop()
+    return readings
+
+
+def _built(out: Path, entries: Sequence[Entry], space: Space, shown: Floats, told: Floats, began: float) -> Built:
+    agreement = [_agreement(space, shown[i], told[i]) for i in range(len(entries))]
+    adopted = [
+        Adopted(entry.id, entry.file, entry.sha256, entry.bytes, entry.explanation, agreed)
+        for entry, agreed in zip(entries, agreement, strict=True)
+    ]
+    doubtful = [one.id for one in adopted if one.agreement is not None and one.agreement < CLAIMED]
+    notes = tuple(f"the answers of {name} do not show the style it claims to be trained on" for name in doubtful)
+    return Built(str(out), tuple(adopted), tuple(axis.name for axis in space.axes), notes, time.monotonic() - began)
+
+
+def _named(adapters: Sequence[Path], base: Path) -> dict[str, Path]:
+    """The adapter files by their ids, each checked against the base."""
+    files: dict[str, Path] = {}
+    for path in adapters:
+        name = path.stem if path.is_file() else path.name
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name) or name in files:
+            raise BadInput(
+                f"{path}: {name!r} cannot be an adapter's id here. Rename it: letters, digits and dashes, once each."
+            )
+        files[name] = path / "adapter.gguf" if path.is_dir() else path
+    if not files:
+        raise BadInput("a cache needs at least one adapter. Name adapter files or run folders.")
+    for path in files.values():
+        gguf.check_adapter(gguf.read_header(path), gguf.read_header(base))
+    return files
+
+
+_PENDING = "answers.part.json"
+
+
+def answer_probes(
+    base: Path, files: Mapping[str, Path], out: Path, seed: int, progress: Progress, *, plain: bool = True
+) -> dict[str, list[str]]:
+    """Answers of the base ("" in the result, unless `plain` is False) and of every adapter to the probes, sampled with
+    fixed seeds. What is done is kept in a file in `out`, so that an interrupted call goes on.
+    """
+    probes = described.probes()
+    setting = {"probes": probes, "seed": seed, "base": gguf.fingerprint(base), "tokens": ANSWER_TOKENS}
+    kept = _pending(out / _PENDING, setting)
+    wanted = {**({"": None} if plain else {}), **files}
+    keys = {name: paths.digest(path) if path else "base" for name, path in wanted.items()}
+    if missing := [name for name, key in keys.items() if key not in kept]:
+        with for_many_texts(base) as copy, Model(copy, context=CONTEXT, sequences=SEQUENCES) as model:
+            asked = [model.chat(probe) for probe in probes]
+            for done, name in enumerate(missing, len(wanted) - len(missing)):
+                path = wanted[name]
+                model.apply([(path, 1.0)] if path else [])
+
+                def tell(part: float, done: int = done, name: str = name) -> None:
+                    progress(f"answers of {name or 'the base model'}", (done + part) / len(wanted))
+
+                said = model.answers(asked, max_tokens=ANSWER_TOKENS, temperature=TEMPERATURE, seed=seed, progress=tell)
+                kept[keys[name]] = [model.detokenize(answer) for answer in said]
+                with paths.whole(out / _PENDING) as part:
+                    part.write_text(json.dumps({"setting": setting, "answers": kept}), "utf-8")
+    return {name: kept[key] for name, key in keys.items()}
+
+
+def _pending(path: Path, setting: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Answers an interrupted build left behind, if they were made under the same setting."""
+    try:
+        left = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return dict(left["answers"]) if left.get("setting") == json.loads(json.dumps(setting)) else {}
+
+
+def build_space(
+    axes: Sequence[Axis],
+    basis: described.Basis,
+    readings: Sequence[Readings],
+    claims: Sequence[Floats | None],
+    writings: Sequence[Scatter] = (),
+) -> tuple[Space, Floats, Floats]:
+    """The space of a cache, and the shifts of its adapters by their answers and by their training text.
+
+    What is measured is scaled as people's texts vary where adapters tell of that, for it is people who are compared.
+    Where none does, what people's texts and answers differ in anyway is an error of unknown direction, and directions
+    that answers hardly vary along must not count for most: the metric is drawn towards the identity.
+
+    Args:
+        readings: of the base's answers, then of each adapter's.
+        claims: (axes,) mean readings of what each adapter was trained on.
+        writings: how the texts that adapters were trained on differ on the measured axes.
+    """
+    spread, precision = _metric(axes, readings, writings)
+    reference = np.nan_to_num(readings[0].mean)
+    answered = np.array([one.mean for one in readings[1:]])
+    known = [i for i, claim in enumerate(claims) if claim is not None]
+    if known:
+        gap = np.nan_to_num(Readings(np.array([claims[i] - answered[i] for i in known])).mean)
+    else:
+        gap, precision = np.zeros(len(axes)), shrunk(np.asarray(np.linalg.inv(precision), np.float64), UNKNOWN)
+    space = Space(tuple(axes), basis.astype(np.float16).astype(np.float32), reference, gap, spread, precision)
+    shown = np.array([space.shift(mean, writing=False) for mean in answered])
+    return space, shown, _claimed(space, claims)
+
+
+def _metric(axes: Sequence[Axis], readings: Sequence[Readings], writings: Sequence[Scatter]) -> tuple[Floats, Floats]:
+    """Spread and precision: of measured axes within what people wrote, of described ones within answers.
+
+    Answers stand in for PRIOR texts, which is what a cache of few adapters of few messages rests on.
+    """
+    answers = [one.scatter for one in readings]
+    if not writings:
+        return pooled(answers)
+    counted = measured(axes)
+    prior = [one.on(counted).weighing(1 + PRIOR / len(answers)) for one in answers]
+    own = [one.weighing(min(one.samples, MOST_TEXTS)) for one in writings]
+    return joined(pooled([*prior, *own]), pooled([one.on(~counted) for one in answers]), counted)
+
+
+def _claimed(space: Space, claims: Sequence[Floats | None]) -> Floats:
+    """(adapters, axes) shifts of what adapters claim of their training text; NaN where they claim nothing."""
+    nothing = np.full(len(space.axes), np.nan)
+    return np.array([nothing if claim is None else space.shift(claim, writing=True) for claim in claims])
+
+
+def _agreement(space: Space, shown: Floats, told: Floats) -> float | None:
+    return None if np.isnan(told).all() else float(space.shares(np.nan_to_num(told), shown).sum())
+
+
+def _by_gains(space: Space, shown: Floats, readings: Mapping[str, Readings], scored: Gains) -> Floats:
+    """(adapters, axes) shifts of the adapters' answers, turned towards what they make more probable."""
+    references = np.array([readings[author].values[probe] for author, probe in scored.texts])
+    prompts = [probe for _, probe in scored.texts]
+    found = fitted(space.shift(references, writing=False), scored.values, prompts, space.precision)
+    return blended(shown, found, space)
+
+
+def _entry(
+    name: str,
+    path: Path,
+    adapter: Adapter,
+    out: Path,
+    space: Space,
+    shown: Floats,
+    told: Floats,
+    by: Sequence[str],
+) -> Entry:
+    """Copy one adapter into the cache and describe it."""
+    target = out / "adapters" / f"{name}.gguf"
+    if path.resolve() != target.resolve():
+        with paths.whole(target) as part:
+            part.write_bytes(path.read_bytes())
+    brought = not np.isnan(told).all()
+    return Entry(
+        id=name,
+        file=f"adapters/{name}.gguf",
+        sha256=paths.digest(target),
+        bytes=target.stat().st_size,
+        rank=adapter.rank,
+        alpha=adapter.alpha,
+        explanation=described.sentence(space, np.nan_to_num(told) if brought else shown, subject="writes"),
+        provenance=_provenance(path),
+        explained_by=(*by, "source") if brought else tuple(by),
+        traits={name: round(value, 6) for name, value in traits(adapter).items()},
+    )
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    """What a finished run tells of itself: steps, messages, losses, recipe."""
+    record = path.parent / "run.json"
+    if path.name != "adapter.gguf" or not record.exists():
+        return {}
+    try:
+        run = json.loads(record.read_text("utf-8"))
+        result = {
+            key: run["result"][key] for key in ("steps", "messages", "held_out", "tokens", "loss_before", "loss_after")
+        }
+        return {"data": run["data"], "recipe": run["recipe"], **result}
+    except (ValueError, KeyError) as error:
+        raise BadModel(f"{record}: not the record of a finished run ({error}). Fine-tune again.") from error
+
+
+def _write_answers(path: Path, answers: Sequence[str]) -> None:
+    lines = (
+        json.dumps({"prompt": p, "response": r}, ensure_ascii=False)
+        for p, r in zip(described.probes(), answers, strict=True)
+    )
+    with paths.whole(path) as part:
+        part.write_text("\n".join(lines) + "\n", "utf-8")

@@ -1,0 +1,71 @@
+"""The model card of a cache: README.md with the front matter that the Hub reads, and what is known of each adapter.
+
+    text = write_card(base_name, about, entries)
+    text = renewed(text, entries, metadata={"license": "apache-2.0"})
+
+What stands before the heading "## Adapters" is the owner's; from there on it is written anew. Not here: the catalogue,
+which is what programs read (cache/catalogue.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xpert_cli.cache.catalogue import Entry
+
+FILE = "README.md"
+_GENERATED = "## Adapters"
+
+
+def write_card(base: str, about: str, entries: Sequence[Entry]) -> str:
+    """A card for adapters of a base; `about` is its owner's Markdown: the data, and its terms."""
+    front = "base_model_relation: adapter\nlibrary_name: gguf\npipeline_tag: text-generation\ntags: [xpert, lora, gguf]"
+    head = f"---\nbase_model: {json.dumps(base)}\n{front}\n---\n\n# LoRA adapters of {base}\n\n"
+    return head + (f"{about.strip()}\n\n" if about.strip() else "") + _adapters(entries)
+
+
+def renewed(card: str, entries: Sequence[Entry], metadata: Mapping[str, str]) -> str:
+    """A card for other entries, and with other values of keys of its front matter."""
+    head = card.partition(_GENERATED)[0].rstrip()
+    if not head.startswith("---\n") or "\n---\n" not in head[4:]:
+        head = f"---\ntags: [xpert, lora, gguf]\n---\n\n{head}"
+    front, _, body = head[4:].partition("\n---\n")
+    kept = [line for line in front.splitlines() if line.partition(":")[0] not in metadata]
+    front = "\n".join([*(f"{key}: {json.dumps(value)}" for key, value in metadata.items()), *kept])
+    return f"---\n{front}\n---\n{body}\n\n{_adapters(entries)}"
+
+
+def _adapters(entries: Sequence[Entry]) -> str:
+    rows = []
+    for entry in entries:
+        ran = entry.provenance
+        losses = f"{ran['loss_before']:.3f} → {ran['loss_after']:.3f}" if ran else "not told"
+        told = entry.explanation, ran.get("messages", "not told"), losses, checked(entry.checked)
+        rows.append(f"| {entry.id} | {' | '.join(map(str, told))} |")
+    return "\n".join(
+        [
+            f"{_GENERATED}\n\nA cache of {len(entries)} for `xpert select`. An explanation counts in standard",
+            "deviations of single texts, from the base model's own answers. Losses are nats a response token on",
+            "held-out messages, before and after training. Of the training text is told what its owner checked.\n",
+            "| adapter | explanation | messages | loss | training text |\n|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def checked(told: Mapping[str, object] | None) -> str:
+    """What was checked of an adapter's training text, in words."""
+    if not told:
+        return "not checked"
+    found = told["findings"]
+    parts = [f"{found} secrets or personal data found" if found else "no secrets or personal data found"]
+    parts.append(f"at most {told['verbatim']} tokens repeated word for word (the base: {told['verbatim_base']})")
+    if told.get("exposure") is None:
+        parts.append("canaries not tried")
+    else:
+        parts.append(f"canaries exposed by {told['exposure']:.1f} bits (the base: {told['exposure_base']:.1f})")
+    return "; ".join(parts)

@@ -1,0 +1,166 @@
+"""Who published a cache, and whether it is the one known: signature, key pinned on first use, rollback, expiry.
+
+    notes = check(source, data, told.get("published"))      # refuses, or says what is worth knowing
+
+A publisher's key and the highest version seen from a Hub repo are kept in publishers.json below paths.data_dir(). The
+signature covers catalogue.json, which holds the digest of every other file. A folder is the user's own: its signature
+must be right if there is one, and nothing is remembered. Not here: the signatures themselves (cache/signing.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from xpert_cli import paths
+from xpert_cli.cache import signing
+from xpert_cli.errors import BadInput, CacheMismatch
+from xpert_cli.hub.sources import Source
+
+SIGNATURE = "catalogue.json.minisig"
+UNSIGNED = "unsigned"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publisher says of one state of a cache.
+
+    Attributes:
+        key: the public key it is signed with; "" for none.
+        version: larger for every later state.
+        at, expires: UTC, ISO 8601; `expires` is "" for never.
+    """
+
+    key: str
+    version: int
+    at: str
+    expires: str
+
+    def __post_init__(self) -> None:
+        sound = isinstance(self.version, int) and all(isinstance(t, str) for t in (self.key, self.at, self.expires))
+        if not sound or (self.key and not signing.is_public(self.key)) or not (_time(self.at) and _time(self.expires)):
+            raise CacheMismatch("catalogue.json tells its publisher wrongly. Get the cache anew, or use another.")
+
+
+def published(told: Mapping[str, Any] | None, where: str) -> Published | None:
+    """What a catalogue's "published" says; None where it says nothing.
+
+    Raises:
+        CacheMismatch: it is not what a publisher writes.
+    """
+    if told is None:
+        return None
+    try:
+        return Published(**told)
+    except (TypeError, CacheMismatch) as error:
+        raise CacheMismatch(
+            f"{where}: catalogue.json tells its publisher wrongly. Get the cache anew, or use another."
+        ) from error
+
+
+def check(source: Source, data: bytes, by: Published | None, now: datetime | None = None) -> tuple[str, ...]:
+    """Refuse a catalogue that is not its publisher's, or older than one seen before; what is worth knowing otherwise.
+
+    Args:
+        data: catalogue.json as it is.
+
+    Raises:
+        CacheMismatch: wrong or missing signature, another key than before, rolled back, or expired.
+    """
+    if source.revision is None:
+        _signed(source, data, by, by.key if by else "")
+        return ()
+    with _publishers() as known:
+        pinned = known.get(source.name, {})
+        key = pinned.get("key") or (by.key if by else "")
+        _signed(source, data, by, key)
+        if not by or not key:
+            return (f"{source.name} is not signed: whoever may write there decides what you get",)
+        if by.version < pinned.get("version", 0) and source.moving:
+            raise CacheMismatch(
+                f"{source.name} is at version {by.version}, and was at {pinned['version']} before: somebody set it "
+                f"back. Ask its publisher, or name the older commit: --cache {source.name}@{source.revision[:7]}"
+            )
+        if by.expires and (now or datetime.now(timezone.utc)) > _time(by.expires):
+            raise CacheMismatch(
+                f"{source.name} expired on {by.expires[:10]}: its publisher does not stand by this state any more. "
+                "Run again when online for a newer one, or ask its publisher."
+            )
+        if source.moving:
+            known[source.name] = {"key": key, "version": max(by.version, pinned.get("version", 0))}
+        if pinned or not source.moving:
+            return ()
+        return (f"{source.name} is signed with the key {key}, and from now on has to be",)
+
+
+def _signed(source: Source, data: bytes, by: Published | None, key: str) -> None:
+    """Refuse a catalogue that `key` has to have signed and has not."""
+    if not key:
+        return
+    change = f"If its publisher says that this is right: xpert cache trust {source.name}"
+    if not by or by.key != key:
+        now = f"the key {by.key}" if by and by.key else "none"
+        raise CacheMismatch(
+            f"{source.name} was signed with the key {key}, and now with {now}. {change} {by.key if by else UNSIGNED}"
+        )
+    path = source.optional(SIGNATURE)
+    if path is None:
+        raise CacheMismatch(f"{source.name} has no signature ({SIGNATURE}). Get the cache anew, or use another.")
+    try:
+        signing.verify(data, path.read_bytes()[:4096].decode("utf-8", "replace"), key)
+    except CacheMismatch as error:
+        raise CacheMismatch(f"{source.name}: {SIGNATURE} does not fit catalogue.json: {error}") from error
+
+
+def trust(repo: str, key: str) -> None:
+    """Accept only a key for a Hub repo's catalogue from now on; UNSIGNED takes any, and none.
+
+    Raises:
+        BadInput: it is no public key.
+    """
+    if key != UNSIGNED and not signing.is_public(key):
+        raise BadInput(f"{key!a} is no public key. It has 56 characters and begins with RW; or say {UNSIGNED}.")
+    with _publishers() as known:
+        known.pop(repo, None)
+        if key != UNSIGNED:
+            known[repo] = {"key": key, "version": 0}
+
+
+@contextmanager
+def _publishers() -> Iterator[dict[str, Any]]:
+    """What is known of publishers, written back if it was changed; one process at a time."""
+    from filelock import FileLock
+
+    path = paths.writable(paths.data_dir(), "XPERT_HOME") / "publishers.json"
+    with FileLock(path.with_suffix(".lock")):
+        known = _read(path)
+        before = json.dumps(known)
+        yield known
+        if json.dumps(known) != before:
+            with paths.whole(path, "XPERT_HOME") as part:
+                part.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except ValueError as error:
+        raise BadInput(
+            f"{path}, which holds the keys you trust, is damaged. Remove it to trust every publisher anew."
+        ) from error
+
+
+def _time(told: str) -> datetime:
+    """A time as ISO 8601 tells it; the end of time for ""."""
+    try:
+        when = datetime.fromisoformat(told or "9999-12-31T00:00:00+00:00")
+    except ValueError:
+        raise CacheMismatch("catalogue.json tells a wrong time. Get the cache anew, or use another.") from None
+    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)

@@ -1,0 +1,386 @@
+"""The command line: every command parses, calls one library function, and prints one result.
+
+    xpert select notes/ chat.txt --author Anna
+
+Heavy imports happen inside the commands, so that --help is quick. Not here: how things look (cli/views.py,
+cli/output.py), what they do (the rooms beside cli/).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xpert_cli import __version__
+from xpert_cli.cli import views
+from xpert_cli.cli.cache import app as cache_app
+from xpert_cli.cli.finetune import finetune
+from xpert_cli.cli.options import (
+    AdapterOpt,
+    AuthorOpt,
+    BaseOpt,
+    CacheOpt,
+    CompareOpt,
+    ContextOpt,
+    JsonOpt,
+    MaxTokensOpt,
+    MeasuredOpt,
+    MinutesOpt,
+    OfflineOpt,
+    OutOpt,
+    PlotOpt,
+    QuietOpt,
+    RankOpt,
+    SeedOpt,
+    SummarizerOpt,
+    SystemOpt,
+    TemperatureOpt,
+    TextArg,
+    TopOpt,
+    TopPOpt,
+    TypeOpt,
+    adapter_files,
+    again,
+    base_file,
+    known_catalogue,
+    open_catalogue,
+)
+from xpert_cli.cli.output import Output, complain, plain
+from xpert_cli.errors import BadInput
+
+if TYPE_CHECKING:
+    from xpert_cli.llama.chat import Sampling
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+app.add_typer(cache_app, name="cache")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"xpert {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def xpert(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Your own language model: explained from your writing, started from the nearest adapter, run by llama.cpp."""
+
+
+@app.command()
+def demo(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+    """Show the whole way on a sample writer, with the packaged model and cache."""
+    from xpert_cli.cli.demo import demo
+
+    with Output(json=json, quiet=quiet) as out:
+        demo(out)
+
+
+@app.command()
+def convert(
+    model: Annotated[str, typer.Argument(help="A Hugging Face folder, a Hub repo, or a GGUF file.")],
+    out: OutOpt = None,
+    type: TypeOpt = "Q4_K_M",
+    revision: Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit of a Hub repo.")] = None,
+    offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Convert MODEL to one quantized GGUF file."""
+    from xpert_cli.models import convert
+
+    with Output(json=json, quiet=quiet, minutes=minutes) as o:
+        kind = type or "Q4_K_M"
+        result = convert.convert(model, out, kind, revision=revision, offline=offline, progress=o.progress)
+        o.show(result, views.converted(result))
+        o.hint(again("run", ["Hello!"], base=result.out))
+
+
+@app.command()
+def summarize(
+    text: TextArg,
+    base: BaseOpt = None,
+    cache: CacheOpt = None,
+    author: AuthorOpt = None,
+    measured_only: MeasuredOpt = False,
+    summarizer: SummarizerOpt = None,
+    top: TopOpt = 8,
+    plot: PlotOpt = None,
+    offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Say in words how TEXT differs from what the base model writes."""
+    from xpert_cli import corpus
+    from xpert_cli.selection import summarize
+
+    with Output(json=json, quiet=quiet, minutes=minutes) as out:
+        written = corpus.read(text, author=author)
+        if plot:
+            from xpert_cli.plot import files, portrait
+
+            files.check(plot)
+        result = summarize.summarize(
+            written,
+            open_catalogue(cache, offline, out),
+            base_file(base, offline, out),
+            measured_only=measured_only,
+            summarizer=base_file(summarizer, offline, out) if summarizer else None,
+            progress=out.progress,
+        )
+        if plot:
+            files.write(portrait.of_summary(result), plot)
+        out.show({**plain(result), "plot": plot} if plot else result, views.summary(result, top))
+        out.notes(result.notes)
+        out.hint(again("select", text, base=base, cache=cache, author=author))
+
+
+@app.command()
+def select(
+    text: TextArg,
+    base: BaseOpt = None,
+    cache: CacheOpt = None,
+    author: AuthorOpt = None,
+    measured_only: MeasuredOpt = False,
+    compare: CompareOpt = False,
+    summarizer: SummarizerOpt = None,
+    top: TopOpt = 5,
+    plot: PlotOpt = None,
+    offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Choose the cached adapter nearest to TEXT, and say why."""
+    from xpert_cli import corpus
+    from xpert_cli.selection import select
+
+    with Output(json=json, quiet=quiet, minutes=minutes) as out:
+        written = corpus.read(text, author=author)
+        if plot:
+            from xpert_cli.plot import files, portrait
+
+            files.check(plot)
+        model, asked = base_file(base, offline, out), base_file(summarizer, offline, out) if summarizer else None
+        if compare:
+            if measured_only or plot:
+                raise BadInput("--compare goes with neither --measured-only nor --plot. Leave one out.")
+            from xpert_cli.paper import compare as by_words
+
+            near = by_words.compare(
+                written, open_catalogue(cache, offline, out), model, summarizer=asked, progress=out.progress
+            )
+            out.show(near, views.compared(near, top))
+            out.notes(near.notes)
+            return
+        result = select.select(
+            written,
+            open_catalogue(cache, offline, out),
+            model,
+            measured_only=measured_only,
+            summarizer=asked,
+            progress=out.progress,
+        )
+        if plot:
+            files.write(portrait.of_selection(result), plot)
+        out.show({**plain(result), "plot": plot} if plot else result, views.selection(result, top))
+        out.notes(result.notes)
+        out.hint(again("finetune", text, base=base, cache=cache, author=author))
+
+
+app.command()(finetune)
+
+
+@app.command()
+def run(
+    prompt: Annotated[str, typer.Argument(help="What to answer; - reads it from standard input.")],
+    base: BaseOpt = None,
+    adapter: AdapterOpt = None,
+    cache: CacheOpt = None,
+    system: SystemOpt = None,
+    max_tokens: MaxTokensOpt = 256,
+    temperature: TemperatureOpt = 0.7,
+    top_p: TopPOpt = 0.9,
+    context: ContextOpt = None,
+    seed: SeedOpt = 0,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Answer PROMPT with a base model and adapters."""
+    from xpert_cli.llama import chat
+
+    with Output(json=json, quiet=quiet) as out:
+        asked = sys.stdin.read() if prompt == "-" else prompt
+        sampling = _sampling(max_tokens, temperature, top_p, seed)
+        model = base_file(base, offline, out)
+        adapters = adapter_files(adapter, cache, offline, out, model)
+        result = chat.run(asked, model, adapters, sampling=sampling, system=system, context=context, on_text=out.write)
+        out.write("\n")
+        out.show(result)
+        limit = " (--max-tokens reached)" if result.stopped == "length" else ""
+        out.notes(result.notes)
+        out.note(f"{result.generated_tokens} tokens, {result.tokens_per_second:.1f} a second{limit}")
+
+
+@app.command()
+def chat(
+    base: BaseOpt = None,
+    adapter: AdapterOpt = None,
+    cache: CacheOpt = None,
+    system: SystemOpt = None,
+    max_tokens: MaxTokensOpt = 256,
+    temperature: TemperatureOpt = 0.7,
+    top_p: TopPOpt = 0.9,
+    context: ContextOpt = None,
+    seed: SeedOpt = 0,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Talk with a base model and adapters, line by line."""
+    from xpert_cli.llama.chat import Chat
+
+    with Output(json=json, quiet=quiet) as out:
+        sampling = _sampling(max_tokens, temperature, top_p, seed)
+        model = base_file(base, offline, out)
+        adapters = adapter_files(adapter, cache, offline, out, model)
+        turns = []
+        with Chat(model, adapters, sampling=sampling, system=system, context=context) as conversation:
+            out.notes(conversation.notes)
+            if sys.stdin.isatty():
+                out.note("Ctrl-C stops an answer, Ctrl-D ends the conversation.")
+            while (said := _line()) is not None:
+                if said:
+                    turns.append(_turn(conversation, said, out))
+        out.show({"turns": [turn for turn in turns if turn], "notes": conversation.notes})
+
+
+@app.command("eval")
+def evaluate(
+    text: TextArg,
+    base: BaseOpt = None,
+    adapter: AdapterOpt = None,
+    merged: Annotated[Path | None, typer.Option("--merged", help="A merged model's GGUF file.")] = None,
+    cache: CacheOpt = None,
+    author: AuthorOpt = None,
+    max_tokens: MaxTokensOpt = 512,
+    offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Measure how well a model with adapters predicts TEXT, beside the base model alone."""
+    from xpert_cli import corpus
+    from xpert_cli.training import evaluate
+
+    with Output(json=json, quiet=quiet, minutes=minutes) as out:
+        written = corpus.read(text, author=author)
+        model = base_file(base, offline, out)
+        adapters = adapter_files(adapter, cache, offline, out, model)
+        catalogue = known_catalogue("base", cache, model, offline, out)
+        result = evaluate.evaluate(
+            written, model, adapters, merged, cache=catalogue, max_tokens=max_tokens, progress=out.progress
+        )
+        out.show(result, views.evaluation(result))
+
+
+@app.command()
+def merge(
+    adapter: AdapterOpt = None,
+    base: BaseOpt = None,
+    out: OutOpt = None,
+    rank: RankOpt = None,
+    type: TypeOpt = None,
+    cache: CacheOpt = None,
+    offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Merge adapters into one, or with --base into a model of its own."""
+    from xpert_cli.models import merge
+
+    with Output(json=json, quiet=quiet, minutes=minutes) as o:
+        model = base_file(base, offline, o) if base else None
+        if not adapter:
+            raise BadInput("there is nothing to merge. Name adapters with --adapter FILE=WEIGHT.")
+        target = out or Path("merged.gguf")
+        adapters = adapter_files(adapter, cache, offline, o)
+        result = merge.merge(adapters, model, target, rank=rank, type_name=type, progress=o.progress)
+        o.show(result, views.merged(result))
+        if result.kind == "model":
+            o.hint(again("chat", base=result.out))
+
+
+@app.command()
+def doctor(
+    report: Annotated[
+        bool, typer.Option("--report", help="This machine and its speed, to paste into an issue: nothing personal.")
+    ] = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Say what this machine can run, and what to install for the rest."""
+    from xpert_cli.cli import doctor
+
+    with Output(json=json, quiet=quiet) as out:
+        if report:
+            told = doctor.report()
+            out.write(told.text)
+            out.show(told)
+            return
+        result = doctor.doctor()
+        out.show(result, views.diagnosis(result))
+        if not result.works:
+            raise typer.Exit(1)
+
+
+def _sampling(max_tokens: int, temperature: float, top_p: float, seed: int) -> Sampling:
+    from xpert_cli.llama.chat import Sampling
+
+    return Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
+
+
+def _line() -> str | None:
+    """The next line the user types, None at the end."""
+    try:
+        return input("> " if sys.stdin.isatty() and sys.stdout.isatty() else "").strip()
+    except EOFError:
+        return None
+
+
+def _turn(conversation: Any, said: str, out: Output) -> dict[str, str] | None:
+    """One exchange; None if the user stopped it."""
+    try:
+        answer = conversation.say(said, out.write)
+    except KeyboardInterrupt:
+        if not sys.stdin.isatty():
+            raise
+        out.write("\n")
+        return None
+    out.write("\n")
+    return {"prompt": said, "text": answer.text}
+
+
+def main() -> None:
+    """Run the command line; any failure is one line on standard error and exit status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        app(prog_name="xpert")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("XPERT_DEBUG"):
+            raise
+        complain(error)
+        sys.exit(1)

@@ -1,0 +1,297 @@
+"""`xpert cache`: the commands that make, check, list and publish caches of adapters.
+
+    xpert cache build runs/mara runs/okoro terse.gguf -o my-cache
+    xpert cache add runs/zoe --cache anna/styles
+    xpert cache publish my-cache anna/styles
+
+Not here: what they do (cache/build.py, cache/verify.py, sharing/publish.py).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from shutil import rmtree
+from typing import Annotated, Any
+
+import typer
+
+from xpert_cli import corpus, paths
+from xpert_cli.cache import signing
+from xpert_cli.cli import views
+from xpert_cli.cli.options import (
+    AuthorOpt,
+    BaseOpt,
+    CacheOpt,
+    JsonOpt,
+    MinutesOpt,
+    OfflineOpt,
+    QuietOpt,
+    SeedOpt,
+    SummarizerOpt,
+    again,
+    base_file,
+    open_catalogue,
+)
+from xpert_cli.cli.output import Output
+from xpert_cli.errors import BadInput
+
+app = typer.Typer(no_args_is_help=True)
+TrainedOnOpt = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="FILE", help="Look through the text that an adapter was trained on; repeatable."),
+]
+CanariesOpt = Annotated[
+    bool | None,
+    typer.Option(
+        help="With --text: train a twin with planted numbers too, and tell how well it knows them. Takes as long as "
+        "the run did; done unless PyTorch is missing."
+    ),
+]
+YesOpt = Annotated[bool, typer.Option("--yes", help="Publish without asking.")]
+
+
+@app.callback()
+def cache() -> None:
+    """Make, check, list and publish caches of adapters."""
+
+
+@app.command()
+def build(
+    adapter: Annotated[
+        list[Path], typer.Argument(metavar="ADAPTER...", help="Adapter files, or folders that xpert finetune wrote.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The cache's folder.")],
+    base: BaseOpt = None,
+    summarizer: SummarizerOpt = None,
+    about: Annotated[
+        Path | None, typer.Option("--about", metavar="FILE", help="Markdown for the card: the data, and its terms.")
+    ] = None,
+    seed: SeedOpt = 0,
+    offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Explain adapters of one base model by what they write, and make a cache of them."""
+    from xpert_cli.cache import build
+
+    with Output(json=json, quiet=quiet, minutes=minutes) as o:
+        result = build.build(
+            adapter,
+            out,
+            base_file(base, offline, o),
+            summarizer=base_file(summarizer, offline, o) if summarizer else None,
+            seed=seed,
+            about=paths.text(about) if about else "",
+            progress=o.progress,
+        )
+        o.show(result, views.built(result))
+        o.notes(result.notes)
+        o.hint(again("cache verify", base=base, cache=out))
+
+
+@app.command()
+def verify(
+    cache: CacheOpt = None,
+    base: BaseOpt = None,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Fetch every adapter of a cache, and check its digest, its structure and its base."""
+    from xpert_cli.cache import verify
+
+    with Output(json=json, quiet=quiet) as out:
+        result = verify.verify(open_catalogue(cache, offline, out), base_file(base, offline, out), out.progress)
+        out.show(result, views.verified(result))
+        out.notes(result.notes)
+
+
+@app.command()
+def words(
+    cache: Annotated[Path, typer.Argument(metavar="CACHE_DIR", help="The cache's folder.")],
+    base: BaseOpt = None,
+    summarizer: SummarizerOpt = None,
+    orthogonality: Annotated[
+        float, typer.Option("--orthogonality", min=0.0, max=1.0, help="Keep a word whose cosines are all under this.")
+    ] = 0.1,
+    residual: Annotated[
+        float, typer.Option("--residual", min=0.0, max=1.0, help="Enough words leave less than this of an adapter.")
+    ] = 0.2,
+    candidates: Annotated[
+        int, typer.Option("--candidates", min=1, help="Words of an adapter that are looked at, at most.")
+    ] = 300,
+    offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Name the styles of a cache's adapters by a summarizer's own words; adapters added later extend them."""
+    from xpert_cli.paper.name_adapters import name_words
+
+    with Output(json=json, quiet=quiet, minutes=minutes) as out:
+        result = name_words(
+            open_catalogue(str(cache), offline, out),
+            cache,
+            base_file(base, offline, out),
+            summarizer=base_file(summarizer, offline, out) if summarizer else None,
+            orthogonality=orthogonality,
+            residual=residual,
+            candidates=candidates,
+            progress=out.progress,
+        )
+        out.show(result, views.named(result))
+        out.notes(result.notes)
+
+
+@app.command()
+def add(
+    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="A folder that xpert finetune wrote, or a file.")],
+    cache: Annotated[str, typer.Option("--cache", metavar="DIR|REPO", help="The cache: a folder, or a Hub repo.")],
+    text: TrainedOnOpt = None,
+    canaries: CanariesOpt = None,
+    base: BaseOpt = None,
+    summarizer: SummarizerOpt = None,
+    author: AuthorOpt = None,
+    yes: YesOpt = False,
+    seed: SeedOpt = 0,
+    offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Explain one more adapter of a cache: into your folder, or as a pull request to a Hub repo."""
+    from xpert_cli.cache import build
+
+    with Output(json=json, quiet=quiet, minutes=minutes) as o:
+        model, catalogue = base_file(base, offline, o), open_catalogue(cache, offline, o)
+        own = Path(cache).is_dir()
+        folder = Path(cache) if own else paths.data_dir() / "proposals" / cache.replace("/", "--") / adapter.name
+        asked = base_file(summarizer, offline, o) if summarizer else None
+        result = build.add([adapter], catalogue, folder, model, summarizer=asked, seed=seed, progress=o.progress)
+        o.notes(result.notes)
+        if own:
+            o.show(result, views.built(result))
+            o.hint(again("cache publish", [cache, "OWNER/NAME"]))
+            return
+        kept = adapter / "messages.jsonl"
+        given = text or ([str(kept)] if kept.exists() else None)
+        _send(_opened(str(folder), True, o), cache, o, model, given, author, canaries, yes, propose=True)
+        rmtree(folder)
+
+
+@app.command()
+def publish(
+    cache: Annotated[str, typer.Argument(metavar="DIR|REPO@REVISION", help="The cache, or a pull request to it.")],
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The Hub repo; made if there is none.")],
+    public: Annotated[bool, typer.Option("--public", help="Let everybody see it.")] = False,
+    text: TrainedOnOpt = None,
+    canaries: CanariesOpt = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="Sign with this secret key, made by: xpert cache key")
+    ] = None,
+    days: Annotated[int | None, typer.Option("--expires", min=1, metavar="DAYS", help="Valid for so long.")] = None,
+    license: Annotated[str | None, typer.Option("--license", help="For the card, as in apache-2.0.")] = None,
+    base_model: Annotated[
+        str | None, typer.Option("--base-model", metavar="OWNER/NAME", help="For the card: the base model's Hub repo.")
+    ] = None,
+    base: BaseOpt = None,
+    author: AuthorOpt = None,
+    yes: YesOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Put a cache on the Hub: what differs only, private unless you say otherwise, after you said yes."""
+    with Output(json=json, quiet=quiet) as o:
+        given = {"license": license, "base_model": base_model}
+        metadata = {name: value for name, value in given.items() if value}
+        model = base_file(base, False, o) if text else None
+        secret = signing.read_key(key) if key else None
+        options = {"public": public, "key": secret, "days": days, "metadata": metadata}
+        _send(_opened(cache, False, o), repo, o, model, text, author, canaries, yes, **options)
+
+
+def _opened(name: str, offline: bool, out: Output) -> Any:
+    """A cache that its owner is about to publish, whose signature is made anew."""
+    from xpert_cli.cache.catalogue import open_cache
+    from xpert_cli.hub.sources import open_source
+
+    return open_cache(open_source(name, offline=offline, progress=out.progress), trusted=False)
+
+
+def _send(
+    catalogue: Any,
+    repo: str,
+    out: Output,
+    base: Path | None,
+    text: list[str] | None,
+    author: str | None,
+    canaries: bool | None,
+    yes: bool,
+    **options: Any,
+) -> None:
+    """Look through what adapters were trained on, show what would be sent, ask, and send it."""
+    from xpert_cli.sharing import publish
+
+    if out.quiet and not yes:
+        raise BadInput("--quiet shows nothing to say yes to. Say --yes with it, or leave it out.")
+    checked = {}
+    twins = publish.can_train() if canaries is None else canaries
+    for one in text or ():
+        written = corpus.read([one], author=author)
+        entry = publish.trained_on(written, catalogue.entries)
+        recipe = entry.provenance.get("recipe") if twins else None
+        assert base is not None
+        looked = publish.look_through(written, catalogue.fetch(entry.id), base, recipe=recipe, progress=out.progress)
+        out.note(views.looked(entry.id, looked))
+        checked[entry.id] = looked.told
+    ready = publish.prepare(catalogue, repo, checked=checked, **options)
+    out.note(views.ready(ready))
+    if not yes and (out.json or not sys.stdin.isatty() or not typer.confirm("Publish?", err=True)):
+        raise BadInput(f"nothing was sent to {repo}. Say yes, or --yes, to publish.")
+    sent = publish.send(ready, progress=out.progress)
+    out.show(sent, views.sent(sent))
+    out.hint(again("select", ["TEXT"], cache=repo))
+
+
+@app.command()
+def key(
+    path: Annotated[Path | None, typer.Argument(metavar="FILE", help="Where; in your settings by default.")] = None,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Make a key that your caches are signed with, and show the public one."""
+    with Output(json=json, quiet=quiet) as out:
+        target = path or paths.config_file().with_name("signing.key")
+        made = signing.make_key(target)
+        out.show({"secret": str(target), "public": made.public}, f"{made.public}")
+        out.note(f"The secret key is in {target}: keep it safe, and keep a copy. The public one is for your readers.")
+        out.hint(again("cache publish", ["DIR", "OWNER/NAME"], key=target))
+
+
+@app.command()
+def trust(
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A cache on the Hub.")],
+    public_key: Annotated[str, typer.Argument(metavar="KEY", help="Its publisher's public key, or: unsigned")],
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Accept only this key for a cache from now on."""
+    from xpert_cli.cache.trust import trust as pin
+
+    with Output(json=json, quiet=quiet) as out:
+        pin(repo, public_key)
+        out.show({"cache": repo, "key": public_key}, f"{repo}: {public_key}")
+
+
+@app.command("list")
+def listing(
+    cache: CacheOpt = None, offline: OfflineOpt = False, json: JsonOpt = False, quiet: QuietOpt = False
+) -> None:
+    """List the adapters of a cache, and what each writes like."""
+    from xpert_cli.cache import verify
+
+    with Output(json=json, quiet=quiet) as out:
+        result = verify.listing(open_catalogue(cache, offline, out))
+        out.show(result, views.listing(result))

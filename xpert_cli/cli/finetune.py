@@ -1,0 +1,126 @@
+"""`xpert finetune` on the command line; its other commands are in cli.py."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xpert_cli import paths, platform
+from xpert_cli.cli import views
+from xpert_cli.cli.options import (
+    AuthorOpt,
+    BaseOpt,
+    CacheOpt,
+    JsonOpt,
+    MaxTokensOpt,
+    MemoryOpt,
+    OfflineOpt,
+    OutOpt,
+    QuietOpt,
+    RankOpt,
+    SeedOpt,
+    TextArg,
+    TypeOpt,
+    again,
+    base_file,
+    earlier_messages,
+    known_catalogue,
+    memory_size,
+    starting_points,
+)
+from xpert_cli.cli.output import Output
+from xpert_cli.errors import BadInput
+
+
+def finetune(
+    text: TextArg,
+    start: Annotated[
+        str, typer.Option("--from", metavar="base|last|ID", help="Where to start: by default what select chooses.")
+    ] = "selection",
+    base: BaseOpt = None,
+    cache: CacheOpt = None,
+    author: AuthorOpt = None,
+    out: OutOpt = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", min=0.0, help="Time for the whole run.")] = None,
+    memory: MemoryOpt = None,
+    condition: Annotated[
+        str | None, typer.Option("--while", metavar="COMMAND", help="Pause while this command fails.")
+    ] = None,
+    wake_lock: Annotated[bool, typer.Option("--wake-lock", help="Keep a phone computing, screen off.")] = False,
+    rank: RankOpt = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Peak learning rate.")] = None,
+    max_tokens: MaxTokensOpt = 512,
+    held_out: Annotated[float, typer.Option("--held-out", help="Share of the messages kept for measuring.")] = 0.2,
+    type: TypeOpt = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.svg", help="Draw the held-out loss.")] = None,
+    export: Annotated[
+        str | None, typer.Option("--export", metavar="ollama", help="Write a Modelfile beside the merged model.")
+    ] = None,
+    seed: SeedOpt = 0,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Train an adapter on TEXT, from the nearest cached one on, and merge it into a model of its own.
+
+    A run that was stopped, by Ctrl-C or by a flat battery, carries on when the same command is typed again.
+    """
+    from xpert_cli import corpus
+    from xpert_cli.training import finetune, plan
+    from xpert_cli.training.stopping import Stopped
+
+    with Output(json=json, quiet=quiet) as o:
+        if export not in (None, "ollama"):
+            raise BadInput(f"--export {export!a} is unknown. It can be: ollama.")
+        if plot and plot.suffix != ".svg":
+            raise BadInput(f"--plot draws SVG, not {plot.suffix or 'a file without a suffix'}. Name it FILE.svg.")
+        limit = memory_size(memory) if memory else None
+        written = corpus.read(text, author=author)
+        plan.require()  # before selecting, which takes a while too
+        model = base_file(base, offline, o)
+        catalogue = known_catalogue(start, cache, model, offline, o)
+        awake = platform.wake_lock(o.note) if wake_lock else nullcontext()
+        try:
+            with awake:
+                result = finetune.finetune(
+                    written,
+                    model,
+                    catalogue,
+                    start=starting_points(start, written, model, catalogue, o),
+                    earlier=earlier_messages() if start == "last" else None,
+                    out=out,
+                    steps=steps,
+                    rank=rank,
+                    learning_rate=learning_rate,
+                    max_tokens=max_tokens,
+                    held_out=held_out,
+                    seed=seed,
+                    type_name=type,
+                    budget=finetune.Budget(
+                        seconds=60 * minutes if minutes is not None else None,
+                        memory=limit,
+                        may_run=platform.succeeds(condition) if condition else lambda: True,
+                    ),
+                    for_ollama=export == "ollama",
+                    progress=o.progress,
+                    note=o.note,
+                )
+        except Stopped:
+            o.note("stopped; nothing is lost. The same command carries on from here; with --minutes 0 it ends here.")
+            raise typer.Exit(130) from None
+        if plot:
+            _draw(result, plot)
+        o.show(result, views.finetuned(result))
+        o.notes(result.notes)
+        o.hint(again("chat", base=base, adapter=result.adapter))
+
+
+def _draw(result: Any, path: Path) -> None:
+    from xpert_cli.plot import loss_curve
+
+    with paths.whole(path) as part:
+        part.write_text(loss_curve(result.curve, result.loss_base, result.best_step, "Held-out loss"), "utf-8")

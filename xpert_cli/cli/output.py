@@ -1,0 +1,160 @@
+"""Everything xpert prints: results to standard output, talk to standard error.
+
+    with Output(json=False, quiet=False) as out:
+        result = select(..., progress=out.progress)
+        out.show(result, views.summary(result))
+        out.hint("xpert select notes.txt")
+
+With --json a result is exactly one JSON object, and so is an error. Progress is drawn on a terminal only. What results
+look like for people: views.py.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import math
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from xpert_cli.errors import TimeIsUp, XpertError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Output:
+    """One command's output.
+
+    Args:
+        json: print the result as one JSON object.
+        quiet: print the result and errors, and nothing else.
+        minutes: time that the command is given; the first step after it ends the command.
+    """
+
+    def __init__(self, *, json: bool = False, quiet: bool = False, minutes: float | None = None) -> None:
+        self.json, self.quiet, self._minutes = json, quiet, minutes
+        self._end = math.inf if minutes is None else time.monotonic() + 60 * minutes
+        self._out = Console(highlight=False)
+        self._err = Console(highlight=False, stderr=True)
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._message = ""
+        self._noted: set[str] = set()
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._settle()
+        if self.json and isinstance(error, Exception) and not isinstance(error, (typer.Exit, BrokenPipeError)):
+            _print_json({"error": reason(error)})
+
+    def show(self, result: object, view: RenderableType | None = None) -> None:
+        """Print a result: its fields with --json, `view` otherwise (None: it was streamed by `write`)."""
+        self._settle()
+        if self.json:
+            _print_json(plain(result))
+        elif view is not None:
+            self._out.print(view)
+
+    def write(self, text: str) -> None:
+        """A piece of a streamed text, as it is."""
+        if not self.json:
+            self._settle()
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """Something worth knowing beside the result, said once; the result holds it with --json."""
+        if not self.json and not self.quiet and text not in self._noted:
+            self._noted.add(text)
+            self._settle()
+            self._err.print(Text(text, style="dim"))
+
+    def notes(self, texts: Iterable[str]) -> None:
+        """Several of them."""
+        for text in texts:
+            self.note(text)
+
+    def hint(self, command: str) -> None:
+        """The next step: a command to type, on one line so that it can be copied."""
+        if not self.json and not self.quiet:
+            self._settle()
+            self._err.print(Text(f"Next: {command}", style="dim"), soft_wrap=True)
+
+    def progress(self, message: str, fraction: float) -> None:
+        """What is being done and how much of it, 0 to 1; a new message starts a new estimate of the time left.
+
+        Raises:
+            TimeIsUp: the command's time is over.
+        """
+        if time.monotonic() > self._end:
+            raise TimeIsUp(
+                f"{self._minutes:g} minutes are over. What is done is kept: the same command goes on from there."
+            )
+        if self.quiet or not self._err.is_terminal:
+            return
+        if self._progress is None:
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = TextColumn("{task.description}"), BarColumn(bar_width=20), TimeRemainingColumn()
+            self._progress = Progress(*columns, console=self._err, transient=True)
+            self._progress.start()
+        if self._task is None or message != self._message:
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._task, self._message = self._progress.add_task(Text(message).plain, total=1.0), message
+        self._progress.update(self._task, completed=min(max(fraction, 0.0), 1.0))
+
+    def _settle(self) -> None:
+        """Take the progress line away, so that it does not mix with what follows."""
+        if self._progress is not None:
+            self._progress.stop()
+        self._progress = self._task = None
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, on one line."""
+    if isinstance(error, XpertError):
+        return " ".join(str(error).split())
+    where = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(": ")
+    return f"internal error ({where}). Run again with XPERT_DEBUG=1 for the traceback, and report it."
+
+
+def complain(error: Exception) -> None:
+    """The one line about an error, on standard error."""
+    line = Text.assemble(("error: ", "bold red"), reason(error))
+    Console(highlight=False, stderr=True).print(line, soft_wrap=True)
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON knows it: dataclasses are objects without the fields in their `json_omit`, paths are text, and
+    numbers that are not finite are null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        left_out = getattr(value, "json_omit", ())
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.name not in left_out}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy's numbers and arrays
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json_module.dumps(value, allow_nan=False) + "\n")
+    sys.stdout.flush()

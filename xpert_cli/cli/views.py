@@ -1,0 +1,309 @@
+"""How results look to people: pure functions from a result to something rich can print.
+
+    Console(width=40).print(Bars(summary.axes))
+
+They fit a phone's 40 columns as well as a terminal's 80. Not here: JSON and where things are printed (cli/output.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from xpert_cli.cache.card import checked
+
+if TYPE_CHECKING:
+    from xpert_cli.cache.build import Built
+    from xpert_cli.cache.verify import Listing, Verified
+    from xpert_cli.cli.doctor import Diagnosis
+    from xpert_cli.llama.chat import Run
+    from xpert_cli.models.convert import Converted
+    from xpert_cli.models.merge import Merged
+    from xpert_cli.paper.compare import Compared
+    from xpert_cli.paper.name_adapters import Named
+    from xpert_cli.selection.select import Selection
+    from xpert_cli.selection.summarize import Summary
+    from xpert_cli.sharing.publish import Looked, Ready
+    from xpert_cli.sharing.upload import Sent
+    from xpert_cli.training.evaluate import Evaluation, Standing
+    from xpert_cli.training.finetune import Finetuned
+
+_NARROW = 60  # columns under which a bar goes on a line of its own
+_LONG = 3.0  # a shift, in standard deviations, that fills a bar; larger ones shrink the scale
+_LESS, _MORE = "yellow", "cyan"
+FOUND = 20  # findings that are shown
+
+
+class Axis(Protocol):
+    """One reading: words for the end it points to, a signed strength, and a quote that shows it ("" for none)."""
+
+    @property
+    def words(self) -> str: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def evidence(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Signed bars, one an axis, each with its words, value and quoted evidence."""
+
+    axes: Sequence[Axis]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        width = options.max_width
+        scale = max([_LONG, *(abs(axis.value) for axis in self.axes)])
+        for axis in self.axes:
+            style = _MORE if axis.value > 0 else _LESS
+            value = Text(f"{axis.value:+6.1f}", style)
+            if width < _NARROW:
+                yield _fitted(axis.words, width - 6) + value
+                yield Text("  ") + Text(signed_bar(axis.value / scale, (width - 3) // 2), style)
+            else:
+                words = min(34, width // 2 - 6)
+                bar = signed_bar(axis.value / scale, min(20, (width - words - 8) // 2))
+                yield _fitted(axis.words, words) + Text(f" {bar}", style) + value
+            if axis.evidence:
+                yield Padding(Text(axis.evidence, "dim"), (0, 0, 0, 4))
+
+
+def signed_bar(share: float, cells: int) -> str:
+    """A bar of 2 * `cells` + 1 columns that grows from its middle, to the right for `share` > 0; at 1 it is full."""
+    halves = min(round(abs(share) * 2 * cells), 2 * cells)
+    full, half = "█" * (halves // 2), halves % 2
+    if share < 0:
+        return (("▐" if half else "") + full).rjust(cells) + "│" + " " * cells
+    return " " * cells + "│" + (full + ("▌" if half else "")).ljust(cells)
+
+
+def _fitted(text: str, width: int) -> Text:
+    line = Text(text)
+    line.truncate(width, overflow="ellipsis", pad=True)
+    return line
+
+
+def summary(result: Summary, top: int) -> RenderableType:
+    """The explanation in a sentence, then the strongest axes, those that say something of their own first."""
+    axes = sorted(result.axes, key=lambda axis: not axis.shown)
+    return Group(Text(result.explanation, "bold"), Text(), Bars(axes[:top]))
+
+
+def selection(result: Selection, top: int) -> RenderableType:
+    """The choice and why, then the ranking."""
+    chosen = " + ".join(
+        item.adapter if len(result.selected) == 1 else f"{item.weight:.2f} {item.adapter}" for item in result.selected
+    )
+    head = {"best": f"Nearest: {chosen}", "mixture": f"Nearest mixture: {chosen}"}.get(
+        result.verdict, "No adapter is near enough: start from the base model"
+    )
+    ranking = Table.grid(padding=(0, 2))
+    ranking.add_column(justify="right", no_wrap=True)
+    ranking.add_column(overflow="fold")
+    for item in result.ranking[:top]:
+        why = ", ".join([part.words for part in item.reasons if part.share > 0][:3])
+        ranking.add_row(f"{item.score:+.2f}", Text(item.adapter) + Text(f"\n{why}" if why else "", "dim"))
+    title = Text.assemble((head, "bold"), (f" (confidence {result.confidence:.2f})", "dim"))
+    return Group(title, Text(result.explanation), Text(), ranking)
+
+
+def compared(result: Compared, top: int) -> RenderableType:
+    """The nearest adapter by named words, then the distances of all and the person's words."""
+    ranking = Table.grid(padding=(0, 2))
+    ranking.add_column(justify="right", no_wrap=True)
+    ranking.add_column(overflow="fold")
+    for one in result.ranking[:top]:
+        ranking.add_row(f"{one.distance:.2f}", one.adapter)
+    said = ", ".join(f"{told.word} ({told.value:+.1f})" for told in result.words[:top])
+    head = f"Nearest: {result.ranking[0].adapter}" if result.ranking else "No adapter has words yet"
+    return Group(Text(head, "bold"), Text(f"Beside the base's answers, yours are: {said}."), Text(), ranking)
+
+
+def named(result: Named) -> RenderableType:
+    """A cache's words, and what each new adapter has most and least of."""
+    head = f"{len(result.words)} words kept of {result.looked} ({result.seconds:.0f} s): {', '.join(result.words)}"
+    rows = [
+        Text.assemble(one.id, (f"  {one.left:.0%} of it untold\n  {', '.join(one.words)}", "dim"))
+        for one in result.added
+    ]
+    return Group(Text(head, "bold"), *rows)
+
+
+def finetuned(result: Finetuned) -> RenderableType:
+    """Losses, where the files are, and the same prompt before and after."""
+    started = " + ".join(f"{item.weight:g} {item.adapter}" for item in result.started_from) or "the base model"
+    rows = [
+        ("started from", started),
+        ("loss", f"{result.loss_before:.3f} -> {result.loss_after:.3f} nats a token, on messages held out"),
+        ("trained", f"{result.steps} steps in {result.seconds:.0f} s, {result.tokens_per_second:.0f} tokens/s"),
+        ("adapter", str(result.adapter)),
+        ("merged", str(result.merged)),
+        *((("for Ollama", f"ollama create mine -f {result.modelfile}"),) if result.modelfile else ()),
+    ]
+    moved = [("style" if not index else "", axis.sentence) for index, axis in enumerate(result.axes[:4])]
+    texts = [("prompt", result.prompt), ("before", result.before), ("after", result.after)]
+    return Group(_pairs([*rows, *moved]), Text(), _pairs([(name, text.strip()) for name, text in texts if text]))
+
+
+def races(runs: Sequence[Finetuned]) -> RenderableType:
+    """Held-out losses of runs of the same length, side by side."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    for _ in range(3):
+        table.add_column(justify="right", no_wrap=True)
+    table.add_row(*(Text(name, "dim") for name in ("from", "start", "end", "")))
+    for run in runs:
+        started = " + ".join(item.adapter for item in run.started_from) or "the base model"
+        change = Text(f"{run.loss_after - run.loss_before:+.3f}", "dim")
+        table.add_row(Text(started), f"{run.loss_before:.3f}", f"{run.loss_after:.3f}", change)
+    speed = ", ".join(f"{run.tokens_per_second:.0f}" for run in runs)
+    return Group(table, Text(f"nats a token on {runs[0].held_out} messages held out; {speed} trained tokens/s", "dim"))
+
+
+def before_and_after(before: Run, after: Run) -> RenderableType:
+    """Two answers to one prompt, with the speed of generation."""
+    answers = (
+        (name, f"{run.text.strip()} ({run.tokens_per_second:.0f} tokens/s)")
+        for name, run in (("before", before), ("after", after))
+    )
+    return _pairs(list(answers))
+
+
+def evaluation(result: Evaluation) -> RenderableType:
+    """The losses side by side."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    losses = {"base": result.loss_base, "with adapters": result.loss_adapter, "merged": result.loss_merged}
+    for name, loss in losses.items():
+        if loss is not None:
+            table.add_row(name, f"{loss:.4f}", "" if name == "base" else f"{loss - result.loss_base:+.4f}")
+    tail = Text(f"nats a token, over {result.tokens} tokens of {result.samples} messages", "dim")
+    axes: list[RenderableType] = [Text(), _standings(result.axes)] if result.axes else []
+    return Group(table, tail, *axes)
+
+
+def _standings(axes: Sequence[Standing]) -> RenderableType:
+    """A row an axis: where each model's answers lie, and the person's writing."""
+    from xpert_cli.selection.style_shift import signed
+
+    columns = {"base": "base", "adapter": "with adapters", "merged": "merged", "you": "you"}
+    given = [field for field in columns if any(getattr(axis, field) is not None for axis in axes)]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    for _ in given:
+        table.add_column(justify="right", no_wrap=True)
+    table.add_row("", *(Text(columns[field], "dim") for field in given))
+    for axis in axes:
+        table.add_row(axis.name, *(signed(getattr(axis, field)) for field in given))
+    return table
+
+
+def converted(result: Converted) -> RenderableType:
+    """The file, and what it lost on the way."""
+    rows = [("model", result.out), ("type", result.type), ("size", size(result.bytes))]
+    if result.fallback:
+        kinds = ", ".join(sorted(set(result.fallback.values())))
+        rows.append(("note", f"{len(result.fallback)} tensors do not fit {result.type} and became {kinds}"))
+    if result.requantized:
+        rows.append(("note", "the source was quantized already, which costs quality: convert the original if you can"))
+    return _pairs(rows)
+
+
+def merged(result: Merged) -> RenderableType:
+    """The file written."""
+    rows = [(result.kind, result.out), ("type", result.type), ("rank", str(result.rank)), ("size", size(result.bytes))]
+    if result.error is not None:
+        rows.append(("lost", f"{result.error:.2%} of the change, by the lower rank"))
+    return _pairs(rows)
+
+
+def built(result: Built) -> RenderableType:
+    """The cache, and what each adapter was found to write like."""
+    head = f"{len(result.adapters)} adapters on {len(result.axes)} axes in {result.out} ({result.seconds:.0f} s)"
+    return Group(Text(head, "bold"), _adapters([(one.id, size(one.bytes), one.explanation) for one in result.adapters]))
+
+
+def listing(result: Listing) -> RenderableType:
+    """The adapters of a cache, and what each writes like."""
+    head = f"{len(result.adapters)} adapters of {result.base} in {result.cache}"
+    rows = [(one.id, f"{size(one.bytes)}, rank {one.rank}", one.explanation) for one in result.adapters]
+    return Group(Text(head, "bold"), _adapters(rows))
+
+
+def verified(result: Verified) -> RenderableType:
+    """That all is well: what is not, is an error."""
+    return Text(f"{result.cache}: {result.adapters} adapters ({size(result.bytes)}) are what the catalogue says.")
+
+
+def looked(adapter: str, result: Looked) -> str:
+    """What was found in a training text, without repeating it, and what its adapter remembers."""
+    lines = [f"{adapter}: {checked(result.told)}"]
+    lines += [f"  message {one.message + 1}, line {one.line}: {one.hint}" for one in result.findings[:FOUND]]
+    if len(result.findings) > FOUND:
+        lines.append(f"  and {len(result.findings) - FOUND} more")
+    return "\n".join(lines)
+
+
+def ready(result: Ready) -> str:
+    """What would be sent where."""
+    what = "a pull request to " if result.propose else "private " if result.private else "PUBLIC "
+    signed = f"signed with {result.signed_by}" if result.signed_by else "not signed"
+    lines = [
+        f"{len(result.names)} files ({size(result.bytes)}) for {what}{result.repo}, version {result.version}, {signed}"
+    ]
+    if result.unchecked:
+        lines.append(f"The training text of {', '.join(result.unchecked)} was not looked through (--text FILE).")
+    return "\n".join(lines)
+
+
+def sent(result: Sent) -> RenderableType:
+    """What is there now."""
+    where = result.pull_request or f"{result.repo} at {result.commit[:7]}"
+    return Text(f"{where}: {len(result.files)} files sent ({size(result.bytes)}).")
+
+
+def diagnosis(result: Diagnosis) -> RenderableType:
+    """A line a check; what is missing says how to get it."""
+    table = Table.grid(padding=(0, 1))
+    for _ in range(3):
+        table.add_column(overflow="fold")
+    marks = {True: Text("✓", "green"), False: Text("✗", "red"), None: Text("·", "dim")}
+    for check in result.checks:
+        fix = Text(f"\n{check.fix}", "dim") if check.fix else Text()
+        table.add_row(marks[check.ok], Text(check.name), Text(check.detail) + fix)
+    return table
+
+
+def size(count: float) -> str:
+    """Bytes in words: 98 MB."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _adapters(rows: Sequence[tuple[str, str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    for name, detail, explanation in rows:
+        table.add_row(Text.assemble(name, (f"  {detail}", "dim"), (f"\n  {explanation}", "dim")))
+    return table
+
+
+def _pairs(rows: Sequence[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        if text:
+            table.add_row(name, Text(text))
+    return table

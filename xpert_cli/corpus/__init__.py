@@ -1,0 +1,5 @@
+"""A person's own writing: read from whatever file it is in (reading.py), as messages that can be split and digested."""
+
+from xpert_cli.corpus.reading import Corpus, Message, read
+
+__all__ = ["Corpus", "Message", "read"]

@@ -1,0 +1,171 @@
+"""One file over HTTP: carried on after a drop, bounded, verified, and safe beside other processes.
+
+    received = download(url, store / digest, digest=digest, size=2_472_864)
+
+What has arrived lies beside the target in a .part file, which the next try, or the next process, carries on from; the
+target appears only when its contents are right. HTTP, login and redirects are huggingface_hub's. Not here: what is
+fetched and where it is kept (hub/sources.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+from xpert_cli import __version__, paths
+from xpert_cli.errors import CacheMismatch, CannotWrite
+
+TRIES = 5  # without a byte in between
+PAUSE = 0.5  # seconds before the second try, twice that before the third
+LONGEST = 60  # seconds; what asks to wait longer is left for another day
+CONNECT, STALLED = 10, 15  # seconds without a connection, and without a byte
+BUSY = (408, 429, 500, 502, 503, 504)
+
+
+class Patience:
+    """Tries again what failed for a reason that passes: a dropped connection, a busy server.
+
+    Args:
+        tries: how often in a row something may fail before its error is let through.
+        say: told what is waited for.
+    """
+
+    def __init__(self, tries: int = TRIES, say: Callable[[str], None] = lambda message: None) -> None:
+        self._tries, self._say, self._failed = tries, say, 0
+
+    def moved(self) -> None:
+        """Something arrived: start counting anew."""
+        self._failed = 0
+
+    def bear(self, error: Exception) -> None:
+        """Wait before the next try, as long as the server asks, or raise the error."""
+        response = getattr(error, "response", None)
+        if response is not None and response.status_code not in BUSY:
+            raise error
+        self._failed += 1
+        asked = _retry_after(response)
+        if self._failed >= self._tries or asked > LONGEST:
+            raise error
+        pause = max(asked, PAUSE * 2 ** (self._failed - 1))
+        self._say(f"the server does not answer; trying again in {pause:.0f} s")
+        sleep(pause)
+
+
+def _retry_after(response: Any) -> float:
+    """Seconds that the server asks to wait; 0 if it does not say."""
+    told = response.headers.get("Retry-After", "") if response is not None else ""
+    return float(told) if told.isdigit() else 0.0
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    digest: str,
+    size: int,
+    what: str,
+    progress: Callable[[str, float], None] = lambda message, fraction: None,
+) -> int:
+    """Fetch `url` to `target` unless it is there; how many bytes were received.
+
+    Args:
+        digest: sha256 of the contents, or the sha1 that git gives them as a blob; 64 or 40 hexadecimal digits.
+        size: bytes of the contents; not one more is taken.
+        what: the file, in messages.
+
+    Raises:
+        CacheMismatch: twice, the contents were not what they should be.
+        CannotWrite: no room, or the folder cannot be written.
+        huggingface_hub's errors: the server does not answer or refuses, after several tries.
+    """
+    from filelock import FileLock
+
+    paths.writable(target.parent, "XPERT_HOME")
+    part = target.with_name(f".{target.name}.part")
+    received = 0
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        if target.is_file():
+            return 0  # by another process, while this one waited
+        if _length(part) > size:
+            part.unlink()
+        for _ in range(2):
+            received += _fill(part, url, size, what, progress)
+            if _contents(part, digest, size) == digest:
+                with part.open("rb+") as file:
+                    os.fsync(file.fileno())
+                part.replace(target)
+                return received
+            part.unlink()  # damaged on the way, or by an earlier process: from the beginning
+    raise CacheMismatch(
+        f"{what} is not the file its catalogue describes (sha256). "
+        "It may be damaged: run again later, get the cache anew, or use another."
+    )
+
+
+def _fill(part: Path, url: str, size: int, what: str, progress: Callable[[str, float], None]) -> int:
+    """Bring a partial file to its full size; bytes received."""
+    errors: Any = import_module("huggingface_hub.errors")
+    message = f"fetching {Path(what).name} ({f'{size / 1e6:.1f} MB' if size >= 1e6 else f'{size / 1e3:.0f} kB'})"
+    patience = Patience(say=lambda told: progress(told, 0.0))
+    received, furthest = 0, _length(part)
+    paths.require_room(part.parent, size - furthest, "XPERT_HOME")
+    while (have := _length(part)) < size:
+        trouble: Exception = errors.HTTPError(f"{what} ends too early")
+        try:
+            for arrived in _pieces(url, part, have, size):
+                received += arrived
+                progress(message, _length(part) / size)
+        except errors.HTTPError as error:
+            trouble = error
+        if _length(part) > furthest:
+            furthest = _length(part)
+            patience.moved()
+        else:
+            patience.bear(trouble)
+    return received
+
+
+def _pieces(url: str, part: Path, have: int, size: int) -> Iterator[int]:
+    """Ask for what is missing and append it; yields the bytes of every piece written."""
+    utils: Any = import_module("huggingface_hub.utils")  # whose types are not exported
+    headers = utils.build_hf_headers(library_name="xpert", library_version=__version__)
+    headers["Accept-Encoding"] = "identity"
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    timeout = (CONNECT, STALLED, STALLED, CONNECT)  # connect, read, write, pool
+    with utils.get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
+        utils.hf_raise_for_status(response)
+        carries_on = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        at = have if response.status_code == 206 and carries_on else 0
+        try:
+            with part.open("ab" if at else "wb") as file:
+                for piece in response.iter_raw():
+                    wanted = piece[: size - at]  # not a byte more than there should be
+                    at += file.write(wanted)
+                    file.flush()
+                    yield len(wanted)
+                    if at == size:
+                        return
+        except OSError as error:
+            raise CannotWrite(
+                f"cannot write {part}: {error.strerror}. Free some space, or move the folder with XPERT_HOME."
+            ) from error
+
+
+def _length(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _contents(path: Path, digest: str, size: int) -> str:
+    """The digest of a file, of the kind of `digest`."""
+    if len(digest) == 64:
+        return paths.digest(path)
+    return hashlib.sha1(b"blob %d\0" % size + path.read_bytes(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,157 @@
+"""A stranger's adapter or model loaded for the first time: in a process of its own, with limits, before any other.
+
+    try_base(Path("downloaded.gguf"))                  # returns, or raises with what happened
+    try_adapter(base, Path("terse.gguf"))
+
+llama.cpp is a large program in C++: what its loader makes of a hostile file should end no session and fill no memory.
+What passed is remembered and not tried again: an adapter by its digest, its base's fingerprint and llama-cpp-python's
+version, a base by where it lies, its size, its time and that version. Not here: a sandbox (the process may do what its
+user may), and what an adapter makes the model say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from xpert_cli import gguf, paths, platform
+from xpert_cli.errors import BadModel, CannotWrite
+from xpert_cli.llama import model as llama
+
+TOKENS = 16
+SPARE = 2 << 30  # bytes of memory beyond one copy of the base and three of the adapter, most of it the libraries'
+SECONDS = 60  # and one more for every SLOWEST bytes of the base
+SLOWEST = 32 << 20
+
+_NO_BASE, _REFUSED, _NO_NUMBERS, _NO_MEMORY = 11, 12, 13, 14  # how the process ends; Python's own are 1 and 2
+_SAID = {
+    _NO_BASE: "could not load the base: llama.cpp refused it, or too little memory is free",
+    _REFUSED: "was refused by llama.cpp",
+    _NO_NUMBERS: "gave no finite numbers",
+}
+_ENDED = [-getattr(signal, name) for name in ("SIGXCPU", "SIGKILL") if hasattr(signal, name)]
+_STARVED = (b"bad_alloc", b"mem_buffer", b"allocate", b"MemoryError")  # in last words of C++, ggml and Python
+
+
+def try_adapter(base: Path, adapter: Path) -> None:
+    """Load an adapter on its base in a short-lived process and evaluate a few tokens.
+
+    Raises:
+        BadModel: the file is no sound adapter, or the process was aborted, took too long or too much memory, or came to
+            numbers that are not finite.
+        CacheMismatch: the adapter is for another base.
+    """
+    header = gguf.read_header(base)
+    gguf.check_adapter(gguf.read_header(adapter), header)
+    _once((paths.digest(adapter), gguf.fingerprint(header)), base, adapter)
+
+
+def try_base(base: Path) -> None:
+    """Load a base model in a short-lived process and evaluate a few tokens, unless it would take all free memory.
+
+    Raises:
+        BadModel: its header is not sound, or the process was aborted, took too long or too much memory, could not load
+            it, or came to numbers that are not finite.
+    """
+    gguf.read_header(base)
+    identity, room = paths.identity(base), platform.available_memory()
+    if room is None or 2 * identity[1] < room:  # what is larger runs by layers (llama/layers.py) or not at all
+        _once(tuple(map(str, identity)), base, None)
+
+
+def _once(what: tuple[str, ...], base: Path, adapter: Path | None) -> None:
+    """Try it unless `what` passed before with this llama.cpp."""
+    key = hashlib.sha256("\n".join((*what, version("llama-cpp-python"))).encode()).hexdigest()
+    passed = paths.data_dir() / "trials" / key
+    if passed.exists():
+        return
+    size, more = base.stat().st_size, adapter.stat().st_size if adapter else 0
+    _run(base, adapter, 2 * size + 3 * more + SPARE, SECONDS + size // SLOWEST)
+    with contextlib.suppress(CannotWrite), paths.whole(passed):  # it will be tried again, that is all
+        pass
+
+
+def _run(base: Path, adapter: Path | None, memory: int, seconds: int) -> None:
+    """Have the trial run within limits of bytes and of seconds; raise what came of it."""
+    try:
+        done = subprocess.run(
+            _command(base.resolve(), adapter.resolve() if adapter else None, memory, seconds),
+            cwd=paths.PACKAGE.parent,  # where it looks for modules first: not in the user's folder
+            env={**os.environ, "GGML_NO_BACKTRACE": "1", "OPENBLAS_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _failed(base, adapter, f"ran over {seconds} seconds") from None
+    if done.returncode:
+        raise _failed(base, adapter, _told(done.returncode, done.stderr, memory, seconds))
+
+
+def _command(base: Path, adapter: Path | None, memory: int, seconds: int) -> list[str]:
+    return [sys.executable, "-m", __name__, str(base), str(adapter or ""), str(memory), str(seconds)]
+
+
+def _failed(base: Path, adapter: Path | None, what: str) -> BadModel:
+    another = f"Use another {'adapter' if adapter else 'base'}."
+    fix = "Close other programs or use a smaller base." if "memory" in what else another
+    tried = f"{adapter}: a trial run with {base.name}" if adapter else f"{base}: a trial run"
+    return BadModel(f"{tried} {what}. {fix}")
+
+
+def _told(status: int, errors: bytes, memory: int, seconds: int) -> str:
+    """What the exit status of the process, or its last words, say."""
+    if status in _SAID:
+        return _SAID[status]
+    if status == _NO_MEMORY or any(word in errors for word in _STARVED):
+        return f"used over {memory >> 20} MB of memory"
+    if status in _ENDED:
+        return f"was ended by the system: over {seconds} seconds of work a core, or too little memory"
+    if status < 0:
+        return f"was aborted by signal {-status}"
+    last = errors.decode("utf-8", "replace").strip().rpartition("\n")[2]
+    return f"ended with status {status} ({''.join(filter(str.isprintable, last))[:120]})"
+
+
+def _limit(memory: int, seconds: int) -> None:
+    """Bound this process, where the system can: bytes it may write to, seconds of work, no core files."""
+    try:
+        import resource
+    except ImportError:
+        return
+    for name, most in (("RLIMIT_DATA", memory), ("RLIMIT_CPU", seconds * platform.cores()), ("RLIMIT_CORE", 0)):
+        with contextlib.suppress(ValueError, OSError, AttributeError):  # a lower limit holds already, or none exists
+            resource.setrlimit(getattr(resource, name), (most, most))
+
+
+def _attempt(base: Path, adapter: Path | None) -> int:
+    """In the process: evaluate tokens from all over the vocabulary; the status to end with."""
+    try:
+        try:
+            model = llama.Model(base, context=2 * TOKENS, outputs=TOKENS)
+        except BadModel:
+            return _NO_BASE
+        with model:
+            try:
+                model.apply([(adapter, 1.0)] if adapter else [])
+                found = model.logits([at * model.vocabulary_size // TOKENS for at in range(TOKENS)])
+            except BadModel:
+                return _REFUSED
+            return 0 if np.isfinite(found).all() else _NO_NUMBERS
+    except MemoryError:
+        return _NO_MEMORY
+
+
+if __name__ == "__main__":
+    _limit(int(sys.argv[3]), int(sys.argv[4]))
+    raise SystemExit(_attempt(Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2] else None))

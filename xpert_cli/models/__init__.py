@@ -1,0 +1,1 @@
+"""Models and adapters as files: convert from Hugging Face and PEFT, quantize, merge, export."""

@@ -1,0 +1,130 @@
+"""A Hugging Face folder, a Hub repo or a GGUF file -> one quantized GGUF file.
+
+    convert("HuggingFaceTB/SmolLM2-135M-Instruct", None, "Q4_K_M").out     # SmolLM2-135M-Instruct-Q4_K_M.gguf
+
+What xpert does not convert itself goes to llama.cpp's `convert_hf_to_gguf.py` if that is on PATH. Not covered: vision
+towers, importance matrices, files split in parts.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from xpert_cli.errors import BadModel
+from xpert_cli.gguf import read_header
+from xpert_cli.models.hf_checkpoint import files, locate
+from xpert_cli.models.hf_model import FloatType, write_gguf
+from xpert_cli.models.hf_tokenizer import Unsupported
+from xpert_cli.models.quantize import FLOATS, quantization_type, quantize, quantized_already
+from xpert_cli.paths import identity, whole
+from xpert_cli.resume import middle
+
+Progress = Callable[[str, float], None]
+_CONVERTER = "convert_hf_to_gguf.py"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A converted model.
+
+    `fallback` names the tensors that got another type than the mix intends, because their rows do not fit it;
+    `requantized` says that the source was quantized already, so that quality was lost twice.
+    """
+
+    out: str
+    architecture: str
+    type: str
+    bytes: int
+    tensors: int
+    fallback: dict[str, str]
+    requantized: bool
+    seconds: float
+
+
+def convert(
+    model: str,
+    out: Path | None,
+    type_name: str = "Q4_K_M",
+    *,
+    revision: str | None = None,
+    offline: bool = False,
+    progress: Progress = lambda message, fraction: None,
+) -> Converted:
+    """Convert `model` to one GGUF file.
+
+    Args:
+        model: a Hugging Face folder, a Hub repo id or a GGUF file.
+        out: the file to write; by default `<model>-<type>.gguf` in the current folder.
+        type_name: a quantization type by llama.cpp's name, or F32, F16, BF16.
+        revision: branch, tag or commit of a Hub repo.
+        offline: take a Hub repo from the local cache only.
+        progress: told what is done and its fraction, 0 to 1.
+
+    Raises:
+        BadInput: no such model, or no such type.
+        BadModel: the model is damaged or of a kind that cannot be converted.
+        CannotWrite: `out` cannot be written.
+    """
+    started = time.monotonic()
+    kind = quantization_type(type_name)
+    is_gguf = Path(model).is_file()
+    target = out or Path(f"{Path(model).stem if is_gguf else Path(model).resolve().name}-{kind}.gguf")
+    fallback: dict[str, str] = {}
+    requantized = False
+    if is_gguf:
+        requantized = quantized_already(Path(model))
+        fallback = quantize(Path(model), target, kind, progress=lambda f: progress("quantizing", f))
+    else:
+        progress("fetching", 0.0)
+        folder = locate(model, revision=revision, offline=offline)
+        name = None if Path(model).is_dir() else Path(model).name
+        if kind in FLOATS:
+            _to_gguf(folder, target, kind, name, progress)
+        else:
+            with middle(target, *map(identity, files(folder))) as unquantized:
+                if not unquantized.exists():
+                    _to_gguf(folder, unquantized, None, name, progress)
+                fallback = quantize(unquantized, target, kind, progress=lambda f: progress("quantizing", f))
+    header = read_header(target)
+    return Converted(
+        out=str(target),
+        architecture=str(header.metadata["general.architecture"]),
+        type=kind,
+        bytes=target.stat().st_size,
+        tensors=len(header.tensors),
+        fallback=fallback,
+        requantized=requantized,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _to_gguf(folder: Path, out: Path, kind: str | None, name: str | None, progress: Progress) -> None:
+    try:
+        write_gguf(folder, out, cast("FloatType | None", kind), name=name, progress=lambda f: progress("converting", f))
+    except Unsupported as reason:
+        _with_llama_cpp(folder, out, kind or "auto", reason, progress)
+
+
+def _with_llama_cpp(folder: Path, out: Path, kind: str, reason: Unsupported, progress: Progress) -> None:
+    """Let llama.cpp's own converter do it, where it is installed."""
+    if (program := shutil.which(_CONVERTER)) is None:
+        raise BadModel(
+            f"{reason} Put llama.cpp's {_CONVERTER} on PATH and xpert will use it, or choose another model."
+        ) from reason
+    progress(f"converting with {_CONVERTER}", 0.0)
+    with whole(out) as part:
+        done = subprocess.run(
+            [program, str(folder), "--outfile", str(part), "--outtype", kind.lower()],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+            raise BadModel(f"{program} cannot convert {folder}: {last}. Choose another model.")

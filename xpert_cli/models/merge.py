@@ -1,0 +1,98 @@
+"""`xpert merge`: adapters into one adapter, or adapters and their base into one model.
+
+    merge([(Path("terse.gguf"), 0.7), (Path("playful.gguf"), 0.3)], None, Path("both.gguf"), rank=8)
+    merge([(Path("mine.gguf"), 1.0)], Path("base.gguf"), Path("me.gguf"))          # a model
+
+An output without .gguf is a PEFT folder; folders are accepted as adapters too. Both need the base's head counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xpert_cli import gguf
+from xpert_cli.errors import BadInput
+from xpert_cli.gguf import adapter as algebra
+from xpert_cli.gguf.adapter import Adapter
+from xpert_cli.models import peft
+from xpert_cli.models.merging import merge_into_base
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What was written: `error` is what recompression lost, relative to the whole change; None without it."""
+
+    out: str
+    kind: str  # "adapter" or "model"
+    rank: int
+    error: float | None
+    bytes: int
+    type: str
+    seconds: float
+
+
+def merge(
+    adapters: Sequence[tuple[Path, float]],
+    base: Path | None,
+    out: Path,
+    *,
+    rank: int | None = None,
+    type_name: str | None = None,
+    progress: Callable[[str, float], None] = lambda message, fraction: None,
+) -> Merged:
+    """Merge adapters at their weights, exactly or recompressed to `rank`, into one adapter or into their base.
+
+    Args:
+        base: the model to merge into; None, or an `out` that is no .gguf file, merges the adapters alone.
+        type_name: of the model: the base's own float type or Q8_0 by default. Of an adapter: F16 (default) or F32;
+            PEFT folders are F32.
+
+    Raises:
+        BadInput: nothing to merge, or a PEFT folder without a base.
+        BadModel: a file is no sound adapter or model.
+        CacheMismatch: the files belong to different base models.
+    """
+    started = time.monotonic()
+    header = None if base is None else gguf.read_header(base)
+    merged = algebra.merge([(_read(path, header), weight) for path, weight in adapters])
+    error = None
+    if rank is not None:
+        merged, error = algebra.recompress(merged, rank)
+    if header is not None:
+        gguf.check_adapter(merged, header)
+    kind = "adapter"
+    if out.suffix != ".gguf":
+        written = _write_folder(merged, header, out, type_name)
+    elif base is None:
+        written = type_name or "F16"
+        gguf.write_adapter(merged, out, written)
+    else:
+        kind, written = "model", merge_into_base(base, merged, out, type_name, progress)
+    size = sum(file.stat().st_size for file in ([out] if out.is_file() else out.iterdir()))
+    return Merged(str(out), kind, merged.rank, error, size, written, time.monotonic() - started)
+
+
+def _heads(header: gguf.Header | None, path: Path) -> gguf.BaseInfo:
+    if header is None:
+        raise BadInput(
+            f"{path} is a PEFT folder, which needs the base model's head counts. Name the model with --base."
+        )
+    return gguf.base_info(header)
+
+
+def _read(path: Path, header: gguf.Header | None) -> Adapter:
+    if not path.is_dir():
+        return gguf.read_adapter(path)
+    info = _heads(header, path)
+    return peft.read_peft(path, heads=info.heads, kv_heads=info.kv_heads, architecture=info.architecture)
+
+
+def _write_folder(merged: Adapter, header: gguf.Header | None, out: Path, type_name: str | None) -> str:
+    if type_name not in (None, "F32"):
+        raise BadInput(f"PEFT folders are written as F32, not {type_name}. Leave --type out, or end --out in .gguf.")
+    info = _heads(header, out)
+    peft.write_peft(merged, out, heads=info.heads, kv_heads=info.kv_heads, base_name=info.name)
+    return "F32"

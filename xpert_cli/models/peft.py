@@ -1,0 +1,210 @@
+"""PEFT LoRA folders (adapter_config.json, adapter_model.safetensors) to adapters and back, exactly.
+
+    adapter = read_peft(folder, heads=9, kv_heads=3, architecture="llama")
+    write_peft(adapter, folder, heads=9, kv_heads=3, base_name="SmolLM2-135M-Instruct")
+
+Neither torch nor peft is needed. rsLoRA and per-layer ranks or alphas are folded into the factors. What an adapter
+GGUF cannot hold is refused: DoRA, biases, whole modules, embeddings, weights that assume a changed base (PiSSA).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xpert_cli.errors import BadModel
+from xpert_cli.gguf.adapter import Adapter, Factors, Floats, shorten
+from xpert_cli.gguf.architectures import ARCHITECTURES, gguf_name, hf_name, is_permuted, permute, unpermute
+from xpert_cli.models.hf_checkpoint import read_json
+from xpert_cli.paths import whole
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+MAX_HEADER = 16 << 20  # bytes
+
+# Settings of a PEFT config under which W + scale * B @ A is not what the adapter does.
+_REFUSED = (
+    "use_dora",
+    "lora_bias",
+    "modules_to_save",
+    "fan_in_fan_out",
+    "layer_replication",
+    "trainable_token_indices",
+    "target_parameters",
+    "alora_invocation_tokens",
+    "use_qalora",
+    "use_bdlora",
+    "arrow_config",
+    "kasa_config",
+    "monteclora_config",
+    "velora_config",
+)
+_CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+_NAME = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
+
+
+def read_peft(folder: Path, *, heads: int, kv_heads: int, architecture: str) -> Adapter:
+    """A PEFT LoRA folder as an adapter in GGUF's names and row order; factors are float32.
+
+    Args:
+        heads, kv_heads: attention heads of the base model, for the row order of q and k.
+        architecture: GGUF name of the base's architecture.
+
+    Raises:
+        BadModel: not a LoRA folder, or one that a GGUF adapter cannot express.
+    """
+    if architecture not in ARCHITECTURES:
+        raise BadModel(
+            f"{architecture} adapters are not supported ({', '.join(ARCHITECTURES)} are). Use another base model."
+        )
+    config, modules = _config(folder), _modules(folder)
+    try:
+        scales = {module: _scale(config, module, len(a)) for module, (a, _) in modules.items()}
+    except (TypeError, ZeroDivisionError, re.error) as error:
+        raise BadModel(
+            f"{folder / CONFIG}: lora_alpha or alpha_pattern makes no sense. Save the adapter again."
+        ) from error
+    rank = max(len(a) for a, _ in modules.values())
+    uniform = len(set(scales.values())) == 1 and all(len(a) == rank for a, _ in modules.values())
+    alpha = next(iter(scales.values())) * rank if uniform else float(rank)
+    factors, unknown = {}, []
+    for module, (a, b) in modules.items():
+        name = gguf_name(architecture, f"{module}.weight")
+        if name is None or name == "token_embd.weight" or "norm" in name:
+            unknown.append(module)
+            continue
+        if role := is_permuted(architecture, name):
+            b = permute(b, heads if role == "q" else kv_heads)
+        factors[name] = (a, b) if uniform else _padded(a, b * np.float32(scales[module]), rank)
+    if unknown:
+        raise BadModel(
+            f"{folder}: {shorten(unknown)} cannot be adapted in a GGUF file. Train the blocks' linear layers only."
+        )
+    return Adapter(architecture, alpha, factors)
+
+
+def _config(folder: Path) -> Mapping[str, Any]:
+    config = read_json(folder / CONFIG)
+    if config.get("peft_type") != "LORA":
+        raise BadModel(f"{folder}: this is no LoRA adapter (peft_type is not LORA). Give a LoRA folder.")
+    refused = [key for key in _REFUSED if config.get(key)]
+    if config.get("bias", "none") != "none":
+        refused.append("bias")
+    if str(config.get("init_lora_weights")).startswith(_CHANGES_BASE):
+        refused.append(f"init_lora_weights={config['init_lora_weights']}")
+    if refused:
+        raise BadModel(f"{folder}: {', '.join(refused)} cannot be expressed in a GGUF adapter. Train plain LoRA.")
+    return config
+
+
+def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
+    """What PEFT multiplies B @ A with; a pattern matches the end of a module's name."""
+    alpha = config.get("lora_alpha", 8)
+    for pattern, value in (config.get("alpha_pattern") or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            alpha = value
+            break
+    return float(alpha / rank**0.5 if config.get("use_rslora") else alpha / rank)
+
+
+def _padded(a: Floats, b: Floats, rank: int) -> Factors:
+    more = rank - len(a)
+    return np.pad(a, ((0, more), (0, 0))), np.pad(b, ((0, 0), (0, more)))
+
+
+def _modules(folder: Path) -> dict[str, Factors]:
+    """Hugging Face module name -> A and B."""
+    path = folder / WEIGHTS
+    halves: dict[str, dict[str, Floats]] = {}
+    odd = []
+    for name, values in _read_safetensors(path).items():
+        if (match := _NAME.fullmatch(name)) and values.ndim == 2:
+            halves.setdefault(match[1], {})[match[2]] = values
+        else:
+            odd.append(name)
+    odd += [module for module, half in halves.items() if len(half) < 2 or len(half["A"]) != half["B"].shape[1]]
+    if odd or not halves:
+        raise BadModel(
+            f"{path}: {shorten(odd) or 'nothing'} is no pair of LoRA factors. Train the linear layers with plain LoRA."
+        )
+    return {module: (half["A"], half["B"]) for module, half in halves.items()}
+
+
+def _read_safetensors(path: Path) -> dict[str, Floats]:
+    """All tensors of a safetensors file, widened to float32 exactly."""
+    try:
+        with path.open("rb") as file:
+            size = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))[0]
+            entries = json.loads(file.read(size)) if size <= MAX_HEADER else {}
+            data = file.read()
+        return {name: _tensor(data, **entry) for name, entry in entries.items() if name != "__metadata__"}
+    except OSError as error:
+        raise BadModel(f"{path}: {error.strerror}. Give a folder written by PEFT's save_pretrained.") from error
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise BadModel(f"{path}: this is no safetensors file of float tensors. Save the adapter again.") from error
+
+
+def _tensor(data: bytes, dtype: str, shape: list[int], data_offsets: list[int]) -> Floats:
+    start, end = data_offsets
+    kind = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[dtype]
+    values = np.frombuffer(data, kind, (end - start) // np.dtype(kind).itemsize, start).reshape(shape)
+    if dtype == "BF16":
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    return values.astype(np.float32)
+
+
+def write_peft(adapter: Adapter, folder: Path, *, heads: int, kv_heads: int, base_name: str) -> None:
+    """Write a folder that PEFT's from_pretrained and llama.cpp's convert_lora_to_gguf.py read; float32, exact.
+
+    Raises:
+        BadModel: the adapter's architecture has no Hugging Face names here.
+        CannotWrite: the folder cannot be written.
+    """
+    architecture = adapter.architecture
+    if architecture not in ARCHITECTURES:
+        raise BadModel(f"{architecture} adapters cannot be written as PEFT folders. Write a .gguf file instead.")
+    tensors: dict[str, Floats] = {}
+    modules = []
+    for name, (a, b) in adapter.factors.items():
+        module = hf_name(architecture, name.removesuffix(".weight"))
+        if module is None:
+            raise BadModel(f"{name} has no name in a PEFT folder. Write a .gguf file instead.")
+        if role := is_permuted(architecture, name):
+            b = unpermute(b, heads if role == "q" else kv_heads)
+        modules.append(module)
+        tensors |= {f"base_model.model.{module}.lora_{half}.weight": values for half, values in (("A", a), ("B", b))}
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base_name,
+        "r": adapter.rank,
+        "lora_alpha": int(adapter.alpha) if adapter.alpha == int(adapter.alpha) else adapter.alpha,
+        "target_modules": modules,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "inference_mode": True,
+    }
+    with whole(folder / WEIGHTS) as part:
+        part.write_bytes(_safetensors(tensors))
+    with whole(folder / CONFIG) as part:
+        part.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _safetensors(tensors: Mapping[str, Floats]) -> bytes:
+    entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name, values in tensors.items():
+        entries[name] = {"dtype": "F32", "shape": values.shape, "data_offsets": [at, at + values.nbytes]}
+        at += values.nbytes
+    head = json.dumps(entries, separators=(",", ":")).encode()
+    head = head.ljust(-(-len(head) // 8) * 8)  # tensors start at a multiple of 8
+    return (
+        struct.pack("<Q", len(head))
+        + head
+        + b"".join(np.ascontiguousarray(v, "<f4").tobytes() for v in tensors.values())
+    )

@@ -1,0 +1,1 @@
+"""Algorithm 1 of the XPerT paper as published: adapters named in words, and selection by them."""

@@ -1,0 +1,140 @@
+"""Placing one person's writing in a cache's style space: the step that summarize and select share.
+
+    projection = project(corpus, catalogue, base)
+    projection.shift                       # (axes,) in pooled standard deviations from the base
+
+Texts are put in one order first, so that neither files nor messages need to come in any. Paragraphs of plain text are
+joined, and do not show how long messages are: axes of length are left out. Not here: what follows from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from xpert_cli import gguf
+from xpert_cli.cache.catalogue import ANSWERS, Catalogue
+from xpert_cli.corpus import Corpus
+from xpert_cli.style import described
+from xpert_cli.style.space import Axis, Floats, Readings, Space, pooled
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """A person's texts on the axes of a space.
+
+    Attributes:
+        space: the cache's, less the described axes where the cache's summarizer is not at hand or not wanted, and less
+            those of length where the texts do not show it.
+        used: (axes of the cache,) which of them `space` has.
+        readings: of `texts`, one row each.
+    """
+
+    texts: tuple[str, ...]
+    space: Space
+    used: npt.NDArray[np.bool_]
+    readings: Readings
+    notes: tuple[str, ...]
+
+    @property
+    def shift(self) -> Floats:
+        """(axes,) shift of the writing from the base, in pooled standard deviations."""
+        return self.space.shift(self.readings.mean, writing=True)
+
+    @property
+    def error(self) -> Floats:
+        """(axes,) standard error of the shift, infinite where no text says anything.
+
+        sqrt((S + 1) / n / n), S the sum of squares of n texts about their mean: one more text, as far off as texts of
+        one writer are, keeps it from being 0 for one text or for texts that are alike.
+        """
+        values = self.readings.values
+        known = (~np.isnan(values)).sum(axis=0)
+        squares = np.nansum(((values - self.readings.mean) / self.space.spread) ** 2, axis=0)
+        return np.asarray(np.where(known > 0, np.sqrt(squares + 1) / np.maximum(known, 1), np.inf))
+
+
+@dataclass(frozen=True)
+class AxisPosition:
+    """Where a person lies on one axis, and beside them some adapters, in pooled standard deviations from the base.
+
+    `low` and `high` are the ends of the axis in words, `error` is the standard error of `value`.
+    """
+
+    low: str
+    high: str
+    value: float
+    error: float
+    adapters: tuple[float, ...] = ()
+
+
+def project(
+    corpus: Corpus,
+    cache: Catalogue,
+    base: Path,
+    *,
+    measured_only: bool = False,
+    summarizer: Path | None = None,
+    retell: bool = False,
+    progress: Callable[[str, float], None] = lambda message, fraction: None,
+) -> Projection:
+    """Read a person's texts on the axes of a cache.
+
+    Args:
+        measured_only: count only; no model is loaded.
+        summarizer: the model that is asked; by default the base, if the cache was made with it.
+        retell: where the summarizer is another than the cache's, let it read the base's stored answers and use axes of
+            its own; adapters have no coordinates there. Otherwise only measured axes are used, and a note says so.
+
+    Raises:
+        CacheMismatch: the cache is for another base.
+    """
+    cache.require(base)
+    texts = tuple(sorted(corpus.passages))
+    asked = None if measured_only else (summarizer or base)
+    space, notes = cache.space, list(cache.notes)
+    if asked and not _answers_alike(asked, cache):
+        if retell:
+            space = _retold(cache, asked, progress)
+        else:
+            notes.append(f"{asked.name} is not the model this cache was explained with: only measured axes are used")
+            asked = None
+    if asked and (note := described.memory_note(asked)):
+        notes.append(note)
+    if not (shows_length := corpus.shows_length):
+        notes.append("plain text does not show how long your messages are, so length is left out")
+
+    def wanted(axes: Sequence[Axis]) -> npt.NDArray[np.bool_]:
+        told = [(asked or axis.kind == "measured") and (shows_length or not axis.length) for axis in axes]
+        return np.array(told, np.bool_)
+
+    values = described.read(texts, space.basis if asked else space.basis[:0], asked, progress).values
+    readings = Readings(values[:, wanted(space.axes[: values.shape[1]])])
+    return Projection(texts, space.only(wanted(space.axes)), wanted(cache.space.axes), readings, tuple(notes))
+
+
+def _retold(cache: Catalogue, summarizer: Path, progress: Callable[[str, float], None]) -> Space:
+    """The cache's space with the described axes of another summarizer, from the base's own answers."""
+    axes, basis = described.axes_of(summarizer)
+    lines = cache.source.file(ANSWERS).read_text("utf-8").splitlines()
+    answers = described.read(
+        [json.loads(line)["response"] for line in lines], basis, summarizer, progress, asked=len(lines)
+    )
+    spread, precision = pooled([answers.scatter])
+    gap = np.zeros(len(axes))
+    told = {axis.name: index for index, axis in enumerate(cache.space.axes) if axis.kind == "measured"}
+    for index, axis in enumerate(axes):
+        if axis.kind == "measured" and axis.name in told:  # what the cache knows better, from all its adapters' answers
+            spread[index], gap[index] = cache.space.spread[told[axis.name]], cache.space.gap[told[axis.name]]
+    return Space(axes, basis, np.nan_to_num(answers.mean), gap, spread, precision)
+
+
+def _answers_alike(summarizer: Path, cache: Catalogue) -> bool:
+    """Whether a model's answers mean in this cache's space what they meant when it was built."""
+    same_question = described.questions_digest(cache.space.basis) == cache.summarizer["questions"]
+    return bool(same_question and gguf.fingerprint(summarizer) == cache.summarizer["fingerprint"])

@@ -1,0 +1,158 @@
+"""Who is nearest: ranking adapters by direction from the base, how sure that is, and mixing several.
+
+    scores = direction_scores(user, adapters, space.precision)
+    confidence(readings, adapters, space)       # probability that the first is the right one, if one of them is
+    choose(readings, adapters, space)           # {3: 1.0}, a mixture such as {1: 0.7, 3: 0.4}, or {}: none is near
+
+Directions are compared, not points: an adapter trained on 30 % of a style points where one trained on 90 % does, only
+less far. Not here: readings (style/described.py), the cache (cache/catalogue.py).
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from xpert_cli.style.space import Floats, Readings, Space
+
+MOST_MIXED = 3  # adapters
+MOST_WEIGHT = 1.0  # sum of mixing coefficients: of writers unlike any adapter, mixtures beyond all of them start worse
+CANDIDATES = 6  # best single adapters that a mixture may be made of
+NEAR = 0.3  # smallest cosine of an adapter to start from: below it, starting there has not lowered a loss
+# Set on tuning rows by benchmarks/certainty.py, which shows them on test rows.
+PLACED = 0.05  # variance of where an adapter lies against where its style does, a whitened axis
+FITS = 0.1  # tan² of the angle to the first adapter, up to which it is the writer's own
+FEWEST = 4  # texts that can show a misfit
+
+
+def direction_scores(user: Floats, adapters: Floats, precision: Floats) -> Floats:
+    """Cosine between the user's and each adapter's shift from the base under the metric `precision`.
+
+    score_i = u'P a_i / sqrt(u'P u * a_i'P a_i)
+
+    Args:
+        user: (axes,) shift of the user's writing from the base, in axis units.
+        adapters: (adapters, axes) shifts of the adapters, in axis units.
+        precision: (axes, axes) P, inverse of the shrunken per-sample correlation pooled within writers.
+    Returns:
+        (adapters,) in [-1, 1]; 0 for a shift of no length.
+    """
+    lengths = np.sqrt(np.einsum("ij,jk,ik->i", adapters, precision, adapters) * (user @ precision @ user))
+    return np.where(lengths > 0, adapters @ precision @ user / np.where(lengths > 0, lengths, 1.0), 0.0)
+
+
+def confidence(readings: Readings, adapters: Floats, space: Space, *, projection: float = PLACED) -> float:
+    """Probability that the adapter that is first is the right one, if one of them is.
+
+    Each adapter is as likely beforehand, its strength unknown. The shift u of a user whose style is that of adapter i
+    lies about t a_i, t >= 0 and free, with variance v in every whitened direction, so that, a_i of unit length,
+    P(i) is proportional to exp(max(0, u . a_i)^2 / 2v), the profile likelihood of i.
+    v = projection + e + r: e is the squared standard error of the shift, averaged over axes; one more text, as far
+    off as texts of one writer are, keeps it from being 0. r is what the first adapter leaves of the shift, noise taken
+    out, averaged over the other directions that adapters differ in: where none fits, less is known.
+
+    Args:
+        readings: of the user's texts.
+        adapters: (adapters, axes) shifts, in axis units.
+    """
+    shift, errors, units = _whitened(readings, adapters, space)
+    error = (float((errors**2).mean(axis=1).sum()) + 1) / len(errors) ** 2
+    _, left, others = _parts(shift, errors, units)
+    evidence = np.maximum(units @ shift, 0.0) ** 2 / (2 * (projection + error + left / max(1, others)))
+    return float(1 / np.exp(np.sort(evidence) - evidence.max()).sum())
+
+
+def misfit(readings: Readings, adapters: Floats, space: Space) -> float:
+    """How far the writing reliably is from the adapter that is first: tan² of the angle between, noise taken out.
+
+    Measured among the directions that adapters differ in.
+
+    Returns:
+        >= 0, infinite if nothing points to any adapter; 0 for texts too few to tell.
+    """
+    along, left, _ = _parts(*_whitened(readings, adapters, space))
+    return left / along if along > 0 else float("inf") if len(readings) >= FEWEST else 0.0
+
+
+def _parts(shift: Floats, errors: Floats, units: Floats) -> tuple[float, float, int]:
+    """Squared lengths of a shift along the first adapter and across it, where adapters lie; how many directions across.
+
+    A squared length |m|^2 of a mean over n texts is too long by its noise; the mean product of two different texts is
+    not: |m|^2 - sum |x_i - m|^2 / n(n - 1). This is what all split halves give on average, corrected for their length
+    (Spearman 1910, Brown 1910). Texts too few to tell leave nothing across.
+    """
+    size, span = np.linalg.eigh(units.T @ units)
+    span = span[:, size > 1e-9 * size.max()]
+    best = units[int(np.argmax(units @ shift))]
+    pairs = max(1, len(errors) * (len(errors) - 1))
+    along = float((best @ shift) ** 2 - ((errors @ best) ** 2).sum() / pairs) if best @ shift > 0 else 0.0
+    within = float(((shift @ span) ** 2).sum() - ((errors @ span) ** 2).sum() / pairs)
+    left = max(0.0, within - max(0.0, along)) if len(errors) >= FEWEST else 0.0
+    return along, left, span.shape[1] - 1
+
+
+def choose(readings: Readings, adapters: Floats, space: Space) -> dict[int, float]:
+    """Adapters to start from: the first if it fits, else a mixture; none if even that is under NEAR.
+
+    Returns:
+        adapter index -> weight.
+    """
+    shift = space.shift(readings.mean, writing=True)
+    parts = {int(np.argmax(direction_scores(shift, adapters, space.precision))): 1.0}
+    if misfit(readings, adapters, space) > FITS:
+        parts = mixture(shift, adapters, space.precision) or parts
+    aim = np.array(list(parts.values())) @ adapters[list(parts)]
+    return parts if direction_scores(shift, aim[None], space.precision)[0] >= NEAR else {}
+
+
+def _whitened(readings: Readings, adapters: Floats, space: Space) -> tuple[Floats, Floats, Floats]:
+    """The user's shift (axes,), each text's part in its error (texts, axes), and the adapters' directions of length 1.
+
+    In coordinates where the metric is the identity. The parts' squares sum to n (n - 1) squared standard errors on an
+    axis, also where only some of the n texts tell it.
+    """
+    root = np.linalg.cholesky(space.precision).T
+    known = ~np.isnan(readings.values)
+    count, most = np.maximum(2, known.sum(axis=0)), len(readings)
+    off = np.where(known, (readings.values - readings.mean) / space.spread, 0.0)
+    off *= np.sqrt(most * (most - 1) / (count * (count - 1)))
+    units = adapters @ root.T
+    lengths = np.linalg.norm(units, axis=1, keepdims=True)
+    shift = root @ space.shift(readings.mean, writing=True)
+    return shift, off @ root.T, np.where(lengths > 0, units / np.where(lengths > 0, lengths, 1.0), 0.0)
+
+
+def mixture(user: Floats, adapters: Floats, precision: Floats) -> dict[int, float] | None:
+    """Mixing coefficients of the two or three adapters that together come nearest to the user's shift.
+
+    For a writer whom no single adapter fits (`misfit`). Least squares under the metric, weights positive and of bounded
+    sum, among the CANDIDATES best.
+
+    Returns:
+        adapter index -> weight, or None if the nearest single adapter is no further off.
+    """
+    root = np.linalg.cholesky(precision).T
+    order = np.argsort(-direction_scores(user, adapters, precision), kind="stable")[:CANDIDATES]
+    best: tuple[float, dict[int, float]] | None = None
+    for chosen in _subsets(order):
+        weights = _bounded(root @ user, adapters[list(chosen)] @ root.T)
+        if (weights <= 0).any():
+            continue  # the non-negative optimum lies on a smaller subset
+        error = float(np.linalg.norm(root @ (user - weights @ adapters[list(chosen)])))
+        if best is None or error < best[0]:
+            best = (error, dict(zip(chosen, map(float, weights), strict=True)))
+    return best[1] if best and len(best[1]) > 1 else None
+
+
+def _subsets(order: npt.NDArray[np.intp]) -> list[tuple[int, ...]]:
+    return [tuple(map(int, chosen)) for size in range(1, MOST_MIXED + 1) for chosen in combinations(order, size)]
+
+
+def _bounded(target: Floats, rows: Floats) -> Floats:
+    """Least-squares weights of the rows; where they sum to more than MOST_WEIGHT, the best that sum to just that."""
+    inverse = np.linalg.pinv(rows @ rows.T)
+    weights = inverse @ (rows @ target)
+    excess = max(0.0, float(weights.sum()) - MOST_WEIGHT)
+    return np.asarray(weights - excess * inverse.sum(axis=1) / inverse.sum())

@@ -1,0 +1,169 @@
+"""`xpert select`: the cached adapter, or mixture, nearest to a person's writing, with reasons that sum to the score.
+
+    selection = select(corpus, catalogue, base)
+    selection.selected         # (Chosen("elementary-concise-playful", 1.0),)
+
+Only the catalogue and the coordinates are read before the decision; then what was chosen is fetched. No model is asked
+where adapters brought the place of their training text. Not here: the maths (selection/score.py), training
+(training/finetune.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from xpert_cli.cache.catalogue import Catalogue, Chosen
+from xpert_cli.cache.screening import admitted, oddities
+from xpert_cli.corpus import Corpus
+from xpert_cli.errors import BadInput
+from xpert_cli.selection.project import AxisPosition, Projection, project
+from xpert_cli.selection.score import choose, confidence, direction_scores
+from xpert_cli.style import described
+from xpert_cli.style.space import Floats, Space
+
+DRAWN = 60  # adapters that a picture has room for
+ROWS = 10  # axes in a picture
+EXPLAINED = 60  # adapters whose scores are given reasons
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What one axis adds to a score, and which end of it the writing is at."""
+
+    axis: str
+    share: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An adapter's score, a cosine in [-1, 1]; the shares of `reasons` sum to it. The EXPLAINED first have reasons."""
+
+    adapter: str
+    score: float
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A ranked cache. `verdict` is best, mixture or none; `confidence` how likely the first is right.
+
+    `places` are the axes on which the writer and what was chosen stand out; their adapters are the first of `ranking`.
+    """
+
+    selected: tuple[Chosen, ...]
+    ranking: tuple[Ranked, ...]
+    verdict: str
+    confidence: float
+    samples: int
+    explanation: str
+    notes: tuple[str, ...]
+    downloaded_bytes: int
+    seconds: float
+    files: tuple[tuple[Path, float], ...] = ()
+    places: tuple[AxisPosition, ...] = ()
+
+    json_omit: ClassVar[tuple[str, ...]] = ("files", "places")
+
+
+def select(
+    corpus: Corpus,
+    cache: Catalogue,
+    base: Path,
+    *,
+    measured_only: bool = False,
+    summarizer: Path | None = None,
+    progress: Callable[[str, float], None] = lambda message, fraction: None,
+) -> Selection:
+    """Rank a cache's adapters against a person's writing, and fetch the best, or a mixture where that does not fit.
+
+    Args:
+        measured_only, summarizer: as for `project`, where adapters are compared by their answers; a summarizer that is
+            named is asked in any case.
+
+    Raises:
+        BadInput: the cache is empty.
+        CacheMismatch: the cache is for another base, or a fetched adapter is not what the catalogue says.
+    """
+    began = time.monotonic()
+    if not cache.entries:
+        raise BadInput(f"{cache.source.name} holds no adapters. Choose another with --cache.")
+    counted = measured_only or (cache.by_source and summarizer is None)
+    projection = project(corpus, cache, base, measured_only=counted, summarizer=summarizer, progress=progress)
+    rows = sorted(range(len(cache.entries)), key=lambda row: cache.entries[row].id)  # the cache's order decides nothing
+    adapters, ids = cache.coordinates[rows][:, projection.used], [cache.entries[row].id for row in rows]
+    ranking = _ranking(projection, adapters, ids)
+    verdict, chosen = _verdict(projection, adapters, ids)
+    progress("fetching", 1.0)
+    files = tuple((admitted(cache.fetch(one.adapter), base), one.weight) for one in chosen)
+    odd = [note for one, (path, _) in zip(chosen, files, strict=True) for note in oddities(cache, one.adapter, path)]
+    return Selection(
+        selected=chosen,
+        ranking=ranking,
+        verdict=verdict,
+        confidence=confidence(projection.readings, adapters, projection.space),
+        samples=len(corpus),
+        explanation=_in_words(verdict, chosen, ranking),
+        notes=(*projection.notes, *odd),
+        downloaded_bytes=cache.source.downloaded_bytes,
+        seconds=time.monotonic() - began,
+        files=files,
+        places=_places(projection, adapters, ids, ranking, chosen),
+    )
+
+
+def _places(
+    projection: Projection, adapters: Floats, ids: list[str], ranking: tuple[Ranked, ...], chosen: tuple[Chosen, ...]
+) -> tuple[AxisPosition, ...]:
+    """Where the writer and the adapters nearest to them lie, on the axes on which they and the chosen stand out."""
+    row = {adapter: index for index, adapter in enumerate(ids)}
+    nearest = adapters[[row[one.adapter] for one in ranking[:DRAWN]]]
+    parts = chosen or (Chosen(ranking[0].adapter, 1.0),)
+    aim = sum((one.weight * adapters[row[one.adapter]] for one in parts), np.zeros(adapters.shape[1]))
+    shift, error = projection.shift, projection.error
+    strength = np.where(np.isfinite(error), np.hypot(shift, aim), 0.0)
+    return tuple(
+        AxisPosition(axis.low, axis.high, float(shift[i]), float(error[i]), tuple(map(float, nearest[:, i])))
+        for i in described.strongest(projection.space, strength, ROWS)
+        for axis in (projection.space.axes[i],)
+    )
+
+
+def _ranking(projection: Projection, adapters: Floats, ids: list[str]) -> tuple[Ranked, ...]:
+    shift, space = projection.shift, projection.space
+    scores = direction_scores(shift, adapters, space.precision)
+    order = sorted(range(len(ids)), key=lambda i: (-scores[i], ids[i]))
+    return tuple(
+        Ranked(ids[i], float(scores[i]), _reasons(space, shift, adapters[i]) if rank < EXPLAINED else ())
+        for rank, i in enumerate(order)
+    )
+
+
+def _reasons(space: Space, user: Floats, adapter: Floats) -> tuple[Reason, ...]:
+    shares = space.shares(user, adapter)
+    order = np.argsort(-np.abs(shares), kind="stable")
+    return tuple(Reason(space.axes[i].name, float(shares[i]), space.axes[i].words(user[i])) for i in map(int, order))
+
+
+def _verdict(projection: Projection, adapters: Floats, ids: list[str]) -> tuple[str, tuple[Chosen, ...]]:
+    parts = choose(projection.readings, adapters, projection.space)
+    weights = sorted(parts.items(), key=lambda item: -item[1])
+    chosen = tuple(Chosen(ids[i], round(weight, 3)) for i, weight in weights)
+    return ("none", "best", "mixture")[min(len(chosen), 2)], chosen
+
+
+def _in_words(verdict: str, chosen: tuple[Chosen, ...], ranking: tuple[Ranked, ...]) -> str:
+    best = ranking[0]
+    why = ", ".join([reason.words for reason in best.reasons if reason.share > 0][:3])
+    if verdict == "none":
+        return f"None of the {len(ranking)} adapters is near: {best.adapter}, the best, scores {best.score:+.2f}."
+    if verdict == "mixture":
+        parts = " and ".join(f"{one.weight:.2f} of {one.adapter}" for one in chosen)
+        return f"No single adapter fits your writing; this mixture is nearer: {parts}."
+    return f"Like {best.adapter}, you write {why}."

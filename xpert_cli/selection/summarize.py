@@ -1,0 +1,97 @@
+"""`xpert summarize`: a person's writing explained in words and numbers, against the base model's own answers.
+
+    summary = summarize(corpus, catalogue, base)
+    summary.explanation        # "Compared with the base model you write in shorter sentences (-1.8), ..."
+
+Not here: choosing an adapter (selection/select.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from xpert_cli.cache.catalogue import Catalogue
+from xpert_cli.corpus import Corpus
+from xpert_cli.selection.project import project
+from xpert_cli.style import described
+
+
+@dataclass(frozen=True)
+class AxisReading:
+    """One axis of an explanation; `value` is the shift from the base in pooled within-writer standard deviations.
+
+    `error` is its standard error, infinite where no text says anything; `low` and `high` are the axis's ends in words.
+    """
+
+    name: str
+    kind: str
+    value: float
+    error: float
+    low: str
+    high: str
+    words: str
+    evidence: str
+    shown: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An explained corpus, strongest axis first; `shown` marks the axes that say different things to a reader."""
+
+    samples: int
+    axes: tuple[AxisReading, ...]
+    explanation: str
+    notes: tuple[str, ...]
+    seconds: float
+
+
+SHOWN = 8
+
+
+def summarize(
+    corpus: Corpus,
+    cache: Catalogue,
+    base: Path,
+    *,
+    measured_only: bool = False,
+    summarizer: Path | None = None,
+    progress: Callable[[str, float], None] = lambda message, fraction: None,
+) -> Summary:
+    """Explain a person's writing on the axes of a cache; nothing leaves the process.
+
+    Args:
+        measured_only: count only; no model is loaded.
+        summarizer: the model behind the described axes; by default the base.
+
+    Raises:
+        CacheMismatch: the cache is for another base.
+    """
+    began = time.monotonic()
+    projection = project(
+        corpus, cache, base, measured_only=measured_only, summarizer=summarizer, retell=True, progress=progress
+    )
+    space, shift, error = projection.space, projection.shift, projection.error
+    shown = described.strongest(space, shift, SHOWN)
+    axes = tuple(
+        AxisReading(
+            name=space.axes[i].name,
+            kind=space.axes[i].kind,
+            value=float(shift[i]),
+            error=float(error[i]),
+            low=space.axes[i].low,
+            high=space.axes[i].high,
+            words=space.axes[i].words(shift[i]),
+            evidence=described.quote(projection.texts, space.axes[i], shift[i], projection.readings.values[:, i])
+            if i in shown
+            else "",
+            shown=i in shown,
+        )
+        for i in map(int, np.argsort(-np.abs(shift), kind="stable"))
+    )
+    explanation = f"Compared with the base model {described.sentence(space, shift)}."
+    return Summary(len(corpus), axes, explanation, projection.notes, time.monotonic() - began)

@@ -1,0 +1,1 @@
+"""What leaves this machine: publishing a cache, and looking through it for private data and memorized text first."""

@@ -1,0 +1,284 @@
+"""`xpert cache publish`, and what comes before it: looking through training text, signing, and what would be sent.
+
+    looked = look_through(corpus, adapter, base)           # what is private in it, and what the adapter remembers of it
+    ready = prepare(cache, "anna/styles", key=key, checked={"mara": looked.told})
+    ready.names, ready.bytes                               # nothing was sent so far
+    send(ready)
+
+The folder itself is not changed: its catalogue gets version, publisher and the digests of all files on the way. Not
+here: asking the user (cli/cache.py), the Hub (sharing/upload.py), making a cache (cache/build.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+from xpert_cli import gguf, paths
+from xpert_cli.cache import card, signing
+from xpert_cli.cache.catalogue import ANSWERS, COORDINATES, Catalogue, Entry, described, encoded
+from xpert_cli.cache.trust import SIGNATURE, Published
+from xpert_cli.corpus import Corpus, Message
+from xpert_cli.errors import BadInput, CacheMismatch
+from xpert_cli.hub.sources import CATALOGUE, open_source
+from xpert_cli.llama.model import Vocabulary
+from xpert_cli.llama.samples import tokenized
+from xpert_cli.paper import word_index
+from xpert_cli.sharing import memorization, upload
+from xpert_cli.sharing import private_data as private
+
+Progress = Callable[[str, float], None]
+HELD_OUT = 0.1  # of the messages, which a twin is not trained on
+MOST = 10_000  # files of a folder, by the Hub's documentation on repository limits
+INDEX = (
+    COORDINATES,
+    ANSWERS,
+    word_index.FILE,
+    card.FILE,
+    SIGNATURE,
+    CATALOGUE,
+)  # put there together, after the adapters
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a training text holds that may be private, and what its adapter remembers; `told` goes to the card."""
+
+    findings: tuple[private.Finding, ...]
+    told: Mapping[str, Any]
+
+    json_omit: ClassVar[tuple[str, ...]] = ("told",)
+
+
+def look_through(
+    corpus: Corpus,
+    adapter: Path,
+    base: Path,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    progress: Progress = lambda message, fraction: None,
+) -> Looked:
+    """Look for secrets and personal data in a training text, and ask its adapter for it.
+
+    Args:
+        recipe: the adapter's own, for a twin trained with canaries; without it their exposure is not measured.
+
+    Raises:
+        MissingExtra: what looks for them, or what trains the twin, is not installed.
+    """
+    progress("looking for personal data", 0.0)
+    findings = private.scan([f"{message.prompt}\n{message.response}" for message in corpus.messages])
+    verbatim = memorization.longest_verbatim(base, adapter, corpus.messages, progress=progress)
+    told: dict[str, Any] = {
+        "data": corpus.digest,
+        "findings": len(findings),
+        "kinds": dict(sorted(Counter(finding.kind for finding in findings).items())),
+        "verbatim": verbatim.adapter,
+        "verbatim_base": verbatim.base,
+        "messages": verbatim.messages,
+    }
+    if recipe is not None:
+        messages, held = corpus.split(HELD_OUT, 0)
+        with TemporaryDirectory(prefix="xpert-twin-") as folder:
+            train = partial(_twin, base, held, recipe, Path(folder), progress)
+            bits = memorization.exposure(base, messages.messages, train, progress=progress)
+        told |= {"exposure": round(bits.most, 2), "exposure_base": round(bits.base_most, 2), "canaries": bits.canaries}
+    return Looked(findings, told)
+
+
+def can_train() -> bool:
+    """Whether a twin can be trained here: what fine-tuning needs is installed."""
+    return find_spec("torch") is not None
+
+
+def _twin(
+    base: Path, held: Corpus, recipe: Mapping[str, Any], folder: Path, progress: Progress, messages: Sequence[Message]
+) -> Path:
+    """An adapter trained on messages, from the base and with all its steps, as a recipe says."""
+    from xpert_cli.training.checkpoints import Checkpoints
+    from xpert_cli.training.decoder import open_decoder
+    from xpert_cli.training.loop import Recipe, train
+    from xpert_cli.training.plan import plan_for
+
+    names = {field.name for field in fields(Recipe)}
+    steps = int(recipe["steps"])
+    how = Recipe(**{**{n: v for n, v in recipe.items() if n in names}, "evaluate_every": steps, "patience": 0})
+    with Vocabulary(base) as model:
+        samples, checks = (
+            tokenized(model, part, int(recipe["max_tokens"])) for part in (Corpus(tuple(messages)), held)
+        )
+    longest = max(len(tokens) for tokens, _ in (*samples, *checks))
+    plan = plan_for(gguf.read_header(base), longest=longest, batch=how.batch, rank=how.rank, limit=None)
+    decoder = open_decoder(base, plan.dtype, recompute=plan.recompute, packed=plan.packed, threads=plan.threads)
+    identity = {"base": gguf.fingerprint(base), "data": [list(one) for one in samples], "recipe": asdict(how)}
+    keep = Checkpoints(paths.data_dir() / "unfinished" / "twin", identity)
+    trained = train(
+        decoder,
+        samples,
+        checks,
+        how,
+        pack=plan.pack,
+        keep=keep,
+        progress=lambda done: progress("training a twin with canaries", done.step / steps),
+    )
+    keep.clear()
+    gguf.write_adapter(replace(trained.adapter, metadata={}), folder / "twin.gguf")
+    return folder / "twin.gguf"
+
+
+def trained_on(corpus: Corpus, entries: Sequence[Entry]) -> Entry:
+    """The adapter that says it was trained on a text.
+
+    Raises:
+        CacheMismatch: none does.
+    """
+    for entry in entries:
+        if entry.provenance.get("data", {}).get("digest") == corpus.digest:
+            return entry
+    raise CacheMismatch(
+        f"no adapter here was trained on this text ({corpus.digest[:12]}…). "
+        "Name the files that xpert finetune was given, with the same --author, or the run's messages.jsonl."
+    )
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What would be sent, and where to.
+
+    Attributes:
+        names: files that the repo has not, or has otherwise.
+        signed_by: public key; "" for none.
+        unchecked: adapters whose training text was not looked through.
+    """
+
+    repo: str
+    private: bool
+    version: int
+    names: tuple[str, ...]
+    bytes: int
+    signed_by: str
+    unchecked: tuple[str, ...]
+    contents: Mapping[str, upload.Content]
+    there: upload.There | None
+    propose: bool
+
+    json_omit: ClassVar[tuple[str, ...]] = ("contents", "there")
+
+
+def prepare(
+    cache: Catalogue,
+    repo: str,
+    *,
+    public: bool = False,
+    propose: bool = False,
+    key: signing.Key | None = None,
+    days: int | None = None,
+    checked: Mapping[str, Mapping[str, Any]] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    now: datetime | None = None,
+) -> Ready:
+    """Gather what a repo has to get so that it is this cache.
+
+    Args:
+        public: for a repo that everybody can see.
+        propose: open a pull request; without a signature, which is the publisher's.
+        key: signs the catalogue.
+        days: the catalogue expires after so many.
+        checked: what `look_through` told, by adapter.
+        metadata: keys of the card's front matter.
+
+    Raises:
+        BadInput: the repo is public and this was not asked for, or one is to be changed that is not there.
+        CacheMismatch: a file of the cache is not what its catalogue says.
+    """
+    there = upload.look(repo)
+    before = _before(repo, there)
+    if there and not there.private and not (public or propose):
+        raise BadInput(f"{repo} is public: everybody could see the adapters. Say --public if that is right.")
+    if propose and before is None:
+        raise BadInput(f"there is no cache {repo} on the Hub to add to. Make one with: xpert cache publish")
+    if before and before.get("key") and key is None and not propose:
+        raise BadInput(f"{repo} is signed, and devices refuse it without a signature. Sign with --key FILE.")
+    if len(cache.entries) > MOST:
+        raise BadInput(f"a folder on the Hub holds {MOST} files; {cache.source.name} has more. Make several caches.")
+    entries = [replace(e, checked=(checked or {}).get(e.id, e.checked)) for e in cache.entries]
+    contents: dict[str, upload.Content] = {
+        entry.file: cache.fetch(entry.id)
+        for entry in entries
+        if not there or there.files.get(entry.file) != entry.sha256
+    }
+    others = {name: path for name in (COORDINATES, ANSWERS, word_index.FILE) if (path := cache.source.optional(name))}
+    readme = cache.source.optional(card.FILE)
+    contents |= others
+    contents[card.FILE] = card.renewed(readme.read_text("utf-8") if readme else "", entries, metadata or {}).encode()
+    version = (before or {}).get("version", 0) + 1
+    by = Published(key.public if key else "", version, *_times(now or datetime.now(timezone.utc), days))
+    data = contents[CATALOGUE] = _catalogue(cache, entries, others, by)
+    if key is not None:
+        contents[SIGNATURE] = signing.sign(data, key, f"{repo} version {version}").encode()
+    names = upload.changed(contents, there)
+    return Ready(
+        repo=repo,
+        private=there.private if there else not public,
+        version=version,
+        names=tuple(names),
+        bytes=sum(upload.size_of(contents[name]) for name in names),
+        signed_by=by.key,
+        unchecked=tuple(entry.id for entry in entries if not entry.checked),
+        contents=contents,
+        there=there,
+        propose=propose,
+    )
+
+
+def send(ready: Ready, message: str = "", progress: Progress = lambda message, fraction: None) -> upload.Sent:
+    """Upload what was prepared: adapters first, catalogue and what belongs to it last, in one commit.
+
+    Raises:
+        BadInput: no permission, somebody else's commit in between, or the Hub cannot be reached.
+    """
+    return upload.upload(
+        ready.repo,
+        ready.contents,
+        last=INDEX,
+        message=message or f"Version {ready.version}",
+        there=ready.there,
+        private=ready.private,
+        propose=ready.propose,
+        progress=progress,
+    )
+
+
+def _before(repo: str, there: upload.There | None) -> dict[str, Any] | None:
+    """What the repo's catalogue says of its publisher; None where there is no cache yet."""
+    if there is None or CATALOGUE not in there.files:
+        return None
+    try:
+        told = json.loads(open_source(f"{repo}@{there.commit}").file(CATALOGUE).read_bytes())
+        return dict(told.get("published", {}))
+    except (ValueError, AttributeError) as error:
+        raise CacheMismatch(
+            f"{repo}: its catalogue.json is damaged ({error}). Mend or remove it there first."
+        ) from error
+
+
+def _times(now: datetime, days: int | None) -> tuple[str, str]:
+    now = now.replace(microsecond=0)
+    return now.isoformat(), "" if days is None else (now + timedelta(days=days)).isoformat()
+
+
+def _catalogue(cache: Catalogue, entries: Sequence[Entry], others: Mapping[str, Path], by: Published) -> bytes:
+    """catalogue.json with its publisher, what was checked, and the digests of all files beside the adapters."""
+    told = json.loads(cache.source.file(CATALOGUE).read_bytes())
+    for one, entry in zip(told["adapters"], entries, strict=True):
+        one |= {"checked": dict(entry.checked)} if entry.checked else {}
+    files = {name: described(path) for name, path in others.items() if name != COORDINATES}
+    return encoded({**told, "files": files, "published": asdict(by)})

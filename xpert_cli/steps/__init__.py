@@ -1,1 +1,0 @@
-"""Steps that several verbs share, one layer below them."""

@@ -1,0 +1,314 @@
+"""The table of measured axes: for every one its name, its two ends in words, its source, and how it is read.
+
+    axis, rule = TABLE[2]                           # ("sentence length", ...)
+    rule.read(Sample("Short. Also short."))         # ln 1.5
+
+Counts become sqrt(count per 100 words) and shares sqrt(share): the forms that steady the variance of counts. The
+bounds of a rule lie about four standard deviations from the mean of ordinary English answers, so that a single text
+cannot carry a mean. Does not cover: what a text means; languages other than English for the axes that need words.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
+from statistics import pstdev
+from typing import Literal
+
+from xpert_cli.style import lexicon
+from xpert_cli.style.sentences import PICTURE, Sample, is_common, syllables, words
+
+Read = Callable[[Sample], float]
+WINDOW = 25  # words of a MATTR window; half the usual, so that short messages can be read
+BURROWS = "function words a 100 words, square root (Burrows 2002)"
+BIBER = "occurrences a 100 words, square root (feature of Biber 1988)"
+RATE = "occurrences a 100 words, square root"
+SHARE = "share of sentences, square root"
+
+
+@dataclass(frozen=True)
+class MeasuredAxis:
+    """A named statistic of a text; `low` and `high` complete "you write ...".
+
+    `length` marks the axes that measure the length of the text itself, `source` gives formula and citation.
+    """
+
+    name: str
+    low: str
+    high: str
+    length: bool
+    source: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How an axis is read: NaN from `read` means no evidence; values are clipped to [floor, ceiling].
+
+    `english`: the reading needs English words. `unit`: the smallest piece of text that shows the axis.
+    """
+
+    read: Read
+    floor: float
+    ceiling: float
+    english: bool
+    unit: Literal["text", "sentence", "line"]
+
+
+def rate(count: float, sample: Sample) -> float:
+    """sqrt(count per 100 words); a text under 20 words counts as 20, or one word would be five in a hundred."""
+    return math.sqrt(100 * count / max(len(sample.tokens), 20))
+
+
+def _group(group: Container[str]) -> Read:
+    return lambda sample: rate(sample.count(group), sample)
+
+
+def _ending(*endings: str) -> Read:
+    return lambda sample: rate(sum(len(token) > 5 and token.endswith(endings) for token in sample.tokens), sample)
+
+
+def _pattern(pattern: str) -> Read:
+    found = re.compile(pattern, re.IGNORECASE)
+    return lambda sample: rate(len(found.findall(sample.prose)), sample)
+
+
+def _share(has: Callable[[str], bool]) -> Read:
+    """sqrt of the share of sentences that have the property; NaN without any."""
+
+    def read(sample: Sample) -> float:
+        found = sample.sentences
+        return math.sqrt(sum(map(has, found)) / len(found)) if found else math.nan
+
+    return read
+
+
+def _mean(value: Callable[[str], float]) -> Read:
+    """Mean over the words made of letters; NaN without any."""
+
+    def read(sample: Sample) -> float:
+        tokens = [token for token in sample.tokens if token[0].isalpha()]
+        return sum(map(value, tokens)) / len(tokens) if tokens else math.nan
+
+    return read
+
+
+def _begins(sentence: str, group: Container[str]) -> bool:
+    return words(sentence.lower().replace("’", "'"))[0] in group
+
+
+def _log_words(sample: Sample) -> float:
+    return math.log(len(sample.tokens)) if sample.tokens else math.nan
+
+
+def _log_lines(sample: Sample) -> float:
+    return math.log(len(sample.lines))
+
+
+def _sentence_length(sample: Sample) -> float:
+    return math.log(len(sample.tokens) / sample.finished) if sample.tokens else math.nan
+
+
+def _sentence_variety(sample: Sample) -> float:
+    lengths = [math.log(len(words(sentence))) for sentence in sample.sentences]
+    return pstdev(lengths) if len(lengths) > 1 else math.nan
+
+
+def _grade(sample: Sample) -> float:
+    return 0.39 * len(sample.tokens) / sample.finished + 11.8 * _mean(syllables)(sample) - 15.59
+
+
+def _diversity(sample: Sample) -> float:
+    starts = range(len(sample.tokens) - WINDOW + 1)
+    distinct = [len(set(sample.tokens[start : start + WINDOW])) for start in starts]
+    return sum(distinct) / (WINDOW * len(distinct)) if distinct else math.nan
+
+
+def _opening(sample: Sample) -> float:
+    return float(_begins(sample.sentences[0], lexicon.OPENERS))
+
+
+# Not the possessive: 's only where it stands for "is", "has" or "us".
+_CONTRACTION = (
+    r"\w(?:n['’]t|['’](?:re|ve|ll|d|m))\b|\b(?:it|s?he|that|there|here|wh\w+|how|let|\w+(?:one|body|thing))['’]s\b"
+)
+_EMPHASIS = re.compile(r"\*\*\S|\b__\S|^[ \t]*#{1,6}[ \t]", re.MULTILINE)
+_ITEM = re.compile(r"\s*(?:[-*+•◦‣]|\(?\d{1,3}[.)])\s+\S")
+_EMOJI = (
+    rf"[\U0001f1e6-\U0001f1ff]{{2}}|{PICTURE}(?:[\ufe0f\U0001f3fb-\U0001f3ff]|\u200d{PICTURE})*"
+    r"|(?<!\w)[:;=]-?[)(dp](?!\w)"
+)
+
+
+def _emphasis(sample: Sample) -> float:
+    return rate(len(_EMPHASIS.findall(sample.raw)), sample)
+
+
+def _listing(sample: Sample) -> float:
+    return math.sqrt(sum(bool(_ITEM.match(line)) for line in sample.lines) / len(sample.lines))
+
+
+_LENGTH: Sequence[tuple[MeasuredAxis, Rule]] = (
+    (
+        MeasuredAxis("text length", "in shorter messages", "in longer messages", True, "ln of words"),
+        Rule(_log_words, math.log(3), math.log(1000), False, "text"),
+    ),
+    (
+        MeasuredAxis("line count", "in fewer lines", "in more lines", True, "ln of lines that are not blank"),
+        Rule(_log_lines, 0, math.log(60), False, "text"),
+    ),
+)
+_SHAPE: Sequence[tuple[MeasuredAxis, Rule]] = (
+    (
+        MeasuredAxis("sentence length", "in shorter sentences", "in longer sentences", False, "ln of words a sentence"),
+        Rule(_sentence_length, math.log(2), math.log(60), False, "sentence"),
+    ),
+    (
+        MeasuredAxis(
+            "sentence variety",
+            "in sentences of more even length",
+            "in sentences of more varied length",
+            False,
+            "standard deviation of ln sentence length",
+        ),
+        Rule(_sentence_variety, 0, 1.5, False, "text"),
+    ),
+    (
+        MeasuredAxis("word length", "in shorter words", "in longer words", False, "mean syllables, by vowel groups"),
+        Rule(_mean(syllables), 1, 2.6, True, "sentence"),
+    ),
+    (
+        MeasuredAxis(
+            "reading grade",
+            "for an earlier school grade",
+            "for a later school grade",
+            False,
+            "0.39 words a sentence + 11.8 syllables a word - 15.59 (Flesch-Kincaid 1975)",
+        ),
+        Rule(_grade, -2, 25, True, "sentence"),
+    ),
+    (
+        MeasuredAxis(
+            "rare words",
+            "in more everyday words",
+            "in rarer words",
+            False,
+            "share of words whose base form is not among the 1,300 commonest",
+        ),
+        Rule(_mean(lambda word: not is_common(word)), 0, 0.8, True, "sentence"),
+    ),
+    (
+        MeasuredAxis(
+            "vocabulary diversity",
+            "with more repeated words",
+            "with a more varied vocabulary",
+            False,
+            "MATTR, windows of 25 words (Covington & McFall 2010)",
+        ),
+        Rule(_diversity, 0.65, 1, True, "text"),
+    ),
+    (
+        MeasuredAxis(
+            "interjection openings",
+            "with fewer greetings and interjections to open",
+            "with more greetings and interjections to open",
+            False,
+            "1 if the first word greets or exclaims, else 0",
+        ),
+        Rule(_opening, 0, 1, True, "text"),
+    ),
+    (
+        MeasuredAxis("lists", "with fewer lists", "with more lists", False, "share of lines, square root"),
+        Rule(_listing, 0, 1, False, "line"),
+    ),
+    (
+        MeasuredAxis(
+            "bold and headings", "with less bold and fewer headings", "with more bold and headings", False, RATE
+        ),
+        Rule(_emphasis, 0, 4, False, "line"),
+    ),
+)
+# name, what "with fewer ..." and "with more ..." speak of, statistic, ceiling, source, English only
+_COUNTS: Sequence[tuple[str, str, Read, float, str, bool]] = (
+    ("second person", "words like “you”", _group(lexicon.SECOND_PERSON), 4.5, BURROWS, True),
+    ("first person", "words like “I” and “we”", _group(lexicon.FIRST_PERSON), 4, BURROWS, True),
+    ("third person", "words like “they” and “it”", _group(lexicon.THIRD_PERSON), 4.5, BURROWS, True),
+    ("articles", "words like “a” and “the”", _group(lexicon.ARTICLES), 4.5, BURROWS, True),
+    ("demonstratives", "words like “this” and “those”", _group(lexicon.DEMONSTRATIVES), 3.5, BURROWS, True),
+    ("prepositions", "words like “of” and “between”", _group(lexicon.PREPOSITIONS), 5, BURROWS, True),
+    ("subordinators", "words like “because” and “which”", _group(lexicon.SUBORDINATORS), 4, BURROWS, True),
+    ("auxiliaries", "words like “is” and “have”", _group(lexicon.AUXILIARIES), 4.5, BURROWS, True),
+    ("modals", "words like “can” and “should”", _group(lexicon.MODALS), 3.5, BIBER, True),
+    ("negations", "negations", _group(lexicon.NEGATIONS), 3, BIBER, True),
+    ("quantifiers", "words like “some” and “many”", _group(lexicon.QUANTIFIERS), 3.5, BIBER, True),
+    (
+        "hedges",
+        "hedges like “perhaps”",
+        _group(lexicon.HEDGES),
+        3.5,
+        "hedges a 100 words, square root (Hyland 2005)",
+        True,
+    ),
+    (
+        "intensifiers",
+        "boosters like “really”",
+        _group(lexicon.INTENSIFIERS),
+        4,
+        "boosters a 100 words, square root (Hyland 2005)",
+        True,
+    ),
+    ("casual words", "casual words", _group(lexicon.CASUAL), 3.5, RATE, True),
+    ("feeling words", "words of feeling", _group(lexicon.FEELINGS), 4.5, RATE, True),
+    ("connectives", "connectives like “however”", _group(lexicon.CONNECTIVES), 2.5, RATE, True),
+    ("contractions", "contractions", _pattern(_CONTRACTION), 4.5, BIBER, True),
+    ("abstract nouns", "abstract nouns in “-tion” or “-ity”", _ending(*lexicon.ABSTRACT), 5, BIBER, True),
+    ("descriptive endings", "adjectives in “-ous” or “-al”", _ending(*lexicon.DESCRIPTIVE), 5, BIBER, True),
+    ("-ing words", "words in “-ing”", _ending("ing"), 5, BIBER, True),
+    ("-ly words", "words in “-ly”", _ending("ly"), 3.5, BIBER, True),
+    ("-ed words", "words in “-ed”", _ending("ed"), 4, BIBER, True),
+    (
+        "passives",
+        "passives",
+        _pattern(r"\b(?:is|are|was|were|been|being|be)\s(?:\w+ly\s)?\w{3,}(?:ed|wn|en)\b"),
+        2.2,
+        BIBER,
+        True,
+    ),
+    (
+        "similes",
+        "comparisons with “like a” or “as if”",
+        _pattern(r"(?<!would )(?<!['’]d )\blike (?:an?|when)\b|\bas \w+ as\b|\bas (?:if|though)\b"),
+        2.5,
+        RATE,
+        True,
+    ),
+    ("hyphens", "hyphenated words", _pattern(r"\w-\w"), 3, RATE, False),
+    ("emoji", "emoji", _pattern(_EMOJI), 3, RATE, False),
+    ("commas", "commas", _pattern("[,،、，]"), 5, RATE, False),
+    ("semicolons", "semicolons", _pattern("[;；](?!-?[)(])"), 1.5, RATE, False),
+    ("dashes", "dashes and ellipses", _pattern(r"[—–…]|\s--?\s|\.\.\."), 3, RATE, False),
+    ("brackets", "words in brackets", _pattern(r"[(（\[]\w"), 3, RATE, False),
+    ("quotation marks", "quotation marks", _pattern(r"(?<!\w)[\"“«„「'‘](?=\w)"), 3.5, RATE, False),
+    (
+        "exclamations",
+        "exclamation marks",
+        _share(lambda sentence: "!" in sentence or "！" in sentence),
+        1,
+        SHARE,
+        False,
+    ),
+    ("questions", "questions", _share(lambda sentence: "?" in sentence or "？" in sentence), 1, SHARE, False),
+    ("instructions", "instructions", _share(lambda sentence: _begins(sentence, lexicon.VERBS)), 1, SHARE, True),
+)
+TABLE: tuple[tuple[MeasuredAxis, Rule], ...] = (
+    *_LENGTH,
+    *_SHAPE,
+    *(
+        (
+            MeasuredAxis(name, f"with fewer {nouns}", f"with more {nouns}", False, source),
+            Rule(read, 0, ceiling, english, "sentence"),
+        )
+        for name, nouns, read, ceiling, source, english in _COUNTS
+    ),
+)

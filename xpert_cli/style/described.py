@@ -1,0 +1,264 @@
+"""Placing texts on the style axes: measured ones by counting, described ones by asking a language model.
+
+    readings = read(texts, axes, basis, model_path)      # (texts, axes), nothing leaves the process
+
+The question is asked about one text at a time and nothing is generated: an axis is read from the hidden state where the
+answer's adjective would come. Not here: what readings mean against a base model (style/space.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from xpert_cli import gguf, paths, platform
+from xpert_cli.errors import BadModel
+from xpert_cli.gguf.adapter import Adapter, Metadata
+from xpert_cli.llama.layers import layered_states, separable
+from xpert_cli.llama.memory import Layout, fitted
+from xpert_cli.llama.model import Model, Vocabulary
+from xpert_cli.resume import PartialResults
+from xpert_cli.style.measured import MEASURED, cut, evidence, measure_all
+from xpert_cli.style.space import Axis, Floats, Readings, Scatter, Space, measured
+
+Basis = npt.NDArray[np.float32]
+WORDS = 60  # words of a text that the question shows
+ASKED = 20  # texts the question is asked about: more have not made selection better
+ALIKE = 0.5  # correlation above which two axes say the same to a reader
+CONTEXT, LEAST_CONTEXT = 4096, 1024  # tokens; several questions share them
+SEQUENCES = 16
+MARGIN = 256 << 20  # bytes of free memory left to all but a summarizer's weights
+ROOM = 1 << 30  # bytes for the weights that are worked on, where the system does not tell of its memory
+READING = "float32"  # in the digest of questions: readings of quantized weights differ from these
+
+
+@cache
+def packaged_question(file: str) -> tuple[str, str]:
+    """A question with its places for texts, and how the answer begins."""
+    question, _, answer = (paths.packaged("prompts") / file).read_text("utf-8").partition("\n---\n")
+    return question.strip(), answer.strip()
+
+
+def prompts() -> tuple[str, str]:
+    """The one-text question with its place for the text, and how the answer begins."""
+    return packaged_question("question.txt")
+
+
+@lru_cache(maxsize=1)
+def probes() -> tuple[str, ...]:
+    """The general prompts that a base model and its adapters answer to be explained."""
+    lines = (paths.packaged("prompts") / "probes.txt").read_text("utf-8").splitlines()
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def measured_axes() -> tuple[Axis, ...]:
+    """The named text statistics."""
+    return tuple(Axis(axis.name, "measured", axis.low, axis.high, axis.length) for axis in MEASURED)
+
+
+def adjectives() -> tuple[tuple[str, str], ...]:
+    """(low, high) adjective of every described axis."""
+    lines = (paths.packaged("prompts") / "adjectives.txt").read_text("utf-8").splitlines()
+    pairs = (line.split("|") for line in lines if "|" in line and not line.startswith("#"))
+    return tuple((low.strip(), high.strip()) for low, high in pairs)
+
+
+def described_axes(summarizer: Path) -> tuple[tuple[Axis, ...], Basis]:
+    """The adjective pairs as axes of a summarizer, and their (axes, hidden) basis.
+
+    A row is the output embedding of the high adjective's first token less that of the low one's, so that its product
+    with the final hidden state is the log-odds of the two as the next word. Pairs that this vocabulary cannot tell
+    apart are left out.
+    """
+    header = gguf.read_header(summarizer)
+    name = "output.weight" if "output.weight" in header.tensors else "token_embd.weight"
+    with Vocabulary(summarizer) as model:
+        firsts = [tuple(model.tokenize(f" {word}")[0] for word in pair) for pair in adjectives()]
+
+    def row(token: int) -> Basis:  # the whole matrix can be a fifth of the model
+        return np.asarray(gguf.tensor(header, name, slice(token, token + 1))[0])
+
+    axes, rows = [], []
+    for (low, high), (a, b) in zip(adjectives(), firsts, strict=True):
+        if a != b:
+            axes.append(Axis(f"{low}–{high}", "described", f"more {low}", f"more {high}"))
+            rows.append(row(b) - row(a))
+    return tuple(axes), np.array(rows, np.float32)
+
+
+def axes_of(summarizer: Path) -> tuple[tuple[Axis, ...], Basis]:
+    """All axes, measured then described, and the basis of the described ones."""
+    described, basis = described_axes(summarizer)
+    return measured_axes() + described, basis
+
+
+def questions_digest(basis: Basis) -> str:
+    """What described readings depend on besides the summarizer: question, word cap, basis, and how it is asked."""
+    rounded = basis.astype("<f2").tobytes()
+    return hashlib.sha256("\0".join([*prompts(), str(WORDS), READING]).encode() + rounded).hexdigest()
+
+
+def read(
+    texts: Sequence[str],
+    basis: Basis,
+    summarizer: Path | None,
+    progress: Callable[[str, float], None] = lambda message, fraction: None,
+    *,
+    asked: int = ASKED,
+) -> Readings:
+    """Readings of texts on the measured axes, then on the described ones.
+
+    Args:
+        basis: (described, hidden) rows for the summarizer's hidden states.
+        summarizer: the GGUF to ask; None leaves described readings NaN.
+        asked: texts the question is asked about at most, chosen by their hash; counting is done on all.
+    """
+    described = np.full((len(texts), len(basis)), np.nan)
+    if summarizer is not None and len(basis) and texts:
+        chosen = sorted(range(len(texts)), key=lambda i: hashlib.sha256(texts[i].encode()).digest())[:asked]
+        found = states([texts[i] for i in chosen], summarizer, progress)
+        described[chosen] = found.astype(np.float64) @ basis.T.astype(np.float64)
+    return Readings(np.concatenate([measure_all(texts), described], axis=1))
+
+
+_latest: dict[tuple[object, ...], npt.NDArray[np.float32]] = {}  # the last texts: select after summarize
+
+
+def states(
+    texts: Sequence[str], summarizer: Path, progress: Callable[[str, float], None] = lambda message, fraction: None
+) -> npt.NDArray[np.float32]:
+    """(texts, hidden) final hidden states where the adjective that describes a text would come.
+
+    The last texts' states are kept as a whole: their last bits depend on which texts were read together.
+    """
+    key = (*paths.identity(summarizer), *texts)
+    if key not in _latest:
+        found = _asked(texts, summarizer, progress)
+        _latest.clear()
+        _latest[key] = found
+    return _latest[key]
+
+
+def _asked(texts: Sequence[str], summarizer: Path, progress: Callable[[str, float], None]) -> npt.NDArray[np.float32]:
+    """(texts, hidden) what `states` returns."""
+    if separable(summarizer):
+        with Vocabulary(summarizer) as vocabulary:
+            asked = questions(texts, vocabulary)
+        kept, room = PartialResults("states", *paths.identity(summarizer), asked), platform.available_memory()
+        memory = ROOM if room is None else max(0, room - MARGIN) // 4
+        found = layered_states(summarizer, asked, memory=memory, progress=progress, kept=kept)
+    else:
+        with Model(summarizer, context=CONTEXT, sequences=SEQUENCES, least=LEAST_CONTEXT, shared=True) as model:
+            asked = questions(texts, model)
+            kept = PartialResults("states", *paths.identity(summarizer), asked)
+            found = model.states(asked, lambda part: progress("reading your text", part), kept)
+    kept.drop()
+    return found
+
+
+def questions(texts: Sequence[str], vocabulary: Vocabulary) -> list[list[int]]:
+    """What a summarizer is asked about texts, up to the adjective, as tokens."""
+    question, answer = prompts()
+    tail = vocabulary.tokenize(answer)
+    return [vocabulary.chat(question.replace("{text}", cut(text, WORDS))) + tail for text in texts]
+
+
+def memory_note(summarizer: Path) -> str:
+    """What a summarizer must do without where memory is short, for people; empty if it is not."""
+    if separable(summarizer):
+        return ""
+    return fitted(summarizer, Layout(CONTEXT, SEQUENCES), least=LEAST_CONTEXT, shared=True).note
+
+
+def probes_digest() -> str:
+    """What answers depend on besides the models: the probes."""
+    return hashlib.sha256("\n".join(probes()).encode()).hexdigest()
+
+
+def strongest(space: Space, shift: Floats, count: int) -> list[int]:
+    """Indices of the axes with the largest shifts, none of them correlated with a stronger one listed."""
+    correlation = np.linalg.inv(space.precision)
+    chosen: list[int] = []
+    for index in map(int, np.argsort(-np.abs(shift), kind="stable")):
+        if len(chosen) < count and shift[index] and all(abs(correlation[index, other]) < ALIKE for other in chosen):
+            chosen.append(index)
+    return chosen
+
+
+def sentence(space: Space, shift: Floats, subject: str = "you write", count: int = 4) -> str:
+    """An explanation in words: the strongest shifts, signed, in pooled standard deviations."""
+    told = [f"{space.axes[i].words(shift[i])} ({shift[i]:+.1f})" for i in strongest(space, shift, count)]
+    if not told:
+        return f"{subject} much like the base model"
+    return f"{subject} {', '.join(told)}"
+
+
+def source_metadata(readings: Readings, axes: Sequence[Axis], basis: Basis) -> dict[str, Metadata]:
+    """What an adapter tells about its training text: mean readings, and the scatter of the measured ones; no text."""
+    counted = readings.scatter.on(measured(axes))
+    return {
+        "xpert.source.axes": "\n".join(axis.name for axis in axes),
+        "xpert.source.mean": [float(value) for value in readings.mean],
+        "xpert.source.samples": len(readings),
+        "xpert.source.questions": questions_digest(basis),
+        "xpert.source.known": [float(count) for count in counted.known],
+        "xpert.source.scatter": [float(value) for value in counted.squares[np.tril_indices(len(counted.known))]],
+    }
+
+
+def source_scatter(adapter: Adapter, axes: Sequence[Axis]) -> Scatter | None:
+    """What the adapter tells of how its training texts differ, on the measured axes; None if it tells that not of all.
+
+    Raises:
+        BadModel: no texts can have what it tells.
+    """
+    told, means = adapter.metadata, _source_means(adapter)
+    wanted = [axis.name for axis in axes if axis.kind == "measured"]
+    known, squares = told.get("xpert.source.known"), told.get("xpert.source.scatter")
+    if list(means)[: len(wanted)] != wanted or not isinstance(known, list) or not isinstance(squares, list):
+        return None
+    size, samples, counts = len(wanted), told.get("xpert.source.samples"), np.array(known, np.float64)
+    if isinstance(samples, int) and len(counts) == size and len(squares) == size * (size + 1) // 2:
+        lower = np.zeros((size, size))
+        lower[np.tril_indices(size)] = squares
+        whole = lower + np.tril(lower, -1).T
+        possible = counts.min() >= 0 and counts.max() <= samples and bool(np.isfinite(whole).all())
+        if possible and np.linalg.eigvalsh(whole).min() >= -1e-5 * np.trace(whole):
+            return Scatter(samples, counts, np.array([means[name] for name in wanted]), whole)
+    raise BadModel("an adapter tells of training texts what no texts can be. Leave it out, or fine-tune it again.")
+
+
+def _source_means(adapter: Adapter) -> dict[str, float]:
+    """The mean readings of its training text that an adapter tells, by axis; none if it tells them wrongly."""
+    names, mean = adapter.metadata.get("xpert.source.axes"), adapter.metadata.get("xpert.source.mean")
+    if not isinstance(names, str) or not isinstance(mean, list) or len(names.split("\n")) != len(mean):
+        return {}
+    return dict(zip(names.split("\n"), mean, strict=True))
+
+
+def source_mean(adapter: Adapter, axes: Sequence[Axis], basis: Basis) -> npt.NDArray[np.float64] | None:
+    """(axes,) mean readings of the adapter's training text, NaN on axes it does not tell; None if it tells none.
+
+    Described readings count only if they answer the same question on the same basis.
+    """
+    told = _source_means(adapter)
+    same = adapter.metadata.get("xpert.source.questions") == questions_digest(basis)
+    values = [told.get(axis.name, np.nan) if same or axis.kind == "measured" else np.nan for axis in axes]
+    return None if np.isnan(values).all() else np.array(values, np.float64)
+
+
+def quote(texts: Sequence[str], axis: Axis, value: float, column: Floats) -> str:
+    """One line of the texts that shows the end of an axis that `value` points to; `column` is their readings."""
+    if axis.kind == "measured":
+        index = next(index for index, one in enumerate(MEASURED) if one.name == axis.name)
+        return evidence(texts, index, 1 if value > 0 else -1)
+    if np.isnan(column).all():
+        return ""
+    best = texts[int(np.nanargmax(column if value > 0 else -column))]
+    line = " ".join(next((line for line in best.splitlines() if len(line.split()) > 4), best).split())
+    return f"“{line if len(line) <= 90 else line[:89].rsplit(' ', 1)[0] + '…'}”"

@@ -1,0 +1,100 @@
+"""Measured style axes: named statistics of one text, the part of an explanation that needs no language model.
+
+    shift = measure("Oh wow, you did it! 🎉") - reference      # (axes,) float64, NaN: the text says nothing about it
+    words_for(axis, shift[axis])                               # "with more emoji"
+    evidence(texts, axis, +1)                                  # "“Oh wow, you did it! 🎉”"
+
+Readings are bounded (see `axes`), do not depend on the order of texts, and are the same on every machine. Axes that
+need English words are NaN for other languages. Does not cover: reference statistics, metrics, distances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpert_cli.style.axes import TABLE, MeasuredAxis, Rule
+from xpert_cli.style.sentences import Sample, cut, sentences, words
+
+__all__ = ["MEASURED", "MeasuredAxis", "cut", "evidence", "measure", "measure_all", "sentences", "words", "words_for"]
+
+MEASURED: tuple[MeasuredAxis, ...] = tuple(axis for axis, _ in TABLE)
+_FLOORS = np.array([rule.floor for _, rule in TABLE], dtype=np.float64)
+_CEILINGS = np.array([rule.ceiling for _, rule in TABLE], dtype=np.float64)
+_WIDEST = 90  # characters of a quoted line
+_TYPICAL = 12  # words; of lines that show an axis equally well, the one nearest to this is quoted
+
+
+def measure(text: str) -> NDArray[np.float64]:
+    """The readings of one text on every axis.
+
+    Returns:
+        (axes,) in the order of MEASURED, each within its axis' bounds. NaN where the text gives no evidence: an
+        English-only axis and another language (or under 5 words), too few sentences or words for the statistic.
+    """
+    sample = Sample(text)
+    return np.clip([_reading(rule, sample) for _, rule in TABLE], _FLOORS, _CEILINGS)
+
+
+def measure_all(texts: Iterable[str]) -> NDArray[np.float64]:
+    """`measure` of each text: (texts, axes); (0, axes) for none."""
+    return np.array([measure(text) for text in texts], dtype=np.float64).reshape(-1, len(TABLE))
+
+
+def words_for(axis: int, value: float) -> str:
+    """The end of axis number `axis` that a shift of `value` points to, to complete "you write ..."."""
+    return MEASURED[axis].high if value > 0 else MEASURED[axis].low
+
+
+def evidence(texts: Sequence[str], axis: int, sign: int) -> str:
+    """The line of `texts` that best shows the high (`sign` > 0) or low end of axis number `axis`, in quotation marks.
+
+    At most 90 characters, shortened at a word's end; for lengths the number of words follows. Empty if nothing in the
+    texts shows it. The order of the texts does not matter.
+    """
+    described, rule = TABLE[axis]
+    counted = described.length or described.name == "sentence length"
+    ranked: list[tuple[float, int, int, str, int]] = []
+    for sample in map(Sample, set(texts)):
+        if np.isnan(_reading(rule, sample)):
+            continue
+        for piece in _pieces(sample, rule):
+            shown = _shortened(piece)
+            # What is hidden by shortening is no evidence, except for a length, which is told in words.
+            read = sample if rule.unit == "text" else Sample(piece if counted else shown)
+            size = len(sample.tokens if rule.unit == "text" else Sample(piece).tokens)
+            value = float(np.clip(rule.read(read), rule.floor, rule.ceiling))
+            if value > rule.floor or (sign <= 0 and value == rule.floor):
+                # The checksum keeps one line from being quoted for every axis that it lacks.
+                variety = crc32(f"{described.name}{shown}".encode())
+                ranked.append((-value if sign > 0 else value, abs(size - _TYPICAL) // 4, variety, shown, size))
+    if not ranked:
+        return ""
+    *_, shown, size = min(ranked)
+    return f"“{shown}” ({size} words)" if counted else f"“{shown}”"
+
+
+def _reading(rule: Rule, sample: Sample) -> float:
+    usable = sample.lines and (sample.english or not rule.english)
+    return rule.read(sample) if usable else float("nan")
+
+
+def _pieces(sample: Sample, rule: Rule) -> list[str]:
+    """What may be quoted for a rule: the text's opening, lines, or sentences; short ones only for want of others."""
+    if rule.unit == "text":
+        return (sample.sentences or sample.lines)[:1]
+    pieces = sample.lines if rule.unit == "line" else sample.sentences or sample.lines
+    return [piece for piece in pieces if len(words(piece)) >= 5] or pieces
+
+
+def _shortened(line: str) -> str:
+    line = " ".join(line.split())
+    if line.count("“") != line.count("”") or line.count('"') % 2:
+        line = line.strip('“”"')
+    if len(line) <= _WIDEST:
+        return line
+    head = line[: _WIDEST - 1]
+    return (head.rsplit(" ", 1)[0] if " " in head else head).rstrip(",;:-–— ") + "…"
