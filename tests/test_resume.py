@@ -121,8 +121,8 @@ def test_layers_that_were_done_are_not_read_again(small, monkeypatch):
 
     monkeypatch.setattr(llama_layers, "_load", watched)
     with pytest.raises(Killed):
-        layered_states(small, PROMPTS, memory=memory, kept=PartialResults("layers"))
-    found = layered_states(small, PROMPTS, memory=memory, kept=PartialResults("layers"))
+        layered_states(small, PROMPTS, memory=memory, partial=PartialResults("layers"))
+    found = layered_states(small, PROMPTS, memory=memory, partial=PartialResults("layers"))
     assert read == [range(0, 1), range(1, 2), range(1, 2)]
     np.testing.assert_array_equal(found, expected)
 

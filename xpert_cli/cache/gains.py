@@ -1,6 +1,6 @@
 """What adapters make more probable: their gains over the base on answers that they did not choose.
 
-    told = gains(base, files, answers)          # answers: {"": [...], "terse": [...]}, one to each probe
+    scored = gains(base, files, answers)          # answers: {"": [...], "terse": [...]}, one to each probe
 
 The reference texts answer a few probes, in the base's words and in those of several adapters; all adapters score them
 all. Not here: what gains mean on the style axes (style/likelihood.py).
@@ -59,18 +59,18 @@ def gains(
     texts = tuple((author, probe) for author in authors for probe in picked if answers[author][probe].strip())
     with for_many_texts(base) as copy, Model(copy, context=CONTEXT, outputs=SCORED) as model:
         samples = [_sample(model, probes[probe], answers[author][probe]) for author, probe in texts]
-        kept = PartialResults("gains", *paths.identity(base), list(digests.values()), samples)
-        done, found = kept.found() or (0, np.empty((0, len(texts))))
-        losses = list(found)
+        partial = PartialResults("gains", *paths.identity(base), list(digests.values()), samples)
+        done, rows = partial.found() or (0, np.empty((0, len(texts))))
+        losses = list(rows)
         for path in [None, *files.values()][done:]:
             progress("what adapters make more probable", len(losses) / (1 + len(files)))
             model.apply([(path, 1.0)] if path else [])
             losses.append(np.array([nats / max(1, tokens) for nats, tokens in map(model.nats, samples)]))
-            kept.keep(len(losses), np.array(losses))
-    kept.drop()
+            partial.keep(len(losses), np.array(losses))
+    partial.drop()
     return Gains(np.array([losses[0] - one for one in losses[1:]]).T, texts)
 
 
 def _sample(model: Model, prompt: str, answer: str) -> Sample:
-    asked = model.chat(prompt)
-    return [*asked, *model.tokenize(answer)[:SCORED]], len(asked)
+    question = model.chat(prompt)
+    return [*question, *model.tokenize(answer)[:SCORED]], len(question)

@@ -47,17 +47,17 @@ def traits(adapter: Adapter) -> dict[str, float]:
         nothing: the log of the smallest number there is, and 0 elsewhere.
     """
     energies = {name: _energies(adapter, name) for name in adapter.factors}
-    totals = {name: float(found.sum()) for name, found in energies.items()}
+    totals = {name: float(values.sum()) for name, values in energies.items()}
     whole, tiny = sum(totals.values()), float(np.finfo(np.float64).tiny)
-    first = sum(float(found.max()) for found in energies.values())
+    first = sum(float(values.max()) for values in energies.values())
     layers: dict[str, float] = {}
     for name, total in totals.items():
         layer = ".".join(name.split(".")[:2])
         layers[layer] = layers.get(layer, 0.0) + total
-    entropy = sum(totals[name] * _entropy(found) for name, found in energies.items())
+    entropy = sum(totals[name] * _entropy(values) for name, values in energies.items())
     return {
         "norm": float(np.log(max(whole, tiny)) / 2),
-        "largest": float(np.log(max(max(float(found.max()) for found in energies.values()), tiny)) / 2),
+        "largest": float(np.log(max(max(float(values.max()) for values in energies.values()), tiny)) / 2),
         "top": first / max(whole, tiny),
         "entropy": entropy / max(whole, tiny),
         "layer": max(layers.values()) / max(whole, tiny),
@@ -90,10 +90,10 @@ def outlier_score(own: Mapping[str, float], others: Sequence[Mapping[str, float]
     """
     if len(others) < FEWEST:
         return 0.0, ""
-    found = []
+    scores = []
     for trait, (words, floor) in WORDS.items():
         values = np.array([other[trait] for other in others], np.float64)
         middle = float(np.median(values))
         spread = max(_MAD * float(np.median(np.abs(values - middle))), floor)
-        found.append((abs(own[trait] - middle) / spread, words))
-    return max(found)
+        scores.append((abs(own[trait] - middle) / spread, words))
+    return max(scores)

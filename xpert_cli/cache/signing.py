@@ -94,17 +94,17 @@ def verify(data: bytes, signature: str, public: str) -> str:
         CacheMismatch: it is not a signature of this data by this key.
     """
     lines = signature.splitlines()
-    key, told, whole = _decoded([public], 0), _decoded(lines, 1), _decoded(lines, 3)
+    key, signed, whole = _decoded([public], 0), _decoded(lines, 1), _decoded(lines, 3)
     comment = lines[2].removeprefix("trusted comment: ") if len(lines) > 2 else ""
-    if len(key) != 42 or len(told) != 74 or len(whole) != 64 or told[:2] not in (_PREHASHED, _ALGORITHM):
+    if len(key) != 42 or len(signed) != 74 or len(whole) != 64 or signed[:2] not in (_PREHASHED, _ALGORITHM):
         raise CacheMismatch("this is no signature that minisign would read. Get the cache anew, or use another.")
-    if told[2:10] != key[2:10]:
-        raise CacheMismatch(f"it is signed with the key {told[2:10].hex()}, not with {key[2:10].hex()}.")
-    message = hashlib.blake2b(data).digest() if told[:2] == _PREHASHED else data
+    if signed[2:10] != key[2:10]:
+        raise CacheMismatch(f"it is signed with the key {signed[2:10].hex()}, not with {key[2:10].hex()}.")
+    message = hashlib.blake2b(data).digest() if signed[:2] == _PREHASHED else data
     try:
         checked = _ed25519().Ed25519PublicKey.from_public_bytes(key[10:])
-        checked.verify(told[10:], message)
-        checked.verify(whole, told[10:] + comment.encode())
+        checked.verify(signed[10:], message)
+        checked.verify(whole, signed[10:] + comment.encode())
     except _invalid() as error:
         raise CacheMismatch("the signature is not of these contents. Get the cache anew, or use another.") from error
     return comment

@@ -38,9 +38,9 @@ def dequantizer(type_name: str) -> Callable[[int, int, int], None] | None:
         from gguf import GGMLQuantizationType
         from llama_cpp._ggml import libggml
 
-    told = libggml.ggml_get_type_traits
-    told.argtypes, told.restype = [ctypes.c_int], ctypes.POINTER(_Traits)
-    traits = told(GGMLQuantizationType[type_name].value).contents
+    get_traits = libggml.ggml_get_type_traits
+    get_traits.argtypes, get_traits.restype = [ctypes.c_int], ctypes.POINTER(_Traits)
+    traits = get_traits(GGMLQuantizationType[type_name].value).contents
     if (traits.name or b"").decode().lower() != type_name.lower() or not traits.to_float:
         return None  # a type that this llama.cpp does not know, or numbers already
     return traits.to_float  # type: ignore[no-any-return]

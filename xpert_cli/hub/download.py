@@ -48,18 +48,18 @@ class Patience:
         if response is not None and response.status_code not in BUSY:
             raise error
         self._failed += 1
-        asked = _retry_after(response)
-        if self._failed >= self._tries or asked > LONGEST:
+        wanted_wait = _retry_after(response)
+        if self._failed >= self._tries or wanted_wait > LONGEST:
             raise error
-        pause = max(asked, PAUSE * 2 ** (self._failed - 1))
+        pause = max(wanted_wait, PAUSE * 2 ** (self._failed - 1))
         self._say(f"the server does not answer; trying again in {pause:.0f} s")
         sleep(pause)
 
 
 def _retry_after(response: Any) -> float:
     """Seconds that the server asks to wait; 0 if it does not say."""
-    told = response.headers.get("Retry-After", "") if response is not None else ""
-    return float(told) if told.isdigit() else 0.0
+    header = response.headers.get("Retry-After", "") if response is not None else ""
+    return float(header) if header.isdigit() else 0.0
 
 
 def download(
@@ -111,7 +111,7 @@ def _fill(part: Path, url: str, size: int, what: str, progress: Callable[[str, f
     """Bring a partial file to its full size; bytes received."""
     errors: Any = import_module("huggingface_hub.errors")
     message = f"fetching {Path(what).name} ({f'{size / 1e6:.1f} MB' if size >= 1e6 else f'{size / 1e3:.0f} kB'})"
-    patience = Patience(say=lambda told: progress(told, 0.0))
+    patience = Patience(say=lambda message: progress(message, 0.0))
     received, furthest = 0, _length(part)
     paths.require_room(part.parent, size - furthest, "XPERT_HOME")
     while (have := _length(part)) < size:

@@ -197,17 +197,17 @@ class _Hub(Source):
     def _metadata(self, relative: str, revision: str) -> str:
         """Ask for the digest and size of a file; the commit that `revision` is."""
         url = self._hub.hf_hub_url(self.name, relative, revision=revision)
-        told = self._hub.get_hf_file_metadata(
+        metadata = self._hub.get_hf_file_metadata(
             url, timeout=download.STALLED, library_name="xpert", library_version=__version__
         )
-        digests = re.fullmatch(r"[0-9a-f]{40}", told.commit_hash or "") and _DIGEST.fullmatch(told.etag or "")
-        if told.size is None or not digests:
+        digests = re.fullmatch(r"[0-9a-f]{40}", metadata.commit_hash or "") and _DIGEST.fullmatch(metadata.etag or "")
+        if metadata.size is None or not digests:
             raise BadInput(f"{self.name}: what answers does not tell commit, size and digest. Check HF_ENDPOINT.")
-        self._told[relative] = told.etag, told.size
-        return str(told.commit_hash)
+        self._told[relative] = metadata.etag, metadata.size
+        return str(metadata.commit_hash)
 
     def _patiently(self, ask: Callable[[], str], tries: int | None = None) -> str:
-        patience = download.Patience(tries or download.TRIES, lambda told: self._progress(told, 0.0))
+        patience = download.Patience(tries or download.TRIES, lambda message: self._progress(message, 0.0))
         while True:
             try:
                 return ask()
@@ -216,23 +216,23 @@ class _Hub(Source):
 
     def base(self, file: str) -> Path:
         """The repo's GGUF file called `file`, or its only one."""
-        found = [name for name in self._names if name.endswith(".gguf")]
-        if not found:
+        names = [name for name in self._names if name.endswith(".gguf")]
+        if not names:
             raise BadInput(f"{self.name} has no GGUF file. Make one with: xpert convert {self.name}")
-        if file not in found and (file or len(found) > 1):
-            wrong = f"has no file {file}" if file else f"has {len(found)} GGUF files"
-            listed = ", ".join(found[:12]) + (", ..." if len(found) > 12 else "")
+        if file not in names and (file or len(names) > 1):
+            wrong = f"has no file {file}" if file else f"has {len(names)} GGUF files"
+            listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
             raise BadInput(f"{self.name} {wrong}. Name one as {self.name}:FILE, of {listed}")
-        other = self._hub.try_to_load_from_cache(self.name, file or found[0], revision=self.revision)
-        return Path(other) if isinstance(other, str) else self.file(file or found[0])
+        other = self._hub.try_to_load_from_cache(self.name, file or names[0], revision=self.revision)
+        return Path(other) if isinstance(other, str) else self.file(file or names[0])
 
     def _fetch(self, relative: str, sha256: str | None, size: int | None) -> Path:
         pointer = self._place / self.revision / relative
         digest = sha256 or (pointer.read_text("utf-8") if pointer.is_file() else None)
-        if digest and (kept := _kept(digest, relative)).is_file():
-            if sha256 is None or paths.digest(kept) == sha256:
-                return kept
-            kept.unlink()
+        if digest and (local := _kept(digest, relative)).is_file():
+            if sha256 is None or paths.digest(local) == sha256:
+                return local
+            local.unlink()
         if self._offline or (self.notes and sha256 is None):
             raise NotHere(f"{self.name}/{relative} is not downloaded yet. Connect and run again without --offline.")
         with explained(self._hub, f"{self.name}/{relative}"):
@@ -241,17 +241,17 @@ class _Hub(Source):
             etag, length = self._told.get(relative, ("", 0))
             if self._is_cache and sha256 is None and length > MOST:
                 raise CacheMismatch(f"{self.name}/{relative} has {length >> 20} MB, too many. Use another cache.")
-            kept = _kept(sha256 or etag, relative)
+            local = _kept(sha256 or etag, relative)
             self.downloaded_bytes += download.download(
                 self._hub.hf_hub_url(self.name, relative, revision=self.revision),
-                kept,
+                local,
                 digest=sha256 or etag,
                 size=size or length,
                 what=f"{self.name}/{relative}",
                 progress=self._progress,
             )
         _write(pointer, sha256 or etag)
-        return kept
+        return local
 
 
 def _kept(digest: str, relative: str) -> Path:

@@ -49,7 +49,7 @@ def layered_states(
     *,
     memory: int,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
-    kept: PartialResults | None = None,
+    partial: PartialResults | None = None,
 ) -> Floats:
     """(prompts, hidden) final-norm hidden states at each prompt's last token, as `Model.states` gives them.
 
@@ -57,7 +57,7 @@ def layered_states(
         prompts: token ids, at least one prompt.
         memory: bytes that the weights of the layers worked on may take. llama.cpp holds up to twice as much for the
             moment in which it rearranges quantized ones for this processor.
-        kept: where what the layers so far left is kept, and taken up again.
+        partial: where the states after the layers done so far are kept, to carry on from.
 
     Raises:
         BadModel: layers of this architecture cannot be told apart from their model, or one alone takes over `memory`.
@@ -65,19 +65,19 @@ def layered_states(
     """
     header = gguf.read_header(path)
     tokens, rows = _rows(prompts)
-    first, states = (kept.found() if kept else None) or (0, _embeddings(header, tokens))
+    first, states = (partial.found() if partial else None) or (0, _embeddings(header, tokens))
     groups = layer_groups(header, memory, first)
     context = max(map(len, prompts)) + BATCH
     for group in groups:
         count = groups[-1].stop
         progress("reading your text", group.start / count)
         with _load(header, group, states, context, last=group is groups[-1]) as model:
-            found = model.states(rows)
+            final = model.states(rows)
             states = model.left
-        if kept and group is not groups[-1]:
-            kept.keep(group.stop, states)
+        if partial and group is not groups[-1]:
+            partial.keep(group.stop, states)
     progress("reading your text", 1.0)
-    return found
+    return final
 
 
 def separable(source: Path | Header) -> bool:
@@ -135,15 +135,15 @@ def _laid_out(info: TensorInfo, expanded: bool) -> TensorInfo:
 
 def _parts(header: Header, layers: range) -> dict[str, tuple[str, TensorInfo]]:
     """The tensors of some layers and those that all layers share: name from layer 0 on -> name in the file, place."""
-    found = {}
+    parts = {}
     for name, info in header.tensors.items():
         block, _, rest = name.removeprefix("blk.").partition(".")
         if not name.startswith("blk."):
             if name not in _ENDS:
-                found[name] = name, info
+                parts[name] = name, info
         elif block.isdecimal() and int(block) in layers:
-            found[f"blk.{int(block) - layers.start}.{rest}"] = name, info
-    return found
+            parts[f"blk.{int(block) - layers.start}.{rest}"] = name, info
+    return parts
 
 
 def _rows(prompts: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:

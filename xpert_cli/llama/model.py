@@ -67,7 +67,7 @@ class Model(Context):
         """
         read = [list(tokens[:-1]) for tokens, _ in samples]
         alike = _common_prefix([tokens[:first] for tokens, first in samples])
-        found: list[float] = []
+        losses: list[float] = []
         for done, group in self._groups(read, alike):
             self._share_prefix(read[group[0]][:alike], len(group))
             places = [(i, s, at) for s, i in enumerate(group) for at in range(alike, len(read[i]))]
@@ -77,24 +77,24 @@ class Model(Context):
                 tokens, first = samples[i]
                 if at + 1 >= first:
                     nats[i] += _surprise(self._logits(row), tokens[at + 1])
-            found += nats.values()
+            losses += nats.values()
             progress(done / len(read))
-        return found
+        return losses
 
     def states(
         self,
         prompts: Sequence[Sequence[int]],
         progress: Callable[[float], None] = lambda _: None,
-        kept: PartialResults | None = None,
+        partial: PartialResults | None = None,
     ) -> Floats:
         """(len(prompts), hidden) final-norm hidden states at each prompt's last token.
 
         Prompts share the evaluation of the tokens they all start with, and several fill a batch together.
 
         Args:
-            kept: where what is done is kept, and taken up again.
+            partial: where finished states are kept, to carry on from.
         """
-        begun, out = kept.found() if kept else None, np.empty((len(prompts), self.hidden_size), np.float32)
+        begun, out = partial.found() if partial else None, np.empty((len(prompts), self.hidden_size), np.float32)
         prefix = _common_prefix(prompts) if len(prompts) > 1 else 0
         for done, group in self._groups(prompts, prefix):
             if begun and done <= begun[0]:
@@ -115,8 +115,8 @@ class Model(Context):
                     out[index] = np.ctypeslib.as_array(state, shape=(self.hidden_size,))
             finally:
                 self._lib.llama_set_embeddings(self._context, False)
-            if kept:
-                kept.keep(done, out)
+            if partial:
+                partial.keep(done, out)
             progress(done / len(prompts))
         return out
 
@@ -191,12 +191,12 @@ class Model(Context):
 
     def _hold(self, tokens: Sequence[int], resume: bool) -> None:
         """Make sequence 0 hold `tokens`, the last freshly evaluated; with `resume`, keep what it has of them."""
-        kept = _common_prefix([self._held, list(tokens)]) if resume and self._held else 0
-        if not kept or not self._lib.llama_memory_seq_rm(self._memory, 0, kept, -1):
+        common = _common_prefix([self._held, list(tokens)]) if resume and self._held else 0
+        if not common or not self._lib.llama_memory_seq_rm(self._memory, 0, common, -1):
             self._clear()
-            kept = 0
+            common = 0
         self._held = []
-        self._feed(tokens, 0, kept)
+        self._feed(tokens, 0, common)
         self._held = list(tokens)
 
     def generate(self, tokens: Sequence[int], **options: Any) -> Iterator[str]:

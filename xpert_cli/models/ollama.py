@@ -36,7 +36,7 @@ class _Family:
     def rendered(self, prompt: str, response: str = "", system: str = "") -> str:
         """One exchange as Ollama writes it: without a response, up to where it begins."""
         text = self.template if response else self.template.partition("{{ .Response }}")[0]
-        text = _SYSTEM.sub(lambda found: found[1] + system + found[2] if system else "", text)
+        text = _SYSTEM.sub(lambda match: match[1] + system + match[2] if system else "", text)
         return text.replace("{{ .Prompt }}", prompt).replace("{{ .Response }}", response)
 
 
@@ -77,11 +77,11 @@ def modelfile(merged: Path, adapter: Path | None = None) -> str:
         beside = adapter.absolute().parent == merged.absolute().parent
         lines.append(f"ADAPTER {f'./{adapter.name}' if beside else adapter.absolute()}\n")
     with Vocabulary(merged) as model:
-        found = next(((one, told) for one in _FAMILIES if (told := _system(model, one)) is not None), None)
-    if found is None:
+        fitting = next(((one, system) for one in _FAMILIES if (system := _system(model, one)) is not None), None)
+    if fitting is None:
         lines.append(UNKNOWN)
     else:
-        family, system = found
+        family, system = fitting
         lines.append(f'TEMPLATE """{family.template}"""\n')
         if system:
             lines.append(f'SYSTEM """{system}"""\n')
@@ -92,10 +92,10 @@ def modelfile(merged: Path, adapter: Path | None = None) -> str:
 
 def _system(model: Vocabulary, family: _Family) -> str | None:
     """The system message of the model's own template ("" for none); None if the model is not of this family."""
-    asked, rest = model.chat("One?"), model.tokenize(family.rendered("One?"), special=True)
+    whole, rest = model.chat("One?"), model.tokenize(family.rendered("One?"), special=True)
     [marks] = _SYSTEM.findall(family.template)
     opening, closing = (model.detokenize(model.tokenize(mark, special=True)) for mark in marks)
-    before = model.detokenize(asked[: max(0, len(asked) - len(rest))])
+    before = model.detokenize(whole[: max(0, len(whole) - len(rest))])
     system = before.removeprefix(opening).removesuffix(closing)
 
     turns = [("user", "One?"), ("assistant", "Two."), ("user", "Three?")]

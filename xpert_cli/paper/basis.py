@@ -104,8 +104,8 @@ def grow(
     looked: list[str] = []
     left = basis.residual(v, basis.coordinates(v))
     supply: Iterator[tuple[str, Floats]] = islice(candidates, most)
-    while left >= residual and (found := next(supply, None)) is not None:
-        word, vector = found
+    while left >= residual and (candidate := next(supply, None)) is not None:
+        word, vector = candidate
         looked.append(word)
         length = float(np.linalg.norm(vector))
         if word in basis.words or not np.isfinite(length) or length == 0:

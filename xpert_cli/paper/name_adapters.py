@@ -99,7 +99,7 @@ def name_words(
             word_index.write(folder, current)
             added.append((entry.id, step))
     units = current.basis
-    told = tuple(
+    approximated = tuple(
         Approximated(
             name,
             _strongest(units, current.states[current.ids.index(name)]),
@@ -109,10 +109,17 @@ def name_words(
         )
         for name, step in added
     )
-    missed = [one.id for one in told if one.left >= residual]
-    note = f"{candidates} words leave more than {residual:g} of {len(missed)} of {len(told)} adapters untold"
+    missed = [one.id for one in approximated if one.left >= residual]
+    note = (
+        f"{candidates} words leave more than {residual:g} of {len(missed)} of {len(approximated)} adapters unexplained"
+    )
     return Named(
-        cache.source.name, units.words, len(current.seen), told, (note,) if missed else (), time.monotonic() - began
+        cache.source.name,
+        units.words,
+        len(current.seen),
+        approximated,
+        (note,) if missed else (),
+        time.monotonic() - began,
     )
 
 
@@ -120,9 +127,9 @@ def _begun(cache: Catalogue, folder: Path, model: Model) -> Words:
     """The words that are there, less adapters that the cache no longer holds; an empty basis where there are none."""
     made_by = gguf.fingerprint(model.path), two_answers.digest()
     if not (folder / word_index.FILE).exists():
-        found = two_answers.worded(model, two_answers.anchors(), "ab")
+        anchors = two_answers.worded(model, two_answers.anchors(), "ab")
         nothing = np.zeros((0, model.hidden_size))
-        return Words(*made_by, Basis.empty(model.hidden_size), (), (), (), nothing, found.mean(axis=0))
+        return Words(*made_by, Basis.empty(model.hidden_size), (), (), (), nothing, anchors.mean(axis=0))
     current = word_index.read(cache.source)
     current.require(*made_by, cache.source.name)
     held = {(entry.id, entry.sha256) for entry in cache.entries}
@@ -150,8 +157,8 @@ def _asked(cache: Catalogue) -> tuple[list[str], list[str]]:
     """Probes, and what the base answered."""
     lines = cache.source.file(ANSWERS).read_text("utf-8").splitlines()[: two_answers.PAIRS]
     try:
-        told = [json.loads(line) for line in lines]
-        return [one["prompt"] for one in told], [one["response"] for one in told]
+        answers = [json.loads(line) for line in lines]
+        return [one["prompt"] for one in answers], [one["response"] for one in answers]
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{cache.source.name}: {ANSWERS} is damaged ({error}). Build the cache again.") from error
 

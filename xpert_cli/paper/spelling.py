@@ -62,14 +62,14 @@ class Speller:
                 the order of their geometric mean probability: no single prompt pushes a word up.
         """
         order = np.argsort(-(self._output @ state.astype(np.float32)), kind="stable")
-        told: set[str] = set()
+        yielded: set[str] = set()
         for start in range(0, len(order), CHUNK):
             tokens = [int(token) for token in order[start : start + CHUNK]]
             self._spell(tokens)
             for token in tokens:
                 word = self._words[token]
-                if word and word not in told:
-                    told.add(word)
+                if word and word not in yielded:
+                    yielded.add(word)
                     yield word
 
     def _spell(self, tokens: Sequence[int]) -> None:
@@ -82,8 +82,8 @@ class Speller:
         for _ in range(MOST_TOKENS):
             if not growing:
                 return
-            found = self._model.states([self._frame + word for word in growing.values()])
-            following = np.argmax(found @ self._output.T, axis=1)
+            states = self._model.states([self._frame + word for word in growing.values()])
+            following = np.argmax(states @ self._output.T, axis=1)
             for (first, word), token in zip(list(growing.items()), map(int, following), strict=True):
                 if self._model.piece(token)[:1].isalpha():
                     word.append(token)

@@ -52,9 +52,11 @@ def opened(summarizer: Path) -> Model:
 
 def put(model: Model, prompt: str, first: str, second: str) -> list[int]:
     """Tokens of the question up to where the adjective would come."""
-    asked, reply = question()
-    told = {"prompt": cut(prompt, WORDS), "first": cut(first, WORDS), "second": cut(second, WORDS)}
-    return model.chat(re.sub(r"\{(prompt|first|second)\}", lambda place: told[place[1]], asked)) + model.tokenize(reply)
+    wording, reply = question()
+    parts = {"prompt": cut(prompt, WORDS), "first": cut(first, WORDS), "second": cut(second, WORDS)}
+    return model.chat(re.sub(r"\{(prompt|first|second)\}", lambda match: parts[match[1]], wording)) + model.tokenize(
+        reply
+    )
 
 
 def states(model: Model, prompts: Sequence[str], answers: Sequence[str], plain: Sequence[str], order: str) -> Floats:
@@ -64,45 +66,45 @@ def states(model: Model, prompts: Sequence[str], answers: Sequence[str], plain: 
         answers, plain: one a prompt; what is explained, and what it is compared with.
         order: "ab" asks how answers differ from plain ones, "ba" the reverse, "bb" shows the plain one twice.
     """
-    told = {"a": answers, "b": plain}
-    pairs = zip(prompts, told[order[0]], told[order[1]], strict=True)
+    sides = {"a": answers, "b": plain}
+    pairs = zip(prompts, sides[order[0]], sides[order[1]], strict=True)
     return model.states([put(model, *pair) for pair in pairs]).astype(np.float64)
 
 
-def combined(found: Mapping[str, Floats], reading: Reading) -> Floats:
+def combined(states_by_order: Mapping[str, Floats], reading: Reading) -> Floats:
     """States in the orders that a reading needs, with what all answers share taken out.
 
     raw: V(a, b). neutral: V(a, b) - V(b, b). swapped: (V(a, b) - V(b, a)) / 2, where a liking for the first or the
     second place cancels.
     """
     if reading == "raw":
-        return found["ab"]
+        return states_by_order["ab"]
     if reading == "neutral":
-        return found["ab"] - found["bb"]
-    return (found["ab"] - found["ba"]) / 2
+        return states_by_order["ab"] - states_by_order["bb"]
+    return (states_by_order["ab"] - states_by_order["ba"]) / 2
 
 
 def stated(word: str) -> tuple[str, str, str]:
     """A prompt and two answers that only say what style they are in: one of `word`, one of nothing much."""
-    told = "This answer is written in a style that is {}."
-    return "Tell me something.", told.format(word), told.format(ORDINARY)
+    sentence = "This answer is written in a style that is {}."
+    return "Tell me something.", sentence.format(word), sentence.format(ORDINARY)
 
 
 def answered(base: Path, prompts: Sequence[str], adapter: Path | None = None) -> list[str]:
     """What a base model, or an adapter on it, answers to prompts: as much as the question shows, sampled alike."""
     with Vocabulary(base) as vocabulary:
-        asked = [vocabulary.chat(cut(prompt, PROMPT_WORDS)) for prompt in prompts]
-    room = ANSWER_TOKENS + max(map(len, asked))
+        questions = [vocabulary.chat(cut(prompt, PROMPT_WORDS)) for prompt in prompts]
+    room = ANSWER_TOKENS + max(map(len, questions))
     with Model(base, context=SEQUENCES * room, sequences=SEQUENCES) as model:
         model.apply([(adapter, 1.0)] if adapter else [])
-        found = model.answers(asked, max_tokens=ANSWER_TOKENS, temperature=TEMPERATURE, seed=0)
-        return [model.detokenize(tokens) for tokens in found]
+        answers = model.answers(questions, max_tokens=ANSWER_TOKENS, temperature=TEMPERATURE, seed=0)
+        return [model.detokenize(tokens) for tokens in answers]
 
 
 def shift(model: Model, prompts: Sequence[str], answers: Sequence[str], plain: Sequence[str]) -> Floats:
     """(hidden,) V of answers against plain ones: the neutral reading, averaged over prompts."""
-    found = {order: states(model, prompts, answers, plain, order) for order in ORDERS["neutral"]}
-    return np.asarray(combined(found, "neutral").mean(axis=0))
+    by_order = {order: states(model, prompts, answers, plain, order) for order in ORDERS["neutral"]}
+    return np.asarray(combined(by_order, "neutral").mean(axis=0))
 
 
 def anchors() -> list[str]:

@@ -79,7 +79,7 @@ def write(folder: Path, words: Words) -> None:
         np.savez_compressed(
             file,
             allow_pickle=False,
-            **{name: np.array(told, np.str_) for name, told in texts.items()},
+            **{name: np.array(values, np.str_) for name, values in texts.items()},
             **{name: array.astype(np.float16) for name, array in numbers.items()},
         )
 

@@ -30,8 +30,8 @@ def check(path: Path) -> None:
     """
     kind = path.suffix.lower()
     if kind not in SUFFIXES:
-        told = kind or "a file without a suffix"
-        raise BadInput(f"--plot draws SVG, HTML or PNG, not {told}. Name it FILE.svg, FILE.html or FILE.png.")
+        given = kind or "a file without a suffix"
+        raise BadInput(f"--plot draws SVG, HTML or PNG, not {given}. Name it FILE.svg, FILE.html or FILE.png.")
     if path.is_dir():
         raise CannotWrite(f"cannot write {path}: it is a folder. Choose another file with --plot.")
     if kind == ".png":

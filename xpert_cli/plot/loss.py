@@ -51,13 +51,13 @@ def _best(x: float, y: float, content: str) -> str:
 
 
 def _told(points: Sequence[tuple[int, float]], base: float, best: float | None, best_step: int) -> str:
-    told = [f"The base model's loss is {base:.3f} nats a token."] if math.isfinite(base) else []
+    sentences = [f"The base model's loss is {base:.3f} nats a token."] if math.isfinite(base) else []
     if points:
         (first, before), (last, after) = points[0], points[-1]
-        told.append(f"Held-out loss goes from {before:.3f} at step {first} to {after:.3f} at step {last}.")
+        sentences.append(f"Held-out loss goes from {before:.3f} at step {first} to {after:.3f} at step {last}.")
     if best is not None:
-        told.append(f"It is lowest at step {best_step}: {best:.3f}.")
-    return " ".join(told)
+        sentences.append(f"It is lowest at step {best_step}: {best:.3f}.")
+    return " ".join(sentences)
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

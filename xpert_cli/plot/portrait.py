@@ -211,12 +211,12 @@ def _ranking(portrait: Portrait, left: float, right: float, top: float) -> tuple
 
 def _description(portrait: Portrait) -> str:
     """The picture in sentences."""
-    told = [portrait.told, f"{portrait.facts[0].upper()}{portrait.facts[1:]}."]
+    sentences = [portrait.told, f"{portrait.facts[0].upper()}{portrait.facts[1:]}."]
     for place in portrait.places:
         low, high = _ends(place)
         beside = [f"{portrait.ids[i]} {signed(place.adapters[i])}" for i, _ in portrait.parts if place.adapters]
-        told.append(f"From {low} to {high}: {', '.join([f'you {signed(place.value)}', *beside])}.")
-    return " ".join(told)
+        sentences.append(f"From {low} to {high}: {', '.join([f'you {signed(place.value)}', *beside])}.")
+    return " ".join(sentences)
 
 
 def _ends(place: AxisPosition) -> tuple[str, str]:
@@ -227,8 +227,8 @@ def _ends(place: AxisPosition) -> tuple[str, str]:
 
 def signed(value: float, digits: int = 1) -> str:
     """A number with its sign, a true minus; zero has none."""
-    told = f"{value:+.{digits}f}"
-    return told.lstrip("+-") if not float(told) else told.replace("-", "−")
+    text = f"{value:+.{digits}f}"
+    return text.lstrip("+-") if not float(text) else text.replace("-", "−")
 
 
 def count(number: int, what: str) -> str:

@@ -128,9 +128,9 @@ def document(title: str, description: str, parts: Sequence[str], width: float, h
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
         f'height="{height:.0f}" role="img" aria-label="{clean(title)}">'
     )
-    told = f"<title>{clean(title)}</title>\n<desc>{clean(description)}</desc>\n<style>\n{STYLE}\n</style>"
+    head_parts = f"<title>{clean(title)}</title>\n<desc>{clean(description)}</desc>\n<style>\n{STYLE}\n</style>"
     paper = f'<rect class="paper" width="{width:.0f}" height="{height:.0f}" rx="12"/>'
-    return "\n".join([head, told, paper, *parts, "</svg>\n"])
+    return "\n".join([head, head_parts, paper, *parts, "</svg>\n"])
 
 
 def clean(content: str) -> str:

@@ -149,15 +149,15 @@ def _asked(texts: Sequence[str], summarizer: Path, progress: Callable[[str, floa
     if separable(summarizer):
         with Vocabulary(summarizer) as vocabulary:
             asked = questions(texts, vocabulary)
-        kept, room = PartialResults("states", *paths.identity(summarizer), asked), platform.available_memory()
+        partial, room = PartialResults("states", *paths.identity(summarizer), asked), platform.available_memory()
         memory = ROOM if room is None else max(0, room - MARGIN) // 4
-        found = layered_states(summarizer, asked, memory=memory, progress=progress, kept=kept)
+        found = layered_states(summarizer, asked, memory=memory, progress=progress, partial=partial)
     else:
         with Model(summarizer, context=CONTEXT, sequences=SEQUENCES, least=LEAST_CONTEXT, shared=True) as model:
             asked = questions(texts, model)
-            kept = PartialResults("states", *paths.identity(summarizer), asked)
-            found = model.states(asked, lambda part: progress("reading your text", part), kept)
-    kept.drop()
+            partial = PartialResults("states", *paths.identity(summarizer), asked)
+            found = model.states(asked, lambda part: progress("reading your text", part), partial)
+    partial.drop()
     return found
 
 

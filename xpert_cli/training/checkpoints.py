@@ -95,9 +95,9 @@ class Checkpoints:
         for path in self._files():
             try:
                 with np.load(path, allow_pickle=False) as file:
-                    told = json.loads(bytes(file["told"]))
-                    if told.pop("run") == self.digest:
-                        return State(**{name: file[name] for name in _ARRAYS}, **told)
+                    numbers = json.loads(bytes(file["told"]))
+                    if numbers.pop("run") == self.digest:
+                        return State(**{name: file[name] for name in _ARRAYS}, **numbers)
             except Exception:  # a damaged archive fails in many ways, and none of them matters
                 continue
         return None

@@ -275,9 +275,9 @@ class _Run:
         state = self.state
         state.parameters[:] = state.best
         self.decoder.refresh()
-        kept = self.start if self.start is not None and state.best_step == 0 else self.decoder.adapter()
+        best = self.start if self.start is not None and state.best_step == 0 else self.decoder.adapter()
         return Trained(
-            adapter=kept,
+            adapter=best,
             steps=state.step,
             best_step=state.best_step,
             tokens=state.tokens,
@@ -305,8 +305,8 @@ def _wait(
         if not waited and keep:
             keep.write(run.state)
         waited = True
-        told = run.told(None, run.state.seconds)
-        progress(Progress(told.step, told.steps, told.loss, None, told.seconds, math.nan, paused=True))
+        now = run.told(None, run.state.seconds)
+        progress(Progress(now.step, now.steps, now.loss, None, now.seconds, math.nan, paused=True))
         until = time.monotonic() + POLL
         while time.monotonic() < until:
             check()

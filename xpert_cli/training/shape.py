@@ -39,8 +39,8 @@ class Shape:
     @classmethod
     def of(cls, header: gguf.Header) -> Shape:
         """Raises BadModel for an architecture, or a variant of one, that this decoder does not compute."""
-        told = header.metadata
-        name = str(told.get("general.architecture"))
+        metadata = header.metadata
+        name = str(metadata.get("general.architecture"))
         if name not in ARCHITECTURES:
             raise BadModel(
                 f"{header.path}: xpert does not train {name!r:.40} models. "
@@ -48,10 +48,10 @@ class Shape:
             )
 
         def value(key: str, default: Any = None) -> Any:
-            found = told.get(f"{name}.{key}", default)
-            if found is None or isinstance(found, list):
+            value_found = metadata.get(f"{name}.{key}", default)
+            if value_found is None or isinstance(value_found, list):
                 raise BadModel(f"{header.path}: no usable {name}.{key}. Convert the model again with: xpert convert")
-            return found
+            return value_found
 
         if (scaling := value("rope.scaling.type", "none")) not in ("none", "linear"):
             raise BadModel(
