@@ -129,7 +129,7 @@ def named(result: Named) -> RenderableType:
     """A cache's words, and what each new adapter has most and least of."""
     head = f"{len(result.words)} words kept of {result.looked} ({result.seconds:.0f} s): {', '.join(result.words)}"
     rows = [
-        Text.assemble(one.id, (f"  {one.left:.0%} of it untold\n  {', '.join(one.words)}", "dim"))
+        Text.assemble(one.id, (f"  {one.left:.0%} of it unexplained\n  {', '.join(one.words)}", "dim"))
         for one in result.added
     ]
     return Group(Text(head, "bold"), *rows)
