@@ -77,7 +77,7 @@ def test_without_files_in_memory_the_layers_lie_in_the_data_folder_for_a_moment(
 
 
 def test_a_model_whose_layers_differ_by_their_number_is_refused(tmp_path: Path) -> None:
-    path = tiny_gguf.write_base(tmp_path / "phi.gguf", entries={"general.architecture": gguf.encode("string", "phi3")})
+    path = tiny_gguf.write_base(tmp_path / "phi.gguf", entries={"general.architecture": gguf.encode("string", "phi2")})
     assert not separable(path)
     with pytest.raises(BadModel, match="a few at a time"):
         layered_states(path, PROMPTS, memory=1 << 30)

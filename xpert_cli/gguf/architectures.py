@@ -1,10 +1,12 @@
-"""The tensor names of the architectures xpert converts and adapts: Hugging Face on one side, GGUF on the other.
+"""The architectures that xpert converts, trains and adapts: one entry each, read by all code that they differ in.
 
     gguf_name("llama", "model.layers.0.self_attn.q_proj.weight")  ->  "blk.0.attn_q.weight"
     hf_name("llama", "blk.0.attn_q.weight")                       ->  "model.layers.0.self_attn.q_proj.weight"
+    ARCHITECTURES["gemma3"].activation                            ->  "gelu"
 
-GGUF stores the q and k projections of the llama architecture with the two halves of every rotary head interleaved
-(`permute`); qwen2, qwen3 and gemma3 keep Hugging Face's order. Not covered: any other architecture, MoE, vision towers.
+To add an architecture that differs from these by flags alone: add an entry here, a maker in tests/tiny.py, and its name
+to the cases of tests/test_decoder.py and tests/test_convert_oracle.py. Its conversion (models/hf_model.py), its decoder
+(training/decoder.py) and its layers (llama/layers.py) read the entry. Not covered: experts, vision towers.
 """
 
 from __future__ import annotations
@@ -36,39 +38,90 @@ _GEMMA_NORMS = {
     "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
 }
+_LLAMA_KEYS = {"vocab_size": "vocab_size", "rope.dimension_count": "head_dim"}
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One supported model family.
+    """One supported model family: its names, and the flags by which its computation differs from the others.
 
-    `blocks` maps the module names inside `model.layers.N.` to those inside `blk.N.`; `top` the modules outside.
+    Attributes:
+        name: as `general.architecture` of a GGUF file has it.
+        classes: by Hugging Face class, what transformers assumes where config.json is silent.
+        blocks: the module names inside `model.layers.N.` -> those inside `blk.N.`. Norms that a family does not have
+            are left out; a norm on queries or keys is one of each head or one of them all, as its size says.
+        top: the same for the modules outside of the layers.
+        interleaved: rotary pairs are neighbours in the GGUF file; the rows of q and k are permuted on the way there.
+        norm_offset: what the stored weights of norms lack: gemma3 multiplies by 1 + w, and GGUF stores 1 + w.
+        activation: of the gate.
+        scaled_embeddings: embeddings are multiplied by the square root of their width.
+        window_period: in each run of so many layers, all but the last see only `attention.sliding_window` tokens; 0:
+            none does. A GGUF file may state another period.
+        integers, floats: keys of the GGUF file, after the architecture, that only this family has -> config.json's.
     """
 
     name: str
-    hf_class: str
+    classes: Mapping[str, Mapping[str, Any]]
     blocks: Mapping[str, str]
-    permuted: bool = False
-    norm_offset: float = 0.0  # gemma stores w where its norm multiplies by 1 + w; GGUF stores 1 + w
     top: Mapping[str, str] = field(default_factory=lambda: MappingProxyType(_TOP))
+    interleaved: bool = False
+    norm_offset: float = 0.0
+    activation: Literal["silu", "gelu"] = "silu"
+    scaled_embeddings: bool = False
+    window_period: int = 0
+    integers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    floats: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def norms(self) -> tuple[str, ...]:
+        """The norms of a layer, by GGUF name."""
+        return tuple(name for name in self.blocks.values() if name.endswith("_norm"))
 
 
-def _architecture(name: str, hf_class: str, *blocks: Mapping[str, str], **flags: Any) -> Architecture:
-    joined = {hf: gguf for part in blocks for hf, gguf in part.items()}
-    return Architecture(name, hf_class, MappingProxyType(joined), **flags)
-
-
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {
-        "llama": _architecture("llama", "LlamaForCausalLM", _LINEAR, _NORMS, permuted=True),
-        "qwen2": _architecture("qwen2", "Qwen2ForCausalLM", _LINEAR, _NORMS),
-        "qwen3": _architecture("qwen3", "Qwen3ForCausalLM", _LINEAR, _NORMS, _HEAD_NORMS),
-        "gemma3": _architecture("gemma3", "Gemma3ForCausalLM", _LINEAR, _GEMMA_NORMS, _HEAD_NORMS, norm_offset=1.0),
-    }
+_ENTRIES = (
+    Architecture(
+        "llama",
+        {
+            "LlamaForCausalLM": {"max_position_embeddings": 2048},
+        },
+        _LINEAR | _NORMS,
+        interleaved=True,
+        integers=_LLAMA_KEYS,
+    ),
+    Architecture(
+        "qwen2",
+        {"Qwen2ForCausalLM": {"max_position_embeddings": 32768, "num_key_value_heads": 32}},
+        _LINEAR | _NORMS,
+    ),
+    Architecture(
+        "qwen3",
+        {"Qwen3ForCausalLM": {"max_position_embeddings": 32768, "num_key_value_heads": 32, "head_dim": 128}},
+        _LINEAR | _NORMS | _HEAD_NORMS,
+    ),
+    Architecture(
+        "gemma3",
+        {
+            "Gemma3ForCausalLM": {
+                "max_position_embeddings": 131072,
+                "rope_theta": 1000000.0,
+                "rope_local_base_freq": 10000.0,
+                "num_attention_heads": 8,
+                "num_key_value_heads": 4,
+                "head_dim": 256,
+                "sliding_window": 4096,
+                "tie_word_embeddings": True,
+            }
+        },
+        _LINEAR | _GEMMA_NORMS | _HEAD_NORMS,
+        norm_offset=1.0,
+        activation="gelu",
+        scaled_embeddings=True,
+        window_period=6,
+        floats={"final_logit_softcapping": "final_logit_softcapping"},
+    ),
 )
 
-LINEAR_MODULES: tuple[str, ...] = tuple(_LINEAR)
-"""The linear layers inside every block, by Hugging Face name: what a LoRA adapter may target."""
+ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({entry.name: entry for entry in _ENTRIES})
 
 _HF_BLOCK = re.compile(r"model\.layers\.(\d+)\.(.+)")
 _GGUF_BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
@@ -119,7 +172,7 @@ def is_permuted(architecture: str, gguf_tensor_name: str) -> Literal["q", "k"] |
         KeyError: `architecture` is not in ARCHITECTURES.
     """
     block = _GGUF_BLOCK.fullmatch(_split(gguf_tensor_name)[0])
-    if not ARCHITECTURES[architecture].permuted or block is None:
+    if not ARCHITECTURES[architecture].interleaved or block is None:
         return None
     if block[2] == "attn_q":
         return "q"

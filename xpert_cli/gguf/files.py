@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.gguf.adapter import BASE_NAME, FINGERPRINT, Adapter, Factors, Floats, Metadata, shorten
+from xpert_cli.gguf.dequantize import widen_bfloat16
 from xpert_cli.gguf.header import ALIGNMENT, BLOCKS, Header, MetadataView, TensorInfo, encode, padded, read_header
 from xpert_cli.resume import Piece, write_pieces
 
@@ -93,7 +94,7 @@ def tensor(source: Path | Header, name: str, rows: slice = slice(None)) -> Float
     if info.type == "F16":
         return data.view("<f2").astype(np.float32).reshape(shape)
     if info.type == "BF16":
-        return (data.view("<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
+        return widen_bfloat16(data.view("<u2")).reshape(shape)
     from gguf import GGMLQuantizationType, quants
 
     try:

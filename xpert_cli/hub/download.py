@@ -95,7 +95,7 @@ def download(
             part.unlink()
         for _ in range(2):
             received += _fill(part, url, size, what, progress)
-            if _contents(part, digest, size) == digest:
+            if _contents(part, digest) == digest:
                 with part.open("rb+") as file:
                     os.fsync(file.fileno())
                 part.replace(target)
@@ -164,8 +164,13 @@ def _length(path: Path) -> int:
         return 0
 
 
-def _contents(path: Path, digest: str, size: int) -> str:
+def _contents(path: Path, digest: str) -> str:
     """The digest of a file, of the kind of `digest`."""
     if len(digest) == 64:
         return paths.digest(path)
-    return hashlib.sha1(b"blob %d\0" % size + path.read_bytes(), usedforsecurity=False).hexdigest()
+    return git_blob(path.read_bytes())
+
+
+def git_blob(data: bytes) -> str:
+    """The sha1 by which git, and so the Hub, names a small file."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

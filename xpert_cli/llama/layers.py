@@ -27,6 +27,7 @@ import numpy as np
 
 from xpert_cli import gguf, paths, platform
 from xpert_cli.errors import BadModel, CannotWrite
+from xpert_cli.gguf.architectures import ARCHITECTURES, Architecture
 from xpert_cli.gguf.dequantize import dequantizer
 from xpert_cli.gguf.header import ALIGNMENT, BLOCKS, Header, TensorInfo, encode, padded
 from xpert_cli.llama.context import Floats
@@ -34,7 +35,6 @@ from xpert_cli.llama.memory import BATCH, Layout
 from xpert_cli.llama.model import Model
 from xpert_cli.resume import PartialResults
 
-PERIODS = {"llama": 1, "qwen2": 1, "qwen3": 1, "gemma3": 6}  # layers after which they are alike again
 SEQUENCES = 16
 GROUP = 64 << 20  # bytes of weights that are worked on together where there is room
 EXPANDED = 1 << 30  # bytes of layers in float32, up to which they are expanded: a larger model would take longer
@@ -82,7 +82,16 @@ def layered_states(
 
 def separable(source: Path | Header) -> bool:
     """Whether the layers of a model can be worked on a few at a time."""
-    return gguf.opened(source).metadata.get("general.architecture") in PERIODS
+    return gguf.opened(source).metadata.get("general.architecture") in ARCHITECTURES
+
+
+def _architecture(header: Header) -> Architecture:
+    if not separable(header):
+        raise BadModel(
+            f"{header.path}: the layers of such a model cannot be worked on a few at a time. "
+            f"Give a summarizer of architecture {', '.join(ARCHITECTURES)}, or a smaller one."
+        )
+    return ARCHITECTURES[header.metadata["general.architecture"]]
 
 
 def layer_groups(header: Header, memory: int, first: int = 0) -> list[range]:
@@ -91,12 +100,7 @@ def layer_groups(header: Header, memory: int, first: int = 0) -> list[range]:
     Raises:
         BadModel: the architecture is not one whose layers repeat, or those that must stay together take more.
     """
-    if not separable(header):
-        raise BadModel(
-            f"{header.path}: the layers of such a model cannot be worked on a few at a time. "
-            f"Give a summarizer of architecture {', '.join(PERIODS)}, or a smaller one."
-        )
-    count, period = gguf.base_info(header).layers, PERIODS[header.metadata["general.architecture"]]
+    count, period = gguf.base_info(header).layers, _architecture(header).window_period or 1
     groups: list[range] = []
     for start in range(first, count, period):
         few = range(start, min(start + period, count))
@@ -158,13 +162,13 @@ def _rows(prompts: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]
 def _embeddings(header: Header, tokens: Sequence[int]) -> Floats:
     """(tokens, hidden) input embeddings, each row read alone: the whole matrix can be a fifth of the model.
 
-    gemma3 multiplies those of tokens by the square root of their width, and what is fed in their place not.
+    Scaled where the architecture scales them: llama.cpp does not scale what is fed in their place.
     """
     distinct, places = np.unique(np.array(tokens), return_inverse=True)
     rows = [gguf.tensor(header, _EMBEDDING, slice(token, token + 1)) for token in distinct.tolist()]
     if any(row.ndim != 2 or not len(row) for row in rows):
         raise BadModel(f"{header.path}: not every token has an embedding. Convert it again with: xpert convert")
-    scale = np.sqrt(np.float32(rows[0].shape[1])) if header.metadata["general.architecture"] == "gemma3" else 1
+    scale = np.sqrt(np.float32(rows[0].shape[1])) if _architecture(header).scaled_embeddings else 1
     return np.asarray(np.concatenate(rows)[places] * scale, np.float32)
 
 

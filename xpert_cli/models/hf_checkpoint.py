@@ -3,43 +3,22 @@
     checkpoint = open_checkpoint(locate("HuggingFaceTB/SmolLM2-135M-Instruct"))
     checkpoint.tensors["model.norm.weight"].read()
 
-The safetensors format is read directly (a JSON header, then raw bytes) and mapped, so only the tensor at hand is in
-memory. Not covered: PyTorch .bin files (they are pickles) and checkpoints that are already quantized.
+Not covered: PyTorch .bin files (they are pickles) and checkpoints that are already quantized. Not here: the format of
+the tensors' files (models/safetensors_file.py).
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xpert_cli.errors import BadInput, BadModel
+from xpert_cli.models.safetensors_file import StoredTensor, read_safetensors
 
-DTYPES: dict[str, np.dtype[Any]] = {
-    name: np.dtype(kind) for name, kind in (("F32", "<f4"), ("F16", "<f2"), ("BF16", "<u2"))
-}
-_HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
 _FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.jinja", "merges.txt", "README.md"]
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """Where one tensor lies: `kind` is F32, F16 or BF16, `offset` counts from the start of `file`."""
-
-    file: Path
-    kind: str
-    shape: tuple[int, ...]
-    offset: int
-
-    def read(self) -> NDArray[Any]:
-        """The mapped values in their stored type, of shape `shape`; BF16 as the uint16 that holds its bits."""
-        return np.memmap(self.file, DTYPES[self.kind], "r", self.offset, self.shape)
 
 
 @dataclass(frozen=True)
@@ -111,11 +90,11 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
             raise BadModel(f"{index} has no weight map. Download the model again.")
         for shard in sorted(set(shards.values())):
-            tensors |= _read_header(folder / Path(shard).name)
+            tensors |= read_safetensors(folder / Path(shard).name)
         if missing := sorted(shards.keys() - tensors.keys()):
             raise BadModel(f"{folder} lacks {len(missing)} tensors, {missing[0]} first. Download the model again.")
     elif (single := folder / "model.safetensors").is_file():
-        tensors = _read_header(single)
+        tensors = read_safetensors(single)
     elif list(folder.glob("*.bin")):
         raise BadModel(
             f"{folder} holds PyTorch .bin weights. Convert them to safetensors: load the model with transformers "
@@ -124,31 +103,3 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     else:
         raise BadModel(f"{folder} holds no model.safetensors. Download the model again.")
     return Checkpoint(folder, config, dict(sorted(tensors.items())))
-
-
-def _read_header(file: Path) -> dict[str, StoredTensor]:
-    try:
-        size = file.stat().st_size
-        with file.open("rb") as handle:
-            length = int.from_bytes(handle.read(8), "little")
-            if not 2 <= length <= min(_HEADER_LIMIT, size - 8):
-                raise ValueError("its header does not fit the file")
-            header = json.loads(handle.read(length))
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        return {name: _stored(file, name, entry, 8 + length, size) for name, entry in entries.items()}
-    except FileNotFoundError as error:
-        raise BadModel(f"{file} is missing. Download the model again.") from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BadModel(f"{file} is not a whole safetensors file: {error}. Download it again.") from error
-
-
-def _stored(file: Path, name: str, entry: Mapping[str, Any], start: int, size: int) -> StoredTensor:
-    kind, shape = entry["dtype"], tuple(entry["shape"])
-    begin, end = entry["data_offsets"]
-    if kind not in DTYPES:
-        raise BadModel(f"{file}: {name} is stored as {kind}. Use the original checkpoint in F32, F16 or BF16.")
-    if not all(isinstance(count, int) and count >= 0 for count in (*shape, begin, end)):
-        raise ValueError(f"{name} has an impossible shape")
-    if end - begin != math.prod(shape) * DTYPES[kind].itemsize or start + end > size:
-        raise ValueError(f"{name} does not fit the file")
-    return StoredTensor(file, kind, shape, start + begin)

@@ -25,28 +25,16 @@ from numpy.typing import NDArray
 from xpert_cli import paths
 from xpert_cli.errors import BadModel
 from xpert_cli.gguf.architectures import ARCHITECTURES, Architecture, gguf_name, is_permuted, permute
+from xpert_cli.gguf.dequantize import widen_bfloat16
 from xpert_cli.gguf.header import ALIGNMENT, padded
-from xpert_cli.models.hf_checkpoint import DTYPES, Checkpoint, StoredTensor, files, open_checkpoint
+from xpert_cli.models.hf_checkpoint import Checkpoint, files, open_checkpoint
 from xpert_cli.models.hf_tokenizer import Unsupported, add_tokenizer
+from xpert_cli.models.safetensors_file import DTYPES, StoredTensor
 from xpert_cli.resume import Piece, write_pieces
 
 FloatType = Literal["F32", "F16", "BF16"]
 _FILE_TYPES: dict[str, int] = {"F32": 0, "F16": 1, "BF16": 32}
 _IGNORED = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
-_DEFAULTS: dict[str, dict[str, Any]] = {  # what transformers assumes where config.json is silent
-    "llama": {"max_position_embeddings": 2048, "rope_theta": 10000.0},
-    "qwen2": {"max_position_embeddings": 32768, "rope_theta": 10000.0, "num_key_value_heads": 32},
-    "qwen3": {"max_position_embeddings": 32768, "rope_theta": 10000.0, "num_key_value_heads": 32, "head_dim": 128},
-    "gemma3": {
-        "max_position_embeddings": 131072,
-        "rope_theta": 1000000.0,
-        "rope_local_base_freq": 10000.0,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 4,
-        "head_dim": 256,
-        "sliding_window": 4096,
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -77,8 +65,8 @@ def write_gguf(
         BadModel: the folder is incomplete, damaged, quantized, or not in safetensors.
     """
     checkpoint = open_checkpoint(folder)
-    known = _architecture(checkpoint)
-    config = _settings(known, checkpoint)
+    known, defaults = _architecture(checkpoint)
+    config = _settings(known, defaults, checkpoint)
     jobs = list(_jobs(known, config, checkpoint, kind))
     from gguf import GGMLQuantizationType, GGUFWriter
 
@@ -91,7 +79,7 @@ def write_gguf(
             writer.add_tensor_info(job.name, job.shape, np.dtype(np.float32), size, GGMLQuantizationType[job.kind])
             pieces.append(Piece(padded(size, ALIGNMENT), partial(_numbers, job)))
         _add_general(writer, folder, name, kind)
-        _add_hyperparameters(writer, known.name, config)
+        _add_hyperparameters(writer, known, config)
         add_tokenizer(folder, config, known.name, writer)
         try:
             writer.write_header_to_file()
@@ -119,20 +107,20 @@ class _Job:
     values: Callable[[str], NDArray[Any]]
 
 
-def _architecture(checkpoint: Checkpoint) -> Architecture:
+def _architecture(checkpoint: Checkpoint) -> tuple[Architecture, Mapping[str, Any]]:
+    """What the model is, and what transformers assumes of its class where config.json is silent."""
     classes = checkpoint.config.get("architectures") or ["a model without a name for its architecture"]
     for known in ARCHITECTURES.values():
-        if classes[0] == known.hf_class:
-            return known
-    raise Unsupported(
-        f"xpert does not convert {classes[0]} itself (it does {', '.join(a.hf_class for a in ARCHITECTURES.values())})."
-    )
+        if classes[0] in known.classes:
+            return known, known.classes[classes[0]]
+    names = ", ".join(name for known in ARCHITECTURES.values() for name in known.classes)
+    raise Unsupported(f"xpert does not convert {classes[0]} itself (it does {names}).")
 
 
-def _settings(known: Architecture, checkpoint: Checkpoint) -> dict[str, Any]:
-    """config.json with the defaults of the architecture filled in."""
+def _settings(known: Architecture, defaults: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
+    """config.json with the defaults of its class filled in."""
     given = {key: value for key, value in checkpoint.config.items() if value is not None}
-    config = {"rms_norm_eps": 1e-6, **_DEFAULTS[known.name], **given}
+    config = {"rms_norm_eps": 1e-6, "rope_theta": 10000.0, **defaults, **given}
     needed = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
     if lacking := [key for key in needed if not isinstance(config.get(key), int) or config[key] <= 0]:
         raise BadModel(f"{checkpoint.folder}/config.json lacks {', '.join(lacking)}. Download the model again.")
@@ -141,7 +129,7 @@ def _settings(known: Architecture, checkpoint: Checkpoint) -> dict[str, Any]:
         raise BadModel(
             f"{checkpoint.folder} is already quantized by {method}. Convert the original checkpoint instead."
         )
-    if config.get("hidden_act", "silu") != "silu" and known.name != "gemma3":
+    if config.get("hidden_act", "silu") != "silu" and known.activation == "silu":
         raise Unsupported(
             f"xpert does not convert a {known.name} model with {config['hidden_act']} activations itself."
         )
@@ -181,7 +169,7 @@ def _jobs(known: Architecture, config: Mapping[str, Any], checkpoint: Checkpoint
         if hf.endswith(_IGNORED):
             continue
         if (name := gguf_name(known.name, hf)) is None:
-            raise Unsupported(f"{checkpoint.folder} holds a tensor {hf} that {known.hf_class} has no place for.")
+            raise Unsupported(f"{checkpoint.folder} holds a tensor {hf} that {known.name} models have no place for.")
         vector = len(stored.shape) < 2 or name.endswith("_norm.weight")
         rows = stored.shape[0]
         if (known.name, name) == ("gemma3", "token_embd.weight"):
@@ -198,7 +186,7 @@ def _values(
     if (side := is_permuted(known.name, name)) is not None:
         data = permute(data, config["num_attention_heads" if side == "q" else "num_key_value_heads"])
     if stored.kind == "BF16" and kind != "BF16":
-        data = (data.astype(np.uint32) << 16).view(np.float32)
+        data = widen_bfloat16(data)
     if known.norm_offset and name.endswith("_norm.weight"):
         data = data + data.dtype.type(known.norm_offset)
     if stored.kind == kind:
@@ -243,8 +231,9 @@ def _add_general(writer: Any, folder: Path, name: str | None, kind: str | None) 
     writer.add_quantization_version(GGML_QUANT_VERSION)
 
 
-def _add_hyperparameters(writer: Any, architecture: str, config: Mapping[str, Any]) -> None:
+def _add_hyperparameters(writer: Any, known: Architecture, config: Mapping[str, Any]) -> None:
     """The `<architecture>.*` keys."""
+    architecture = known.name
     integers = {
         "block_count": "num_hidden_layers",
         "context_length": "max_position_embeddings",
@@ -255,19 +244,21 @@ def _add_hyperparameters(writer: Any, architecture: str, config: Mapping[str, An
         "attention.key_length": "head_dim",
         "attention.value_length": "head_dim",
     }
-    if architecture == "llama":
-        integers |= {"vocab_size": "vocab_size", "rope.dimension_count": "head_dim"}
-    if architecture == "gemma3" and config.get("sliding_window_pattern") != 1:
+    integers |= known.integers
+    if known.window_period and config.get("sliding_window_pattern") != 1:
         integers["attention.sliding_window"] = "sliding_window"
     for key, setting in integers.items():
         if setting in config:
             writer.add_uint32(f"{architecture}.{key}", config[setting])
+    for key, setting in known.floats.items():
+        if setting in config:
+            writer.add_float32(f"{architecture}.{key}", config[setting])
     writer.add_float32(f"{architecture}.attention.layer_norm_rms_epsilon", config["rms_norm_eps"])
-    if architecture == "gemma3":
-        if softcap := config.get("final_logit_softcapping"):
-            writer.add_float32("gemma3.final_logit_softcapping", softcap)
+    if known.window_period:
         local = (config.get("rope_parameters") or {}).get("sliding_attention") or {}
-        writer.add_float32("gemma3.rope.freq_base_swa", local.get("rope_theta", config["rope_local_base_freq"]))
+        writer.add_float32(
+            f"{architecture}.rope.freq_base_swa", local.get("rope_theta", config["rope_local_base_freq"])
+        )
     _add_rotary(writer, architecture, _rotary(config))
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from xpert_cli.errors import BadModel
 from xpert_cli.gguf.adapter import Adapter, Factors, Floats, shorten
 from xpert_cli.gguf.architectures import ARCHITECTURES, gguf_name, hf_name, is_permuted, permute, unpermute
 from xpert_cli.models.hf_checkpoint import read_json
+from xpert_cli.models.safetensors_file import read_safetensors, write_safetensors
 from xpert_cli.paths import whole
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -122,9 +122,9 @@ def _modules(folder: Path) -> dict[str, Factors]:
     path = folder / WEIGHTS
     halves: dict[str, dict[str, Floats]] = {}
     odd = []
-    for name, values in _read_safetensors(path).items():
-        if (match := _NAME.fullmatch(name)) and values.ndim == 2:
-            halves.setdefault(match[1], {})[match[2]] = values
+    for name, stored in read_safetensors(path, MAX_HEADER).items():
+        if (match := _NAME.fullmatch(name)) and len(stored.shape) == 2:
+            halves.setdefault(match[1], {})[match[2]] = stored.floats()
         else:
             odd.append(name)
     odd += [module for module, half in halves.items() if len(half) < 2 or len(half["A"]) != half["B"].shape[1]]
@@ -133,29 +133,6 @@ def _modules(folder: Path) -> dict[str, Factors]:
             f"{path}: {shorten(odd) or 'nothing'} is no pair of LoRA factors. Train the linear layers with plain LoRA."
         )
     return {module: (half["A"], half["B"]) for module, half in halves.items()}
-
-
-def _read_safetensors(path: Path) -> dict[str, Floats]:
-    """All tensors of a safetensors file, widened to float32 exactly."""
-    try:
-        with path.open("rb") as file:
-            size = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))[0]
-            entries = json.loads(file.read(size)) if size <= MAX_HEADER else {}
-            data = file.read()
-        return {name: _tensor(data, **entry) for name, entry in entries.items() if name != "__metadata__"}
-    except OSError as error:
-        raise BadModel(f"{path}: {error.strerror}. Give a folder written by PEFT's save_pretrained.") from error
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise BadModel(f"{path}: this is no safetensors file of float tensors. Save the adapter again.") from error
-
-
-def _tensor(data: bytes, dtype: str, shape: list[int], data_offsets: list[int]) -> Floats:
-    start, end = data_offsets
-    kind = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[dtype]
-    values = np.frombuffer(data, kind, (end - start) // np.dtype(kind).itemsize, start).reshape(shape)
-    if dtype == "BF16":
-        return (values.astype(np.uint32) << 16).view(np.float32)
-    return values.astype(np.float32)
 
 
 def write_peft(adapter: Adapter, folder: Path, *, heads: int, kv_heads: int, base_name: str) -> None:
@@ -189,22 +166,6 @@ def write_peft(adapter: Adapter, folder: Path, *, heads: int, kv_heads: int, bas
         "bias": "none",
         "inference_mode": True,
     }
-    with whole(folder / WEIGHTS) as part:
-        part.write_bytes(_safetensors(tensors))
+    write_safetensors(folder / WEIGHTS, tensors)
     with whole(folder / CONFIG) as part:
         part.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-
-
-def _safetensors(tensors: Mapping[str, Floats]) -> bytes:
-    entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    at = 0
-    for name, values in tensors.items():
-        entries[name] = {"dtype": "F32", "shape": values.shape, "data_offsets": [at, at + values.nbytes]}
-        at += values.nbytes
-    head = json.dumps(entries, separators=(",", ":")).encode()
-    head = head.ljust(-(-len(head) // 8) * 8)  # tensors start at a multiple of 8
-    return (
-        struct.pack("<Q", len(head))
-        + head
-        + b"".join(np.ascontiguousarray(v, "<f4").tobytes() for v in tensors.values())
-    )

@@ -16,6 +16,7 @@ from typing import Any
 
 from xpert_cli import paths
 from xpert_cli.errors import BadInput
+from xpert_cli.hub.download import git_blob
 from xpert_cli.hub.sources import explained, import_hub
 
 MOST = 100  # files of one commit: the Hub's documentation advises 50 to 100
@@ -127,5 +128,4 @@ def size_of(content: Content) -> int:
 def _digests(content: Content) -> tuple[str, str]:
     """sha256, and sha1 as git takes it of a blob."""
     data = content if isinstance(content, bytes) else content.read_bytes()
-    blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-    return (hashlib.sha256(data).hexdigest() if isinstance(content, bytes) else paths.digest(content)), blob
+    return (hashlib.sha256(data).hexdigest() if isinstance(content, bytes) else paths.digest(content)), git_blob(data)

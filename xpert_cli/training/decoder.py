@@ -7,7 +7,7 @@
     decoder.refresh()
 
 Weights keep the layout of the GGUF file (rotary pairs interleaved for llama), so adapters need no conversion on their
-way to llama.cpp. Covered: llama, qwen2, qwen3 and gemma3, dense, with plain, linear or llama3 rotary embeddings.
+way to llama.cpp. Covered: the architectures of gguf/architectures.py, with plain, linear or llama3 rotary embeddings.
 Importing this module imports torch. Not here: the training loop (training/loop.py).
 """
 
@@ -27,7 +27,6 @@ from torch import Tensor
 from xpert_cli import gguf, platform
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf.adapter import Adapter, shorten
-from xpert_cli.gguf.architectures import ARCHITECTURES
 from xpert_cli.llama.model import Sample
 from xpert_cli.training.attention import Attention, Heads, Rotation
 from xpert_cli.training.operations import (
@@ -251,8 +250,8 @@ class Decoder:
 
     def _loss(self, pack: Pack, buffers: ScratchBuffers) -> Tensor:
         stream = torch.nn.functional.embedding(torch.from_numpy(pack.ids), self._embedding)
-        if self.shape.architecture == "gemma3":
-            stream = stream * self.shape.hidden**0.5
+        if self.shape.embedding_scale != 1:
+            stream = stream * self.shape.embedding_scale
         positions, rows, targets = map(torch.from_numpy, (pack.positions, pack.rows, pack.targets))
         rotations = {local: self._rotation(positions, local) for local in {layer.local for layer in self.layers}}
         for index, layer in enumerate(self.layers):
@@ -275,7 +274,7 @@ class Decoder:
             for group in layer.groups
             for name, (a, b) in zip(group.names, group.factors, strict=True)
         }
-        return Adapter(self.shape.architecture, self.scale * self.rank, factors)
+        return Adapter(self.shape.architecture.name, self.scale * self.rank, factors)
 
     def _matrix(self, name: str) -> Tensor:
         """A tensor in the computation's type, read a few rows at a time."""
@@ -303,11 +302,10 @@ class Decoder:
             if any(name in self._header.tensors for name in biases):
                 bias = torch.cat([self._vector(name) for name in biases]).to(self.dtype)
             groups.append(self._group(names, bias))
-        known = ARCHITECTURES[self.shape.architecture].blocks.values()
-        norms = {name: self._rms(f"blk.{index}.{name}.weight") for name in known if name.endswith("_norm")}
-        activation = "gelu" if self.shape.architecture == "gemma3" else "silu"
+        known = self.shape.architecture
+        norms = {name: self._rms(f"blk.{index}.{name}.weight") for name in known.norms}
         qkv, output, gate_up, down = groups
-        return Layer(qkv, output, gate_up, down, norms, GatedActivation(activation), self.shape.is_local(index))
+        return Layer(qkv, output, gate_up, down, norms, GatedActivation(known.activation), self.shape.is_local(index))
 
     def _group(self, names: Sequence[str], bias: Tensor | None) -> Group:
         packed = Packed.of(self._header, self._file, names) if self._file else None
@@ -324,7 +322,7 @@ class Decoder:
 
     def _rotation(self, positions: Tensor, local: bool) -> Rotation:
         """Angles position / (frequency ** (2 i / size) * stretch * factor i)."""
-        shape, interleaved = self.shape, ARCHITECTURES[self.shape.architecture].permuted
+        shape, interleaved = self.shape, self.shape.architecture.interleaved
         base, stretch = (shape.local_frequency, 1.0) if local else (shape.frequency, shape.stretch)
         inverse = base ** -(torch.arange(0, shape.size, 2, dtype=torch.float64) / shape.size) / stretch / self._factors
         angles = (positions[:, None] * inverse)[:, None]

@@ -13,16 +13,14 @@ from typing import Any
 
 from xpert_cli import gguf
 from xpert_cli.errors import BadModel
-from xpert_cli.gguf.architectures import ARCHITECTURES
-
-_LOCAL = 6  # in gemma3 every sixth layer sees all tokens, the others a window
+from xpert_cli.gguf.architectures import ARCHITECTURES, Architecture
 
 
 @dataclass(frozen=True)
 class Shape:
     """The sizes of a base model, from its GGUF metadata."""
 
-    architecture: str
+    architecture: Architecture
     layers: int
     hidden: int
     wide: int
@@ -36,6 +34,11 @@ class Shape:
     stretch: float
     cap: float | None
 
+    @property
+    def embedding_scale(self) -> float:
+        """What embeddings are multiplied with."""
+        return self.hidden**0.5 if self.architecture.scaled_embeddings else 1.0
+
     @classmethod
     def of(cls, header: gguf.Header) -> Shape:
         """Raises BadModel for an architecture, or a variant of one, that this decoder does not compute."""
@@ -47,11 +50,13 @@ class Shape:
                 f"Use a base of one of these architectures: {', '.join(ARCHITECTURES)}."
             )
 
+        known = ARCHITECTURES[name]
+
         def value(key: str, default: Any = None) -> Any:
-            value_found = metadata.get(f"{name}.{key}", default)
-            if value_found is None or isinstance(value_found, list):
+            number = metadata.get(f"{name}.{key}", default)
+            if number is None or isinstance(number, list):
                 raise BadModel(f"{header.path}: no usable {name}.{key}. Convert the model again with: xpert convert")
-            return value_found
+            return number
 
         if (scaling := value("rope.scaling.type", "none")) not in ("none", "linear"):
             raise BadModel(
@@ -59,7 +64,7 @@ class Shape:
             )
         heads, hidden = value("attention.head_count"), value("embedding_length")
         return cls(
-            architecture=name,
+            architecture=known,
             layers=value("block_count"),
             hidden=hidden,
             wide=value("feed_forward_length"),
@@ -67,7 +72,7 @@ class Shape:
             groups=value("attention.head_count_kv", heads),
             size=value("attention.key_length", hidden // heads),
             epsilon=value("attention.layer_norm_rms_epsilon"),
-            window=value("attention.sliding_window", 0) or None if name == "gemma3" else None,
+            window=value("attention.sliding_window", 0) or None if known.window_period else None,
             frequency=value("rope.freq_base", 10000.0),
             local_frequency=value("rope.freq_base_swa", 10000.0),
             stretch=value("rope.scaling.factor", 1.0) if scaling == "linear" else 1.0,
@@ -81,4 +86,4 @@ class Shape:
 
     def is_local(self, layer: int) -> bool:
         """Whether a layer sees only a window of the tokens before."""
-        return self.window is not None and (layer + 1) % _LOCAL != 0
+        return self.window is not None and (layer + 1) % self.architecture.window_period != 0
