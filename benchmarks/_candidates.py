@@ -30,7 +30,7 @@ from xpert_cli.hub.sources import open_source
 from xpert_cli.llama.model import Sample
 from xpert_cli.paths import digest, whole
 from xpert_cli.style import described as explain
-from xpert_cli.style.measured import MEASURED, cut, measure_all
+from xpert_cli.style.measured import cut, measure_all
 from xpert_cli.style.space import Axis, Floats, Readings, Space, measured
 from xpert_cli.training.loop import evaluate
 
@@ -104,10 +104,10 @@ class Reader:
         made_of = [name, list(texts), explain.questions_digest(self.axes[1])]
         path = self.out / f"{name}-{short_key(made_of)}.npy"
         if not path.exists():
-            read = explain.read(texts, self.axes[1], self.summarizer or self.bench.base, say, asked=len(texts))
+            read = explain.read(texts, *self.axes, self.summarizer or self.bench.base, say, asked=len(texts))
             with whole(path) as part, part.open("wb") as file:
                 np.save(file, read.values)
-        described = np.load(path)[:, len(MEASURED) :]
+        described = np.load(path)[:, -len(self.axes[1]) :]
         return np.concatenate([measure_all(texts), described], axis=1).astype(np.float64)
 
     def answers(self, level: Level) -> list[list[str]]:
@@ -213,7 +213,7 @@ def _source(
         told: dict[str, Floats] = {}
         for pool in {0, own}:
             some = [clip(message.response) for message in _asked(reader.bench.rows(f"{pool}_train"), start)]
-            told |= dict(zip(some, reader.readings("train", some)[:, len(MEASURED) :], strict=True))
+            told |= dict(zip(some, reader.readings("train", some)[:, -len(reader.axes[1]) :], strict=True))
         described[start : STEP * DESCRIBED : STEP] = [told[text] for text in _asked(texts, start)]
     return Readings(np.concatenate([measure_all(texts), described], axis=1))
 

@@ -197,6 +197,33 @@ def test_only_the_command_line_prints_prompts_or_exits() -> None:
     assert offenders(lambda name, source: talk(source) if room(name) not in ("cli", "__main__") else []) == {}
 
 
+THEIRS = {"config.ini", "convert_hf_to_gguf.py", "convert_lora_to_gguf.py"}  # the user's, and llama.cpp's
+
+
+def unknown_files(source: str, beside: Path) -> list[str]:
+    """Files that a docstring names and that are not there; `THEIRS` are not ours to have."""
+    places = (ROOT, ROOT / "xpert_cli", beside)
+    named = re.findall(
+        r"(?<![\w/.*{}-])((?:[a-z_]\w*/)*\w+\.(?:py|sh|md|ini)|(?:docs|prompts|scripts)/[\w/.-]+\.\w+)\b", source
+    )
+    return sorted(
+        {name for name in named if name not in THEIRS and not any((place / name).exists() for place in places)}
+    )
+
+
+@pytest.mark.parametrize("folder", ["xpert_cli", "benchmarks", "scripts"])
+def test_a_file_that_a_docstring_names_is_there(folder):
+    assert unknown_files("Not here: the past (plot/page.py, gone/away.py).", ROOT) == ["gone/away.py"]
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Module | ast.ClassDef | Function)
+        for name in unknown_files(ast.get_docstring(node) or "", path.parent)
+    ]
+    assert not wrong
+
+
 def test_every_public_name_has_a_docstring() -> None:
     assert offenders(lambda name, source: undocumented(source)) == {}
 

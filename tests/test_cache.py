@@ -16,7 +16,7 @@ from tiny_gguf import write_base
 
 from xpert_cli import corpus, gguf, paths
 from xpert_cli.cache import build
-from xpert_cli.cache.catalogue import Catalogue, open_cache
+from xpert_cli.cache.catalogue import Catalogue, open_cache, write_cache
 from xpert_cli.cache.gains import gains
 from xpert_cli.cache.verify import verify
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
@@ -25,7 +25,10 @@ from xpert_cli.hub import sources
 from xpert_cli.llama.model import Model
 from xpert_cli.models.quantize import for_many_texts
 from xpert_cli.selection.select import select
-from xpert_cli.style import described
+from xpert_cli.selection.summarize import summarize
+from xpert_cli.style import axes as axes_table
+from xpert_cli.style import described, measured
+from xpert_cli.style.axes import MeasuredAxis
 from xpert_cli.style.measured import MEASURED
 from xpert_cli.style.space import Axis, Readings, Scatter
 
@@ -164,7 +167,7 @@ def adapters(base: Path, folder: Path, **metadata: Any) -> list[Path]:
 @pytest.mark.model
 def test_a_cache_is_built_verified_and_selected_from(monkeypatch, capsys, small, tmp_path, base):
     axes, basis = described.axes_of(base)
-    writing = described.read(corpus.read([MARA]).texts[:6], basis, base)
+    writing = described.read(corpus.read([MARA]).texts[:6], axes, basis, base)
     files = adapters(base, tmp_path, **described.source_metadata(writing, axes, basis))
     out = tmp_path / "new"
     status, printed, _ = called(monkeypatch, capsys, "cache", "build", *map(str, files), "-o", str(out), "--json")
@@ -207,8 +210,30 @@ def test_how_training_texts_differ_is_told_and_understood():
     assert not alone.squares.any()
     older = {"xpert.source.scatter": 1.0}
     assert described.source_scatter(told_of(values, **older), described.measured_axes()) is None
-    short = {"xpert.source.mean": [1.0] * 3}  # is not understood, as by `source_mean`
+    short: dict[str, Any] = {"xpert.source.mean": [1.0] * 3}  # is not understood, as by `source_mean`
     assert described.source_scatter(told_of(values, **short), described.measured_axes()) is None
+
+
+def test_what_an_adapter_tells_is_matched_by_name_and_by_what_is_counted():
+    values = np.random.default_rng(0).normal(size=(7, len(MEASURED)))
+    adapter, axes = told_of(values), described.measured_axes()
+    picked = [axes[5], Axis("unheard of", "measured", "a", "b"), axes[2]]
+    nothing = np.empty((0, 4), np.float32)
+    found, mean = described.source_scatter(adapter, picked), described.source_mean(adapter, picked, nothing)
+    assert found is not None
+    assert mean is not None
+    np.testing.assert_allclose(mean, [values[:, 5].mean(), np.nan, values[:, 2].mean()])
+    np.testing.assert_array_equal(found.known, [7, 0, 7])
+    np.testing.assert_allclose(found.squares[0, 2], Readings(values).scatter.squares[5, 2])
+    assert not found.squares[1].any()
+    other = [replace(axes[5], digest="0" * 16), axes[2]]  # counts something else under the same name
+    mean = described.source_mean(adapter, other, nothing)
+    assert mean is not None
+    np.testing.assert_allclose(mean, [np.nan, values[:, 2].mean()])
+    old = [replace(axis, digest="") for axis in other]  # does not say what it counts: by name
+    mean = described.source_mean(adapter, old, nothing)
+    np.testing.assert_allclose(mean, values[:, [5, 2]].mean(axis=0))
+    assert described.source_scatter(adapter, [Axis("unheard of", "measured", "a", "b")]) is None
 
 
 @pytest.mark.parametrize(
@@ -321,3 +346,78 @@ def test_adapters_that_cannot_share_a_cache_are_refused(tmp_path, base):
     with pytest.raises(CacheMismatch, match="does not fit"):
         build.build(files, tmp_path / "new", write_base(tmp_path / "tiny.gguf"))
     assert not list((tmp_path / "new").glob("**/*.gguf"))
+
+
+# -- axes of another version
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("change", ["one axis more in front", "the other way round"])
+def test_a_cache_is_read_the_same_whatever_stands_in_the_table(change, monkeypatch, base):
+    few = corpus.Corpus(corpus.read([MARA]).messages[:8])
+
+    def told() -> tuple[Any, ...]:
+        cache = opened(EMBEDDED)
+        chosen, explained = select(few, cache, base), summarize(few, cache, base, measured_only=True)
+        return chosen.ranking, chosen.selected, explained.explanation, explained.axes
+
+    before = told()
+    rule = axes_table.Rule(axes_table.Formula("vowels", lambda sample: 3.0), 0, 5, False, "text")
+    more = (MeasuredAxis("vowels", "with fewer vowels", "with more vowels", False, "vowels"), rule)
+    table = (more, *axes_table.TABLE) if "front" in change else axes_table.TABLE[::-1]
+    monkeypatch.setattr(measured, "TABLE", table)
+    monkeypatch.setattr(measured, "MEASURED", tuple(axis for axis, _ in table))
+    assert told() == before
+
+
+def told_by(folder: Path) -> Any:
+    return json.loads((folder / "catalogue.json").read_text("utf-8"))
+
+
+def counting(axis: str, digest: str) -> Edit:
+    return lambda told: next(one for one in told["axes"] if one["name"] == axis).update(digest=digest)
+
+
+@pytest.mark.model
+def test_an_axis_that_counts_something_else_is_left_out_and_said(copy, base):
+    few = corpus.Corpus(corpus.read([MARA]).messages[:8])
+    edit(copy, counting("commas", "0" * 16))
+    edit(copy, counting("emoji", described.digests()["emoji"]))
+    cache = opened(copy)
+    explained = summarize(few, cache, base, measured_only=True)
+    assert "commas" not in {axis.name for axis in explained.axes}
+    assert "emoji" in {axis.name for axis in explained.axes}
+    note = "this version of xpert counts commas otherwise than the cache: left out"
+    assert note in explained.notes
+    chosen = select(few, cache, base)
+    assert note in chosen.notes
+    assert "commas" not in {reason.axis for reason in chosen.ranking[0].reasons}
+    with pytest.raises(CacheMismatch, match="counts commas otherwise than this version"):
+        build.add([copy / "adapters" / "expert-concise-plain.gguf"], cache, copy / "more", base)
+
+
+def test_a_cache_written_again_states_what_each_axis_counts(copy):
+    assert all("digest" not in axis for axis in told_by(EMBEDDED)["axes"])
+    cache = opened(copy)
+    axes = tuple(replace(axis, digest=described.digests().get(axis.name, "")) for axis in cache.space.axes)
+    space = replace(cache.space, axes=axes)
+    made_with = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
+    write_cache(copy, made_with, cache.entries, space, cache.answer_coordinates, cache.training_coordinates)
+    assert opened(copy).space.axes == space.axes
+    written = {axis["name"]: axis.get("digest") for axis in told_by(copy)["axes"]}
+    assert written["emoji"] == described.digests()["emoji"]
+    assert written["formal–casual"] is None
+
+
+def test_two_axes_of_one_name_are_refused(copy):
+    edit(copy, lambda told: told["axes"][3].update(name="emoji"))
+    with pytest.raises(CacheMismatch, match="two axes are called 'emoji'"):
+        opened(copy)
+
+
+def test_an_axis_that_is_understood_is_called_as_this_version_calls_it(copy):
+    edit(copy, lambda told: told["axes"][5].update(low="for infants", digest=""))
+    edit(copy, lambda told: told["axes"][4].update(low="for infants", digest="0" * 16))
+    grade, words = opened(copy).space.axes[5], opened(copy).space.axes[4]
+    assert (grade.name, grade.low) == ("reading grade", "in words and sentences that read more easily")
+    assert (words.name, words.low) == ("word length", "for infants")

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import math
+import re
 
 import numpy as np
 import pytest
 
-from xpert_cli.style import lexicon
-from xpert_cli.style.measured import MEASURED, cut, evidence, measure, measure_all, sentences, words, words_for
+from xpert_cli.style import axes, lexicon, measured
+from xpert_cli.style.axes import MeasuredAxis
+from xpert_cli.style.measured import (
+    MEASURED,
+    cut,
+    digests,
+    evidence,
+    measure,
+    measure_all,
+    readings_on,
+    sentences,
+    words,
+)
 from xpert_cli.style.sentences import Sample, is_common, syllables
 
 NAMES = [axis.name for axis in MEASURED]
@@ -168,37 +182,85 @@ def test_measure_all_stacks():
     assert measure_all([]).shape == (0, len(MEASURED))
 
 
-def test_words_for_names_the_end():
-    assert words_for(NAMES.index("emoji"), 0.3) == "with more emoji"
-    assert words_for(NAMES.index("text length"), -2.0) == "in shorter messages"
-
-
 def test_evidence_quotes_the_line_that_shows_it_in_any_order():
     texts = ["The bus was late again today. I walked.", "You know that you can do it, you always could.", PLAIN]
-    second = NAMES.index("second person")
-    assert evidence(texts, second, 1) == "“You know that you can do it, you always could.”"
-    assert evidence(texts[::-1], second, 1) == evidence(texts, second, 1)
-    assert "ou" not in evidence(texts, second, -1)
+    assert evidence(texts, "second person", 1) == "“You know that you can do it, you always could.”"
+    assert evidence(texts[::-1], "second person", 1) == evidence(texts, "second person", 1)
+    assert "ou" not in evidence(texts, "second person", -1)
 
 
 def test_evidence_of_a_length_tells_the_words():
     texts = ["Short one.", "This is the longer of the two texts here."]
-    assert evidence(texts, NAMES.index("text length"), -1) == "“Short one.” (2 words)"
-    assert evidence(texts, NAMES.index("text length"), 1) == "“This is the longer of the two texts here.” (9 words)"
+    assert evidence(texts, "text length", -1) == "“Short one.” (2 words)"
+    assert evidence(texts, "text length", 1) == "“This is the longer of the two texts here.” (9 words)"
 
 
 def test_evidence_is_shortened_at_a_word():
-    line = evidence(["It was the best of times and " * 5 + "the end."], NAMES.index("articles"), 1)
+    line = evidence(["It was the best of times and " * 5 + "the end."], "articles", 1)
     assert line == "“It was the best of times and It was the best of times and It was the best of times and…”"
 
 
 def test_there_is_no_evidence_of_what_is_not_there():
-    assert evidence([PLAIN], NAMES.index("emoji"), 1) == ""
-    assert evidence([GERMAN], NAMES.index("articles"), 1) == ""
-    assert evidence([], 0, 1) == ""
+    assert evidence([PLAIN], "emoji", 1) == ""
+    assert evidence([GERMAN], "articles", 1) == ""
+    assert evidence([], "emoji", 1) == evidence([PLAIN], "no such axis", 1) == ""
 
 
 def test_word_lists_are_lower_case_single_words():
     lists = {name: value for name, value in vars(lexicon).items() if isinstance(value, frozenset)}
     assert len(lists) > 15
     assert all(word == word.lower() and words(word) == [word] for group in lists.values() for word in group)
+
+
+# -- axes are told by name, and by what they count
+
+
+def inserted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table with one axis more in front, and the others the other way round."""
+    more = MeasuredAxis("vowels", "with fewer vowels", "with more vowels", False, "vowels")
+    rule = axes.Rule(axes.Formula("vowels", lambda sample: 3.0), 0, 5, False, "text")
+    table = ((more, rule), *reversed(axes.TABLE))
+    monkeypatch.setattr(measured, "TABLE", table)
+    monkeypatch.setattr(measured, "MEASURED", tuple(axis for axis, _ in table))
+
+
+def test_readings_are_found_by_name_wherever_an_axis_stands(monkeypatch):
+    before = readings_on(NAMES, [PLAIN, GERMAN])
+    inserted(monkeypatch)
+    np.testing.assert_array_equal(readings_on(NAMES, [PLAIN, GERMAN]), before)
+    np.testing.assert_array_equal(measure_all([PLAIN])[0, 1:], before[0, ::-1])
+    found = readings_on(["emoji", "no such axis", "vowels"], ["See you 🎉", "See you"])
+    np.testing.assert_allclose(found, [[math.sqrt(5), np.nan, 3], [0, np.nan, 3]])
+    assert evidence([PLAIN, "Go! Now!"], "exclamations", 1) == "“Go!”"
+
+
+def test_a_digest_changes_with_what_is_counted_and_with_nothing_else():
+    axis, rule = next(one for one in axes.TABLE if one[0].name == "commas")
+    same = axes.digest(axis, rule)
+    assert digests()["commas"] == same
+    assert re.fullmatch("[0-9a-f]{16}", same)
+    assert len(set(digests().values())) == len(NAMES)
+    assert axes.digest(dataclasses.replace(axis, low="sparing with commas"), rule) == same
+    assert axes.digest(axis, dataclasses.replace(rule, ceiling=4.0)) != same
+    assert axes.digest(axis, dataclasses.replace(rule, english=True)) != same
+    semicolons = next(rule for axis, rule in axes.TABLE if axis.name == "semicolons")
+    assert axes.digest(axis, dataclasses.replace(semicolons, ceiling=rule.ceiling)) != same
+
+
+def test_a_digest_changes_with_a_word_of_its_list(monkeypatch):
+    before = axes._group(lexicon.HEDGES).text
+    assert axes._group(lexicon.HEDGES | {"methinks"}).text != before
+
+
+# Readings of a few texts, and the digests they belong to: if readings change and digests do not, COUNTING must go up.
+COUNTED = [
+    PLAIN,
+    GERMAN,
+    "omg no... it's 3.5 km — I can't!! 😂\n\nDr. Lee's (well-known) \"idea\", see https://x.y/z; **ok**?",
+]
+
+
+def test_what_is_counted_changes_only_with_the_digests():
+    values = np.nan_to_num(measure_all(COUNTED), nan=-9.0).round(6) + 0.0
+    told = [f"{name} {code} {values[:, i].tolist()}" for i, (name, code) in enumerate(digests().items())]
+    assert hashlib.sha256("\n".join(told).encode()).hexdigest()[:12] == "4246e232a012"

@@ -95,7 +95,7 @@ def build(
     files = _named(adapters, base)
     answers = answer_probes(base, files, out, seed, progress)
     axes, basis = described.axes_of(summarizer or base)
-    readings = _read(answers, basis, summarizer or base, progress)
+    readings = _read(answers, axes, basis, summarizer or base, progress)
     loaded = {name: gguf.read_adapter(path) for name, path in files.items()}
     claims = [described.source_mean(adapter, axes, basis) for adapter in loaded.values()]
     trained_on = [described.source_scatter(adapter, axes) for adapter in loaded.values()]
@@ -158,7 +158,7 @@ def add(
         raise BadInput(f"{cache.source.name} has {taken[0]} already. Rename the file or the run's folder.")
     answers = answer_probes(base, files, out, seed, progress, plain=False)
     space = cache.space
-    readings = _read(answers, space.basis, summarizer or base, progress)
+    readings = _read(answers, space.axes, space.basis, summarizer or base, progress)
     loaded = {name: gguf.read_adapter(path) for name, path in files.items()}
     shown = np.array([space.shift(one.mean, writing=False) for one in readings])
     told = _claimed(space, [described.source_mean(adapter, space.axes, space.basis) for adapter in loaded.values()])
@@ -190,17 +190,26 @@ def _require_alike(cache: Catalogue, summarizer: Path) -> None:
             f"{cache.source.name} was explained with another summarizer or other probes. "
             "Name its summarizer with --summarizer, or build the cache anew: xpert cache build"
         )
+    same = described.understood(cache.space.axes)
+    if other := [axis.name for axis, known in zip(cache.space.axes, same, strict=True) if not known]:
+        raise CacheMismatch(
+            f"{cache.source.name} counts {', '.join(other[:4])} otherwise than this version of xpert. "
+            "Use the version it was built with, or build the cache anew: xpert cache build"
+        )
 
 
-def _read(answers: Mapping[str, list[str]], basis: described.Basis, model: Path, progress: Progress) -> list[Readings]:
+def _read(
+    answers: Mapping[str, list[str]], axes: Sequence[Axis], basis: described.Basis, model: Path, progress: Progress
+) -> list[Readings]:
+    told = [(axis.name, axis.digest) for axis in axes]
     kept = PartialResults(
-        "readings", gguf.fingerprint(model), described.questions_digest(basis), list(answers.values())
+        "readings", gguf.fingerprint(model), described.questions_digest(basis), told, list(answers.values())
     )
     done, values = kept.found() or (0, np.empty((0, 0)))
     readings = [Readings(part) for part in np.split(values, done)] if done else []
     for texts in list(answers.values())[done:]:
         progress("explaining the answers", len(readings) / len(answers))
-        readings.append(described.read(texts, basis, model, asked=len(texts)))
+        readings.append(described.read(texts, axes, basis, model, asked=len(texts)))
         kept.keep(len(readings), np.concatenate([one.values for one in readings]))
     kept.drop()
     return readings

@@ -4,7 +4,7 @@
     path = catalogue.fetch("elementary-concise-playful")
 
 Two small files are read before anything is decided; an adapter is fetched, checked against its digest and against the
-base, only when it is asked for. Not here: fetching (hub/sources.py), making a cache (cache/verify.py).
+base, only when it is asked for. Not here: fetching (hub/sources.py), making a cache (cache/build.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from xpert_cli import gguf, paths
 from xpert_cli.cache.trust import Published, check, published
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.hub.sources import CATALOGUE, Source
+from xpert_cli.style import described as style
 from xpert_cli.style.space import Axis, Floats, Space
 
 SCHEMA = 1
@@ -31,7 +33,7 @@ COORDINATES, ANSWERS = "coordinates.npz", "base_answers.jsonl"
 MOST_BYTES = 256 << 20  # of coordinates.npz: 100,000 adapters on 500 axes take 200 MB
 _TOP = {"schema", "base", "summarizer", "probes", "axes", "adapters", "coordinates"}
 _TOP_MORE = {"files", "published"}
-_AXIS = {"name", "kind", "low", "high", "length"}
+_AXIS, _AXIS_MORE = {"name", "kind", "low", "high", "length"}, {"digest"}
 _ENTRY = {"id", "file", "sha256", "bytes", "rank", "alpha", "explanation", "provenance", "explained_by"}
 _ENTRY_MORE = {"checked", "traits"}
 
@@ -178,8 +180,10 @@ def _contents(source: Source, told: Mapping[str, Any]) -> tuple[tuple[Axis, ...]
     """Axes and entries of a catalogue; what it says of its other files goes to the source."""
     axes, entries = [], []
     for one in told["axes"]:
-        _known(source, one, _AXIS, "an axis")
+        _known(source, one, _AXIS, "an axis", _AXIS_MORE)
         axes.append(Axis(**one))
+    if repeated := [name for name, count in Counter(axis.name for axis in axes).items() if count > 1]:
+        raise ValueError(f"two axes are called {repeated[0]!r:.40}")
     for one in told["adapters"]:
         _known(source, one, _ENTRY, f"the entry {one.get('id')!r}", _ENTRY_MORE)
         entries.append(Entry(**{**one, "explained_by": tuple(one["explained_by"])}))
@@ -189,7 +193,7 @@ def _contents(source: Source, told: Mapping[str, Any]) -> tuple[tuple[Axis, ...]
         if not isinstance(text, (str, int, list)):
             raise TypeError(f"{text!r:.40} is not what a catalogue tells")
     source.known = {name: (str(one["sha256"]), int(one["bytes"])) for name, one in told.get("files", {}).items()}
-    return tuple(axes), tuple(entries)
+    return style.worded(axes), tuple(entries)
 
 
 def _json(source: Source, data: bytes) -> dict[str, Any]:
@@ -263,7 +267,7 @@ def write_cache(
         "schema": SCHEMA,
         **told,
         "adapters": adapters,
-        "axes": [vars(axis) for axis in space.axes],
+        "axes": [{key: value for key, value in vars(axis).items() if value != ""} for axis in space.axes],
         "coordinates": described(folder / COORDINATES),
     }
     with paths.whole(folder / CATALOGUE) as part:

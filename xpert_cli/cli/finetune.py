@@ -1,4 +1,4 @@
-"""`xpert finetune` on the command line; its other commands are in cli.py."""
+"""`xpert finetune` on the command line; its other commands are in app.py."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where a person's writing lies (summarize.py, place.py), and which adapter is nearest to it (select.py, score.py)."""
+"""Where a person's writing lies (project.py, summarize.py), and which adapter is nearest (select.py, score.py)."""

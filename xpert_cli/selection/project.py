@@ -109,27 +109,33 @@ def project(
     if not (shows_length := corpus.shows_length):
         notes.append("plain text does not show how long your messages are, so length is left out")
 
+    known = described.understood(space.axes)
+    if other := [axis.name for axis, same in zip(space.axes, known, strict=True) if not same]:
+        several = f"{len(other)} axes, " if len(other) > 1 else ""
+        notes.append(f"this version of xpert counts {several}{', '.join(other[:3])} otherwise than the cache: left out")
+
     def wanted(axes: Sequence[Axis]) -> npt.NDArray[np.bool_]:
         told = [(asked or axis.kind == "measured") and (shows_length or not axis.length) for axis in axes]
-        return np.array(told, np.bool_)
+        return np.array(told, np.bool_) & described.understood(axes)
 
-    values = described.read(texts, space.basis if asked else space.basis[:0], asked, progress).values
-    readings = Readings(values[:, wanted(space.axes[: values.shape[1]])])
-    return Projection(texts, space.only(wanted(space.axes)), wanted(cache.space.axes), readings, tuple(notes))
+    values = described.read(texts, space.axes, space.basis, asked, progress).values
+    used = wanted(space.axes)
+    return Projection(texts, space.only(used), wanted(cache.space.axes), Readings(values[:, used]), tuple(notes))
 
 
 def _retold(cache: Catalogue, summarizer: Path, progress: Callable[[str, float], None]) -> Space:
     """The cache's space with the described axes of another summarizer, from the base's own answers."""
-    axes, basis = described.axes_of(summarizer)
+    own, basis = described.described_axes(summarizer)
+    axes = (*(axis for axis in cache.space.axes if axis.kind == "measured"), *own)
     lines = cache.source.file(ANSWERS).read_text("utf-8").splitlines()
     answers = described.read(
-        [json.loads(line)["response"] for line in lines], basis, summarizer, progress, asked=len(lines)
+        [json.loads(line)["response"] for line in lines], axes, basis, summarizer, progress, asked=len(lines)
     )
     spread, precision = pooled([answers.scatter])
     gap = np.zeros(len(axes))
     told = {axis.name: index for index, axis in enumerate(cache.space.axes) if axis.kind == "measured"}
     for index, axis in enumerate(axes):
-        if axis.kind == "measured" and axis.name in told:  # what the cache knows better, from all its adapters' answers
+        if axis.kind == "measured":  # what the cache knows better, from all its adapters' answers
             spread[index], gap[index] = cache.space.spread[told[axis.name]], cache.space.gap[told[axis.name]]
     return Space(axes, basis, np.nan_to_num(answers.mean), gap, spread, precision)
 

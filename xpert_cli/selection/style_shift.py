@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from xpert_cli.corpus import Corpus
 from xpert_cli.llama.model import Model, Vocabulary
 from xpert_cli.llama.samples import PROMPT
 from xpert_cli.style import described
-from xpert_cli.style.measured import MEASURED
 from xpert_cli.style.space import Axis, Floats, Readings, Space, pooled
 
 ANSWERS = 8
@@ -113,8 +111,8 @@ def compared(
     """
     shown = np.array([axis.kind == "measured" and not axis.length for axis in space.axes])
     space = space.only(shown)
-    said = [_measured(texts).mean for texts in models]
-    person = _measured(written).mean
+    said = [_measured(texts, space.axes).mean for texts in models]
+    person = _measured(written, space.axes).mean
     known = ~np.isnan([*said, person]).any(axis=0)
     you = np.where(known, space.shift(person, writing=True), 0.0)
     shifts = [space.shift(mean, writing=False) for mean in said]
@@ -127,13 +125,12 @@ def own_space(answers: Sequence[str], written: Sequence[str]) -> Space:
 
     What sets any writing apart from answers to prompts is unknown here, so a person's shift holds that too.
     """
-    readings = [described.read(texts, _NOTHING_DESCRIBED, None) for texts in (answers, written)]
+    axes = described.measured_axes()
+    readings = [_measured(texts, axes) for texts in (answers, written)]
     spread, precision = pooled([one.scatter for one in readings])
     origin: Floats = np.nan_to_num(readings[0].mean)
-    return Space(described.measured_axes(), _NOTHING_DESCRIBED, origin, np.zeros_like(origin), spread, precision)
+    return Space(axes, _NOTHING_DESCRIBED, origin, np.zeros_like(origin), spread, precision)
 
 
-def _measured(texts: Sequence[str]) -> Readings:
-    """Readings on the measured axes but those of length."""
-    kept: npt.NDArray[np.bool_] = np.array([not axis.length for axis in MEASURED])
-    return Readings(described.read(texts, _NOTHING_DESCRIBED, None).values[:, kept])
+def _measured(texts: Sequence[str], axes: Sequence[Axis]) -> Readings:
+    return described.read(texts, axes, _NOTHING_DESCRIBED, None)

@@ -5,20 +5,22 @@
 
 Counts become sqrt(count per 100 words) and shares sqrt(share): the forms that steady the variance of counts. The
 bounds of a rule lie about four standard deviations from the mean of ordinary English answers, so that a single text
-cannot carry a mean. Does not cover: what a text means; languages other than English for the axes that need words.
+cannot carry a mean. `digest` names what an axis counts, so that a changed formula is another axis. Does not cover:
+what a text means; languages other than English for the axes that need words.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass
 from statistics import pstdev
 from typing import Literal
 
 from xpert_cli.style import lexicon
-from xpert_cli.style.sentences import PICTURE, Sample, is_common, syllables, words
+from xpert_cli.style.sentences import COUNTING, PICTURE, Sample, is_common, syllables, words
 
 Read = Callable[[Sample], float]
 WINDOW = 25  # words of a MATTR window; half the usual, so that short messages can be read
@@ -43,13 +45,25 @@ class MeasuredAxis:
 
 
 @dataclass(frozen=True)
+class Formula:
+    """A statistic of a text, called on a sample; `text` states it with every word and pattern that it counts."""
+
+    text: str
+    statistic: Read
+
+    def __call__(self, sample: Sample) -> float:
+        """The value on one text; NaN: no evidence."""
+        return self.statistic(sample)
+
+
+@dataclass(frozen=True)
 class Rule:
     """How an axis is read: NaN from `read` means no evidence; values are clipped to [floor, ceiling].
 
     `english`: the reading needs English words. `unit`: the smallest piece of text that shows the axis.
     """
 
-    read: Read
+    read: Formula
     floor: float
     ceiling: float
     english: bool
@@ -61,37 +75,56 @@ def rate(count: float, sample: Sample) -> float:
     return math.sqrt(100 * count / max(len(sample.tokens), 20))
 
 
-def _group(group: Container[str]) -> Read:
-    return lambda sample: rate(sample.count(group), sample)
+def digest(axis: MeasuredAxis, rule: Rule) -> str:
+    """16 hexadecimal digits that change with whatever changes an axis's readings; its wording is not among that.
+
+    The formula with its words and patterns, the bounds, how words and sentences are told apart (`COUNTING`), and what
+    English is, where only English is read.
+    """
+    parts = [axis.name, rule.read.text, repr((rule.floor, rule.ceiling, rule.english, COUNTING))]
+    if rule.english:
+        parts += [_listed(lexicon.ONLY_ENGLISH), _listed(lexicon.OTHER_LANGUAGES)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _ending(*endings: str) -> Read:
-    return lambda sample: rate(sum(len(token) > 5 and token.endswith(endings) for token in sample.tokens), sample)
+def _listed(group: Collection[str]) -> str:
+    return " ".join(sorted(group))
 
 
-def _pattern(pattern: str) -> Read:
+def _group(group: Collection[str]) -> Formula:
+    return Formula(f"rate of the words {_listed(group)}", lambda sample: rate(sample.count(group), sample))
+
+
+def _ending(*endings: str) -> Formula:
+    def read(sample: Sample) -> float:
+        return rate(sum(len(token) > 5 and token.endswith(endings) for token in sample.tokens), sample)
+
+    return Formula(f"rate of words of six letters or more in {' '.join(endings)}", read)
+
+
+def _pattern(pattern: str) -> Formula:
     found = re.compile(pattern, re.IGNORECASE)
-    return lambda sample: rate(len(found.findall(sample.prose)), sample)
+    return Formula(f"rate of {pattern}", lambda sample: rate(len(found.findall(sample.prose)), sample))
 
 
-def _share(has: Callable[[str], bool]) -> Read:
+def _share(has: Callable[[str], bool], of: str) -> Formula:
     """sqrt of the share of sentences that have the property; NaN without any."""
 
     def read(sample: Sample) -> float:
         found = sample.sentences
         return math.sqrt(sum(map(has, found)) / len(found)) if found else math.nan
 
-    return read
+    return Formula(f"square root of the share of sentences with {of}", read)
 
 
-def _mean(value: Callable[[str], float]) -> Read:
+def _mean(value: Callable[[str], float], of: str) -> Formula:
     """Mean over the words made of letters; NaN without any."""
 
     def read(sample: Sample) -> float:
         tokens = [token for token in sample.tokens if token[0].isalpha()]
         return sum(map(value, tokens)) / len(tokens) if tokens else math.nan
 
-    return read
+    return Formula(f"mean over words of {of}", read)
 
 
 def _begins(sentence: str, group: Container[str]) -> bool:
@@ -115,8 +148,11 @@ def _sentence_variety(sample: Sample) -> float:
     return pstdev(lengths) if len(lengths) > 1 else math.nan
 
 
+_SYLLABLES = _mean(syllables, "syllables")
+
+
 def _grade(sample: Sample) -> float:
-    return 0.39 * len(sample.tokens) / sample.finished + 11.8 * _mean(syllables)(sample) - 15.59
+    return 0.39 * len(sample.tokens) / sample.finished + 11.8 * _SYLLABLES(sample) - 15.59
 
 
 def _diversity(sample: Sample) -> float:
@@ -152,17 +188,17 @@ def _listing(sample: Sample) -> float:
 _LENGTH: Sequence[tuple[MeasuredAxis, Rule]] = (
     (
         MeasuredAxis("text length", "in shorter messages", "in longer messages", True, "ln of words"),
-        Rule(_log_words, math.log(3), math.log(1000), False, "text"),
+        Rule(Formula("ln of words", _log_words), math.log(3), math.log(1000), False, "text"),
     ),
     (
         MeasuredAxis("line count", "in fewer lines", "in more lines", True, "ln of lines that are not blank"),
-        Rule(_log_lines, 0, math.log(60), False, "text"),
+        Rule(Formula("ln of lines", _log_lines), 0, math.log(60), False, "text"),
     ),
 )
 _SHAPE: Sequence[tuple[MeasuredAxis, Rule]] = (
     (
         MeasuredAxis("sentence length", "in shorter sentences", "in longer sentences", False, "ln of words a sentence"),
-        Rule(_sentence_length, math.log(2), math.log(60), False, "sentence"),
+        Rule(Formula("ln of words a sentence", _sentence_length), math.log(2), math.log(60), False, "sentence"),
     ),
     (
         MeasuredAxis(
@@ -172,21 +208,21 @@ _SHAPE: Sequence[tuple[MeasuredAxis, Rule]] = (
             False,
             "standard deviation of ln sentence length",
         ),
-        Rule(_sentence_variety, 0, 1.5, False, "text"),
+        Rule(Formula("deviation of ln words a sentence", _sentence_variety), 0, 1.5, False, "text"),
     ),
     (
         MeasuredAxis("word length", "in shorter words", "in longer words", False, "mean syllables, by vowel groups"),
-        Rule(_mean(syllables), 1, 2.6, True, "sentence"),
+        Rule(_SYLLABLES, 1, 2.6, True, "sentence"),
     ),
     (
         MeasuredAxis(
             "reading grade",
-            "for an earlier school grade",
-            "for a later school grade",
+            "in words and sentences that read more easily",
+            "in words and sentences that take more schooling to read",
             False,
             "0.39 words a sentence + 11.8 syllables a word - 15.59 (Flesch-Kincaid 1975)",
         ),
-        Rule(_grade, -2, 25, True, "sentence"),
+        Rule(Formula("0.39 words a sentence + 11.8 syllables a word - 15.59", _grade), -2, 25, True, "sentence"),
     ),
     (
         MeasuredAxis(
@@ -196,7 +232,9 @@ _SHAPE: Sequence[tuple[MeasuredAxis, Rule]] = (
             False,
             "share of words whose base form is not among the 1,300 commonest",
         ),
-        Rule(_mean(lambda word: not is_common(word)), 0, 0.8, True, "sentence"),
+        Rule(
+            _mean(lambda word: not is_common(word), f"not being of {_listed(lexicon.COMMON)}"), 0, 0.8, True, "sentence"
+        ),
     ),
     (
         MeasuredAxis(
@@ -206,7 +244,7 @@ _SHAPE: Sequence[tuple[MeasuredAxis, Rule]] = (
             False,
             "MATTR, windows of 25 words (Covington & McFall 2010)",
         ),
-        Rule(_diversity, 0.65, 1, True, "text"),
+        Rule(Formula(f"distinct words in windows of {WINDOW}", _diversity), 0.65, 1, True, "text"),
     ),
     (
         MeasuredAxis(
@@ -216,21 +254,21 @@ _SHAPE: Sequence[tuple[MeasuredAxis, Rule]] = (
             False,
             "1 if the first word greets or exclaims, else 0",
         ),
-        Rule(_opening, 0, 1, True, "text"),
+        Rule(Formula(f"1 if it begins with {_listed(lexicon.OPENERS)}", _opening), 0, 1, True, "text"),
     ),
     (
         MeasuredAxis("lists", "with fewer lists", "with more lists", False, "share of lines, square root"),
-        Rule(_listing, 0, 1, False, "line"),
+        Rule(Formula(f"square root of the share of lines like {_ITEM.pattern}", _listing), 0, 1, False, "line"),
     ),
     (
         MeasuredAxis(
             "bold and headings", "with less bold and fewer headings", "with more bold and headings", False, RATE
         ),
-        Rule(_emphasis, 0, 4, False, "line"),
+        Rule(Formula(f"rate of {_EMPHASIS.pattern}", _emphasis), 0, 4, False, "line"),
     ),
 )
 # name, what "with fewer ..." and "with more ..." speak of, statistic, ceiling, source, English only
-_COUNTS: Sequence[tuple[str, str, Read, float, str, bool]] = (
+_COUNTS: Sequence[tuple[str, str, Formula, float, str, bool]] = (
     ("second person", "words like “you”", _group(lexicon.SECOND_PERSON), 4.5, BURROWS, True),
     ("first person", "words like “I” and “we”", _group(lexicon.FIRST_PERSON), 4, BURROWS, True),
     ("third person", "words like “they” and “it”", _group(lexicon.THIRD_PERSON), 4.5, BURROWS, True),
@@ -293,13 +331,27 @@ _COUNTS: Sequence[tuple[str, str, Read, float, str, bool]] = (
     (
         "exclamations",
         "exclamation marks",
-        _share(lambda sentence: "!" in sentence or "！" in sentence),
+        _share(lambda sentence: "!" in sentence or "！" in sentence, "! or ！"),
         1,
         SHARE,
         False,
     ),
-    ("questions", "questions", _share(lambda sentence: "?" in sentence or "？" in sentence), 1, SHARE, False),
-    ("instructions", "instructions", _share(lambda sentence: _begins(sentence, lexicon.VERBS)), 1, SHARE, True),
+    (
+        "questions",
+        "questions",
+        _share(lambda sentence: "?" in sentence or "？" in sentence, "? or ？"),
+        1,
+        SHARE,
+        False,
+    ),
+    (
+        "instructions",
+        "instructions",
+        _share(lambda sentence: _begins(sentence, lexicon.VERBS), f"one of {_listed(lexicon.VERBS)} first"),
+        1,
+        SHARE,
+        True,
+    ),
 )
 TABLE: tuple[tuple[MeasuredAxis, Rule], ...] = (
     *_LENGTH,

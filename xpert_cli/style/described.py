@@ -1,6 +1,6 @@
 """Placing texts on the style axes: measured ones by counting, described ones by asking a language model.
 
-    readings = read(texts, axes, basis, model_path)      # (texts, axes), nothing leaves the process
+    readings = read(texts, axes, basis, model_path)      # (texts, axes), measured axes matched by name
 
 The question is asked about one text at a time and nothing is generated: an axis is read from the hidden state where the
 answer's adjective would come. Not here: what readings mean against a base model (style/space.py).
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from xpert_cli.llama.layers import layered_states, separable
 from xpert_cli.llama.memory import Layout, fitted
 from xpert_cli.llama.model import Model, Vocabulary
 from xpert_cli.resume import PartialResults
-from xpert_cli.style.measured import MEASURED, cut, evidence, measure_all
+from xpert_cli.style.measured import MEASURED, cut, digests, evidence, readings_on
 from xpert_cli.style.space import Axis, Floats, Readings, Scatter, Space, measured
 
 Basis = npt.NDArray[np.float32]
@@ -57,8 +58,38 @@ def probes() -> tuple[str, ...]:
 
 
 def measured_axes() -> tuple[Axis, ...]:
-    """The named text statistics."""
-    return tuple(Axis(axis.name, "measured", axis.low, axis.high, axis.length) for axis in MEASURED)
+    """The named text statistics of this version, each with the digest of what it counts."""
+    counting = digests()
+    return tuple(Axis(one.name, "measured", one.low, one.high, one.length, counting[one.name]) for one in MEASURED)
+
+
+def understood(axes: Sequence[Axis]) -> npt.NDArray[np.bool_]:
+    """(axes,) which of them mean here what they meant where they come from.
+
+    Described axes always do, their model is compared elsewhere. A measured one does where this version has an axis of
+    its name that counts the same; one without a digest is taken by its name.
+    """
+    counting = digests()
+
+    def same(axis: Axis) -> bool:
+        return axis.name in counting and axis.digest in ("", counting[axis.name])
+
+    return np.array([axis.kind != "measured" or same(axis) for axis in axes], np.bool_)
+
+
+def worded(axes: Sequence[Axis]) -> tuple[Axis, ...]:
+    """The same axes, those that are `understood` in this version's words: a better wording serves old caches too."""
+    own = {axis.name: axis for axis in measured_axes()}
+    known = [same and axis.kind == "measured" for axis, same in zip(axes, understood(axes), strict=True)]
+    return tuple(
+        replace(axis, low=own[axis.name].low, high=own[axis.name].high) if same else axis
+        for axis, same in zip(axes, known, strict=True)
+    )
+
+
+def source_axes(axes: Sequence[Axis]) -> tuple[Axis, ...]:
+    """What an adapter tells of its training text: all measured axes of this version, and a cache's described ones."""
+    return (*measured_axes(), *(axis for axis in axes if axis.kind != "measured"))
 
 
 def adjectives() -> tuple[tuple[str, str], ...]:
@@ -105,25 +136,30 @@ def questions_digest(basis: Basis) -> str:
 
 def read(
     texts: Sequence[str],
+    axes: Sequence[Axis],
     basis: Basis,
     summarizer: Path | None,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
     *,
     asked: int = ASKED,
 ) -> Readings:
-    """Readings of texts on the measured axes, then on the described ones.
+    """Readings of texts on axes.
 
     Args:
-        basis: (described, hidden) rows for the summarizer's hidden states.
+        axes: the measured ones are matched by name, wherever they stand; NaN on those that are not `understood`.
+        basis: (described, hidden) rows for the summarizer's hidden states, in the order of the described axes.
         summarizer: the GGUF to ask; None leaves described readings NaN.
         asked: texts the question is asked about at most, chosen by their hash; counting is done on all.
     """
-    described = np.full((len(texts), len(basis)), np.nan)
+    known = [axis.name if same else "" for axis, same in zip(axes, understood(axes), strict=True)]
+    values, counted = readings_on(known, texts), measured(axes)
     if summarizer is not None and len(basis) and texts:
         chosen = sorted(range(len(texts)), key=lambda i: hashlib.sha256(texts[i].encode()).digest())[:asked]
         found = states([texts[i] for i in chosen], summarizer, progress)
-        described[chosen] = found.astype(np.float64) @ basis.T.astype(np.float64)
-    return Readings(np.concatenate([measure_all(texts), described], axis=1))
+        values[np.array(chosen)[:, None], np.flatnonzero(~counted)] = found.astype(np.float64) @ basis.T.astype(
+            np.float64
+        )
+    return Readings(values)
 
 
 _latest: dict[tuple[object, ...], npt.NDArray[np.float32]] = {}  # the last texts: select after summarize
@@ -203,6 +239,7 @@ def source_metadata(readings: Readings, axes: Sequence[Axis], basis: Basis) -> d
     counted = readings.scatter.on(measured(axes))
     return {
         "xpert.source.axes": "\n".join(axis.name for axis in axes),
+        "xpert.source.digests": "\n".join(axis.digest for axis in axes),
         "xpert.source.mean": [float(value) for value in readings.mean],
         "xpert.source.samples": len(readings),
         "xpert.source.questions": questions_digest(basis),
@@ -212,51 +249,84 @@ def source_metadata(readings: Readings, axes: Sequence[Axis], basis: Basis) -> d
 
 
 def source_scatter(adapter: Adapter, axes: Sequence[Axis]) -> Scatter | None:
-    """What the adapter tells of how its training texts differ, on the measured axes; None if it tells that not of all.
+    """What the adapter tells of how its training texts differ, on the measured axes, matched by name.
+
+    None if it tells nothing of that; on axes that it does not tell of, no text is known.
 
     Raises:
         BadModel: no texts can have what it tells.
     """
-    told, means = adapter.metadata, _source_means(adapter)
-    wanted = [axis.name for axis in axes if axis.kind == "measured"]
-    known, squares = told.get("xpert.source.known"), told.get("xpert.source.scatter")
-    if list(means)[: len(wanted)] != wanted or not isinstance(known, list) or not isinstance(squares, list):
+    told, source = adapter.metadata, _source(adapter)
+    counted, squares = told.get("xpert.source.known"), told.get("xpert.source.scatter")
+    wanted = [axis for axis in axes if axis.kind == "measured"]
+    if not source or not isinstance(counted, list) or not isinstance(squares, list):
         return None
-    size, samples, counts = len(wanted), told.get("xpert.source.samples"), np.array(known, np.float64)
-    if isinstance(samples, int) and len(counts) == size and len(squares) == size * (size + 1) // 2:
+    size, samples, known = len(counted), told.get("xpert.source.samples"), np.array(counted, np.float64)
+    if isinstance(samples, int) and size <= len(source) and len(squares) == size * (size + 1) // 2:
         lower = np.zeros((size, size))
         lower[np.tril_indices(size)] = squares
         whole = lower + np.tril(lower, -1).T
-        possible = counts.min() >= 0 and counts.max() <= samples and bool(np.isfinite(whole).all())
+        possible = size > 0 and known.min() >= 0 and known.max() <= samples and bool(np.isfinite(whole).all())
         if possible and np.linalg.eigvalsh(whole).min() >= -1e-5 * np.trace(whole):
-            return Scatter(samples, counts, np.array([means[name] for name in wanted]), whole)
+            return _placed(
+                Scatter(samples, known, np.array([mean for *_, mean in source[:size]]), whole), source, wanted
+            )
     raise BadModel("an adapter tells of training texts what no texts can be. Leave it out, or fine-tune it again.")
 
 
-def _source_means(adapter: Adapter) -> dict[str, float]:
-    """The mean readings of its training text that an adapter tells, by axis; none if it tells them wrongly."""
+def _placed(scatter: Scatter, source: Sequence[tuple[str, str, float]], wanted: Sequence[Axis]) -> Scatter | None:
+    """A scatter on the axes wanted, by name; None if none of them is told."""
+    at = [next((i for i, one in enumerate(source[: len(scatter.known)]) if _same(one, axis)), -1) for axis in wanted]
+    there = np.array([i >= 0 for i in at], np.bool_)
+    if not there.any():
+        return None
+    rows = [i for i in at if i >= 0]
+    known, mean, squares = np.zeros(len(at)), np.full(len(at), np.nan), np.zeros((len(at), len(at)))
+    known[there], mean[there] = scatter.known[rows], scatter.mean[rows]
+    squares[np.ix_(there, there)] = scatter.squares[np.ix_(rows, rows)]
+    return Scatter(scatter.samples, known, mean, squares)
+
+
+def _same(told: tuple[str, str, float], axis: Axis) -> bool:
+    """Whether what an adapter tells of is this axis: by name, and by what both count where both say it."""
+    name, digest, _ = told
+    return name == axis.name and (not digest or not axis.digest or digest == axis.digest)
+
+
+def _source(adapter: Adapter) -> list[tuple[str, str, float]]:
+    """Name, digest and mean reading of each axis that an adapter tells of; none if it tells them wrongly."""
     names, mean = adapter.metadata.get("xpert.source.axes"), adapter.metadata.get("xpert.source.mean")
     if not isinstance(names, str) or not isinstance(mean, list) or len(names.split("\n")) != len(mean):
-        return {}
-    return dict(zip(names.split("\n"), mean, strict=True))
+        return []
+    digests = adapter.metadata.get("xpert.source.digests")
+    counting = digests.split("\n") if isinstance(digests, str) else []
+    if len(counting) != len(mean):
+        counting = [""] * len(mean)
+    return list(zip(names.split("\n"), counting, mean, strict=True))
 
 
 def source_mean(adapter: Adapter, axes: Sequence[Axis], basis: Basis) -> npt.NDArray[np.float64] | None:
     """(axes,) mean readings of the adapter's training text, NaN on axes it does not tell; None if it tells none.
 
-    Described readings count only if they answer the same question on the same basis.
+    Described readings count only if they answer the same question on the same basis, measured ones only if both count
+    the same.
     """
-    told = _source_means(adapter)
+    told = {name: (name, digest, value) for name, digest, value in _source(adapter)}
     same = adapter.metadata.get("xpert.source.questions") == questions_digest(basis)
-    values = [told.get(axis.name, np.nan) if same or axis.kind == "measured" else np.nan for axis in axes]
+
+    def value(axis: Axis) -> float:
+        one = told.get(axis.name)
+        usable = one is not None and (_same(one, axis) if axis.kind == "measured" else same)
+        return one[2] if one is not None and usable else np.nan
+
+    values = [value(axis) for axis in axes]
     return None if np.isnan(values).all() else np.array(values, np.float64)
 
 
 def quote(texts: Sequence[str], axis: Axis, value: float, column: Floats) -> str:
     """One line of the texts that shows the end of an axis that `value` points to; `column` is their readings."""
     if axis.kind == "measured":
-        index = next(index for index, one in enumerate(MEASURED) if one.name == axis.name)
-        return evidence(texts, index, 1 if value > 0 else -1)
+        return evidence(texts, axis.name, 1 if value > 0 else -1)
     if np.isnan(column).all():
         return ""
     best = texts[int(np.nanargmax(column if value > 0 else -column))]

@@ -1,8 +1,8 @@
 """Measured style axes: named statistics of one text, the part of an explanation that needs no language model.
 
-    shift = measure("Oh wow, you did it! 🎉") - reference      # (axes,) float64, NaN: the text says nothing about it
-    words_for(axis, shift[axis])                               # "with more emoji"
-    evidence(texts, axis, +1)                                  # "“Oh wow, you did it! 🎉”"
+    measure("Oh wow, you did it! 🎉")              # (axes,) float64, NaN: the text says nothing about it
+    readings_on(["emoji", "commas"], texts)       # (texts, 2), matched by name
+    evidence(texts, "emoji", +1)                  # "“Oh wow, you did it! 🎉”"
 
 Readings are bounded (see `axes`), do not depend on the order of texts, and are the same on every machine. Axes that
 need English words are NaN for other languages. Does not cover: reference statistics, metrics, distances.
@@ -10,20 +10,18 @@ need English words are NaN for other languages. Does not cover: reference statis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert_cli.style.axes import TABLE, MeasuredAxis, Rule
+from xpert_cli.style.axes import TABLE, MeasuredAxis, Rule, digest
 from xpert_cli.style.sentences import Sample, cut, sentences, words
 
-__all__ = ["MEASURED", "MeasuredAxis", "cut", "evidence", "measure", "measure_all", "sentences", "words", "words_for"]
+__all__ = ["MEASURED", "MeasuredAxis", "cut", "evidence", "measure", "measure_all", "sentences", "words"]
 
 MEASURED: tuple[MeasuredAxis, ...] = tuple(axis for axis, _ in TABLE)
-_FLOORS = np.array([rule.floor for _, rule in TABLE], dtype=np.float64)
-_CEILINGS = np.array([rule.ceiling for _, rule in TABLE], dtype=np.float64)
 _WIDEST = 90  # characters of a quoted line
 _TYPICAL = 12  # words; of lines that show an axis equally well, the one nearest to this is quoted
 
@@ -36,7 +34,8 @@ def measure(text: str) -> NDArray[np.float64]:
         English-only axis and another language (or under 5 words), too few sentences or words for the statistic.
     """
     sample = Sample(text)
-    return np.clip([_reading(rule, sample) for _, rule in TABLE], _FLOORS, _CEILINGS)
+    values = np.array([_reading(rule, sample) for _, rule in TABLE], np.float64)
+    return np.clip(values, [rule.floor for _, rule in TABLE], [rule.ceiling for _, rule in TABLE])
 
 
 def measure_all(texts: Iterable[str]) -> NDArray[np.float64]:
@@ -44,18 +43,32 @@ def measure_all(texts: Iterable[str]) -> NDArray[np.float64]:
     return np.array([measure(text) for text in texts], dtype=np.float64).reshape(-1, len(TABLE))
 
 
-def words_for(axis: int, value: float) -> str:
-    """The end of axis number `axis` that a shift of `value` points to, to complete "you write ..."."""
-    return MEASURED[axis].high if value > 0 else MEASURED[axis].low
+def readings_on(names: Sequence[str], texts: Iterable[str]) -> NDArray[np.float64]:
+    """(texts, names) readings on the axes of these names, wherever they stand in the table; NaN for unknown names."""
+    at = {axis.name: index for index, (axis, _) in enumerate(TABLE)}
+    values = measure_all(texts)
+    rows = np.full((len(values), len(names)), np.nan)
+    for column, name in enumerate(names):
+        if name in at:
+            rows[:, column] = values[:, at[name]]
+    return rows
 
 
-def evidence(texts: Sequence[str], axis: int, sign: int) -> str:
-    """The line of `texts` that best shows the high (`sign` > 0) or low end of axis number `axis`, in quotation marks.
+def digests() -> Mapping[str, str]:
+    """What each axis counts, by the axis's name: see `style.axes.digest`."""
+    return {axis.name: digest(axis, rule) for axis, rule in TABLE}
+
+
+def evidence(texts: Sequence[str], name: str, sign: int) -> str:
+    """The line of `texts` that best shows the high (`sign` > 0) or low end of the axis `name`, in quotation marks.
 
     At most 90 characters, shortened at a word's end; for lengths the number of words follows. Empty if nothing in the
-    texts shows it. The order of the texts does not matter.
+    texts shows it, or there is no such axis. The order of the texts does not matter.
     """
-    described, rule = TABLE[axis]
+    known = {axis.name: (axis, rule) for axis, rule in TABLE}
+    if name not in known:
+        return ""
+    described, rule = known[name]
     counted = described.length or described.name == "sentence length"
     ranked: list[tuple[float, int, int, str, int]] = []
     for sample in map(Sample, set(texts)):

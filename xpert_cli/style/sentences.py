@@ -38,6 +38,7 @@ _CLOSED = re.compile(rf"(?:[.!?…。！？।؟:;]|{PICTURE})[\"'”’)\]]*$")
 _VOWELS = re.compile(r"[aeiouy]+")
 ENGLISH_SHARE = 0.1  # of words in ONLY_ENGLISH: English prose has 0.2-0.4, its neighbours stay below 0.06
 ENOUGH_WORDS = 5
+COUNTING = 1  # goes up with any change here that changes what is counted: in the digest of every axis
 
 
 def prose(text: str) -> str:

@@ -26,13 +26,17 @@ FLOOR = 0.02  # smallest pooled standard deviation, relative to the axis's sprea
 
 @dataclass(frozen=True)
 class Axis:
-    """One named direction of style; `low` and `high` complete "you write ..."."""
+    """One named direction of style; `low` and `high` complete "you write ...".
+
+    `digest` names what a measured axis counts (style/axes.py); empty where that is not said.
+    """
 
     name: str
     kind: str
     low: str
     high: str
     length: bool = False
+    digest: str = ""
 
     def words(self, value: float) -> str:
         """The end of the axis that `value` points to."""
@@ -174,7 +178,7 @@ def pooled(writers: Sequence[Scatter]) -> tuple[Floats, Floats]:
     """
     several = [writer for writer in writers if writer.samples > 1]
     squares = np.asarray(sum(writer.squares for writer in several))
-    freedom = np.maximum(1, sum(writer.known for writer in several) - len(several))
+    freedom = np.maximum(1, sum(np.maximum(writer.known - 1, 0) for writer in several))
     spread = np.maximum(np.sqrt(np.diag(squares) / freedom), FLOOR * _overall(writers))
     spread = np.where(spread > 0, spread, np.inf)  # an axis that no text varies on stays silent
     texts = max(1, sum(writer.samples for writer in several) - len(several))

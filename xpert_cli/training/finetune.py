@@ -336,7 +336,8 @@ def _with_source(adapter: Adapter, corpus: Corpus, base: Path, cache: Catalogue 
     axes, basis = (cache.space.axes, cache.space.basis) if cache else described.axes_of(base)
     own = gguf.base_info(base)
     able = cache is None or cache.summarizer["fingerprint"] == own.fingerprint
-    values = described.read(corpus.passages, basis, base if able else None, asked=ASKED).values
+    axes = described.source_axes(axes)
+    values = described.read(corpus.passages, axes, basis, base if able else None, asked=ASKED).values
     if not corpus.shows_length:
         values[:, [axis.length for axis in axes]] = math.nan
     metadata = described.source_metadata(Readings(values), axes, basis)
