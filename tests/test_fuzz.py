@@ -1,7 +1,7 @@
 """A slice of the fuzzing of GGUF files: everything is read or refused in one line, and what is read llama.cpp loads.
 
     python tests/gguf_examined.py "spliced adapter" --inputs 1000     # more of one kind
-    python benchmarks/fuzz.py --inputs 1000000                        # a million
+    python -m tests.fuzz --inputs 1000000                             # a million
 
 Inputs are read in a process of its own that dies past its limits of processor seconds and address space.
 """

@@ -1,0 +1,92 @@
+"""Where measurements are kept: a JSON file each, with what it was made of, so that a stopped benchmark goes on.
+
+    store = Store(Path("runs/benchmarks/warmstart"))
+    told = store.record("4-90", {"rate": 1e-3}, measure)      # measured once; again where what it was made of changed
+    losses = store.array("losses", [digest, texts], make)     # the same for an array
+
+Not here: what is measured, and the tables of it (report.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xpert_cli.paths import whole
+from xpert_cli.style.space import Floats
+
+Record = dict[str, Any]  # what JSON can hold: the border to a file
+
+
+class Missing(Exception):
+    """A measurement that is not stored, and is not to be made."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Measurements in a folder.
+
+    Attributes:
+        stored_only: measure nothing; what is not there is Missing.
+    """
+
+    folder: Path
+    stored_only: bool = False
+
+    def found(self, name: str, made_of: Mapping[str, object]) -> Record | None:
+        """An earlier measurement, if it was made of the same things; else None."""
+        try:
+            record = json.loads(self.file(f"{name}.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        same = isinstance(record, dict) and record.get("made_of") == json.loads(json.dumps(made_of))
+        return dict(record["measured"]) if same else None
+
+    def record(self, name: str, made_of: Mapping[str, object], measure: Callable[[], Record]) -> Record:
+        """What `measure` returns, from its file if it is there.
+
+        Raises:
+            Missing: nothing is to be measured, and it was not.
+        """
+        if (earlier := self.found(name, made_of)) is not None:
+            return earlier
+        self._may_measure(name)
+        measured = measure()
+        with whole(self.file(f"{name}.json")) as part:
+            part.write_text(json.dumps({"made_of": made_of, "measured": measured}, indent=1) + "\n", "utf-8")
+        return measured
+
+    def array(self, name: str, made_of: object, make: Callable[[], Any]) -> Floats:
+        """An array, from the file that is named by what it was made of if it is there.
+
+        Raises:
+            Missing: as `record`.
+        """
+        path = self.file(f"{name}-{short_key(made_of)}.npy")
+        if not path.exists():
+            self._may_measure(path.name)
+            values = np.asarray(make())
+            with whole(path) as part, part.open("wb") as file:
+                np.save(file, values)
+        return np.asarray(np.load(path, allow_pickle=False), np.float64)
+
+    def file(self, name: str) -> Path:
+        """A path in the folder, which is made."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _may_measure(self, name: str) -> None:
+        if self.stored_only:
+            raise Missing(name)
+
+
+def short_key(made_of: object) -> str:
+    """A name for what was made of something that JSON can hold."""
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
