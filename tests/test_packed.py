@@ -117,6 +117,56 @@ def test_a_plan_keeps_weights_packed_before_it_works_anything_out_twice(base: Pa
         except BadInput as error:
             assert "more than --memory allows" in str(error)  # noqa: PT017
             break
-        chosen.append((found.pack, found.packed, found.recompute))
+        chosen.append((found.pack, found.packed, found.packed_head, found.recompute))
         limit = found.memory
-    assert chosen == [(256, False, 0), (512, True, 0), (256, True, 0), (256, True, 15), (256, True, 30)]
+    assert chosen == [
+        *[(256, False, False, 0), (512, True, False, 0), (256, True, False, 0), (256, True, False, 15)],
+        *[(256, True, False, 30), (256, True, True, 15), (256, True, True, 30)],
+    ]
+
+
+@pytest.mark.parametrize(("kind", "cosine"), [("float32", 0.999999), ("bfloat16", 0.998)])
+def test_a_packed_head_gives_the_loss_and_the_gradient_of_one_in_memory(base: Path, kind: str, cosine: float) -> None:
+    import torch
+
+    from xpert_cli.training.decoder import open_decoder
+
+    losses, gradients = [], []
+    for packed_head in (False, True):
+        decoder = open_decoder(base, kind, packed=True, packed_head=packed_head)
+        decoder.begin(None, 4, 2.0, seed=0)
+        decoder.learn(SAMPLES, over=1)
+        decoder.parameters -= 0.01 * decoder.gradient
+        decoder.refresh()
+        decoder.gradient.zero_()
+        losses.append((decoder.learn(SAMPLES, over=1), decoder.loss(SAMPLES)))
+        gradients.append(decoder.gradient.clone())
+    assert losses[1] == pytest.approx(losses[0], rel=5e-3 if kind == "bfloat16" else 1e-6)
+    assert torch.cosine_similarity(*gradients, dim=0) > cosine
+
+
+def test_the_blocked_loss_is_that_of_the_whole_vocabulary_with_a_cap_too(base: Path) -> None:
+    import torch
+
+    from xpert_cli.training.operations import CrossEntropy, ScratchBuffers
+    from xpert_cli.training.packed_head import BLOCK, BlockedCrossEntropy, PackedMatrix
+
+    header = gguf.read_header(base)
+    whole = torch.tensor(gguf.tensor(header, "token_embd.weight"))
+    targets = torch.tensor([0, BLOCK - 1, BLOCK, 3 * BLOCK + 5, len(whole) - 1])
+    draws = torch.randn(8, whole.shape[1], generator=torch.Generator().manual_seed(0))
+    with base.open("rb", buffering=0) as file:
+        packed = PackedMatrix.of(header, file, "token_embd.weight")
+        assert packed is not None
+        assert len(packed) == len(whole)
+        assert torch.equal(packed.rows(np.array([7, 49151, 7]), torch.float32), whole[[7, 49151, 7]])
+        for cap in (None, 5.0):
+            results = []
+            for function, head in ((CrossEntropy, whole), (BlockedCrossEntropy, packed)):
+                leaf = draws.clone().requires_grad_()
+                loss = function.apply(leaf, head, targets, cap, ScratchBuffers(torch.float32))
+                loss.backward()
+                results.append((float(loss.detach()), leaf.grad))
+            assert results[1][0] == pytest.approx(results[0][0], rel=1e-6)
+            assert torch.allclose(results[1][1], results[0][1], rtol=1e-4, atol=1e-5)
+            assert not results[1][1][5:].any()

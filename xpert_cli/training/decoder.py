@@ -42,6 +42,7 @@ from xpert_cli.training.operations import (
     Weights,
 )
 from xpert_cli.training.packed import Packed
+from xpert_cli.training.packed_head import BlockedCrossEntropy, PackedMatrix
 from xpert_cli.training.packing import Pack
 from xpert_cli.training.shape import Shape
 
@@ -165,6 +166,8 @@ class Decoder:
         recompute: the number of layers that keep only their input, and work out the rest again for the gradient.
         packed: leave the layers' weights in their file, and expand them where they are used: slower, and bit for bit
             the same.
+        packed_head: leave the embedding and the output matrix there too; the loss then sums over blocks of the
+            vocabulary.
 
     Attributes:
         parameters, gradient: (count,) float32, all factors of all layers end to end.
@@ -173,11 +176,20 @@ class Decoder:
         BadModel: an architecture that is not computed here, or tensors that are missing.
     """
 
-    def __init__(self, header: gguf.Header, dtype: torch.dtype, *, recompute: int = 0, packed: bool = False) -> None:
+    def __init__(
+        self,
+        header: gguf.Header,
+        dtype: torch.dtype,
+        *,
+        recompute: int = 0,
+        packed: bool = False,
+        packed_head: bool = False,
+    ) -> None:
         self.shape, self.dtype, self.recompute = Shape.of(header), dtype, recompute
         self._header, self._file = header, header.path.open("rb", buffering=0) if packed else None
-        self._embedding = self._matrix("token_embd.weight")
-        self._head = self._matrix("output.weight") if "output.weight" in header.tensors else self._embedding
+        self._embedding = self._vocabulary_matrix("token_embd.weight", packed_head)
+        tied = "output.weight" not in header.tensors
+        self._head = self._embedding if tied else self._vocabulary_matrix("output.weight", packed_head)
         self._norm = self._rms("output_norm.weight")
         self.layers = [self._layer(index) for index in range(self.shape.layers)]
         platform.release_memory()  # what reading the weights took for a moment would stay
@@ -249,7 +261,10 @@ class Decoder:
         return float(self._loss(Pack.of(samples), self._room.sharing_scratch()))
 
     def _loss(self, pack: Pack, buffers: ScratchBuffers) -> Tensor:
-        stream = torch.nn.functional.embedding(torch.from_numpy(pack.ids), self._embedding)
+        if isinstance(self._embedding, PackedMatrix):
+            stream = self._embedding.rows(pack.ids, self.dtype)
+        else:
+            stream = torch.nn.functional.embedding(torch.from_numpy(pack.ids), self._embedding)
         if self.shape.embedding_scale != 1:
             stream = stream * self.shape.embedding_scale
         positions, rows, targets = map(torch.from_numpy, (pack.positions, pack.rows, pack.targets))
@@ -264,7 +279,8 @@ class Decoder:
             )
             stream = Recomputed.apply(stream, self._switch, block) if again else block(stream, self._switch)
         states = Norm.apply(stream[rows], self._norm, buffers)
-        return CrossEntropy.apply(states, self._head, targets, self.shape.cap, buffers)  # type: ignore[no-any-return]
+        entropy = BlockedCrossEntropy if isinstance(self._head, PackedMatrix) else CrossEntropy
+        return entropy.apply(states, self._head, targets, self.shape.cap, buffers)  # type: ignore[no-any-return]
 
     def adapter(self) -> Adapter:
         """The factors as they are now."""
@@ -286,6 +302,11 @@ class Decoder:
             values = np.array(gguf.tensor(self._header, name, rows), np.float32)
             out[rows] = torch.from_numpy(values)
         return out
+
+    def _vocabulary_matrix(self, name: str, packed: bool) -> Tensor | PackedMatrix:
+        """The embedding or the output matrix; in its file where that is wanted and its type allows it."""
+        left = PackedMatrix.of(self._header, self._file, name) if packed and self._file else None
+        return self._matrix(name) if left is None else left
 
     def _vector(self, name: str) -> Tensor:
         return torch.tensor(np.array(gguf.tensor(self._header, name), np.float32))
@@ -334,10 +355,16 @@ class Decoder:
 
 
 def open_decoder(
-    base: Path, dtype: torch.dtype | str, *, recompute: int = 0, packed: bool = False, threads: int | None = None
+    base: Path,
+    dtype: torch.dtype | str,
+    *,
+    recompute: int = 0,
+    packed: bool = False,
+    packed_head: bool = False,
+    threads: int | None = None,
 ) -> Decoder:
     """The decoder of a GGUF file, computed by so many threads; None leaves torch's number as it is."""
     if threads:
         torch.set_num_threads(threads)
     kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype
-    return Decoder(gguf.read_header(base), kind, recompute=recompute, packed=packed)
+    return Decoder(gguf.read_header(base), kind, recompute=recompute, packed=packed, packed_head=packed_head)

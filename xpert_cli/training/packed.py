@@ -64,21 +64,33 @@ class Packed:
         Raises:
             OSError: the file was cut.
         """
-        size, at = max(CHUNK, self.width), 0
-        step, (raw, wide) = size // self.width, _scratch(size)
+        at = 0
         for part in self.parts:
-            for first in range(0, part.rows, step):
-                into = out[at + first : at + min(first + step, part.rows)]
-                wanted, count = len(into) * part.row_bytes, len(into) * self.width
-                self.file.seek(part.offset + first * part.row_bytes)
-                if self.file.readinto(raw.data[:wanted]) != wanted:
-                    raise OSError("the base model's file was cut while it was read")
-                part.convert(raw.ctypes.data, wide.data_ptr(), count)
-                into.copy_(wide[:count].view(-1, self.width))
+            self._expand(part, 0, out[at : at + part.rows])
             at += part.rows
+
+    def expand_rows(self, first: int, out: Tensor) -> None:
+        """Write as many rows of the first matrix as `out` has, from row `first` on.
+
+        Raises:
+            OSError: the file was cut.
+        """
+        self._expand(self.parts[0], first, out)
+
+    def _expand(self, part: Part, first: int, out: Tensor) -> None:
+        size = max(CHUNK, self.width)
+        step, (raw, wide) = size // self.width, _scratch(size)
+        for begin in range(0, len(out), step):
+            into = out[begin : begin + step]
+            wanted, count = len(into) * part.row_bytes, len(into) * self.width
+            self.file.seek(part.offset + (first + begin) * part.row_bytes)
+            if self.file.readinto(raw.data[:wanted]) != wanted:
+                raise OSError("the base model's file was cut while it was read")
+            part.convert(raw.ctypes.data, wide.data_ptr(), count)
+            into.copy_(wide[:count].view(-1, self.width))
 
 
 @lru_cache(maxsize=1)
 def _scratch(size: int) -> tuple[npt.NDArray[np.uint8], Tensor]:
-    """ScratchBuffers for the blocks of so many numbers, and for the numbers."""
+    """Memory for the blocks of so many numbers, and for the numbers."""
     return np.empty(4 * size, np.uint8), torch.empty(size)

@@ -33,7 +33,7 @@ class Plan:
     """A layout that fits.
 
     `recompute`: layers that keep only their input, and work out the rest again; `packed`: their weights stay in the
-    file, and are expanded where they are used.
+    file, and are expanded where they are used; `packed_head`: so do the embedding and the output matrix.
     """
 
     dtype: str
@@ -42,6 +42,7 @@ class Plan:
     recompute: int
     memory: int
     packed: bool = False
+    packed_head: bool = False
 
 
 def require() -> None:
@@ -76,13 +77,15 @@ def plan_for(header: gguf.Header, *, longest: int, batch: int, rank: int, limit:
     free = platform.available_memory()
     allowed = limit or (platform.resident_memory() + int(0.9 * free) if free else None)
     packs = [pack for pack in PACKS if pack >= longest] or [longest]
-    layouts = [(pack, 0, packed) for packed in (False, True) for pack in packs]
-    layouts += [(packs[-1], layers, True) for layers in (shape.layers // 2, shape.layers)]
-    for pack, recompute, packed in layouts:
+    again = (shape.layers // 2, shape.layers)
+    layouts = [(pack, 0, packed, False) for packed in (False, True) for pack in packs]
+    layouts += [(packs[-1], layers, True, False) for layers in again]
+    layouts += [(packs[-1], layers, True, True) for layers in (0, *again)]
+    for pack, recompute, packed, packed_head in layouts:
         tokens = max(longest, min(pack, batch * longest))
-        memory = estimate(header, shape, 2 if bfloat16 else 4, tokens, recompute, rank, packed)
+        memory = estimate(header, shape, 2 if bfloat16 else 4, tokens, recompute, rank, packed, packed_head)
         if allowed is None or memory <= allowed:
-            return Plan(dtype, _threads(dtype), pack, recompute, memory, packed)
+            return Plan(dtype, _threads(dtype), pack, recompute, memory, packed, packed_head)
     asked = "--memory allows" if limit else "is free"
     raise BadInput(
         f"fine-tuning this base with messages of {longest} tokens takes {memory >> 20} MB, more than {asked}. "
@@ -90,7 +93,16 @@ def plan_for(header: gguf.Header, *, longest: int, batch: int, rank: int, limit:
     )
 
 
-def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute: int, rank: int, packed: bool) -> int:
+def estimate(
+    header: gguf.Header,
+    shape: Shape,
+    width: int,
+    pack: int,
+    recompute: int,
+    rank: int,
+    packed: bool,
+    packed_head: bool = False,
+) -> int:
     """Bytes that a process with torch loaded will take at its peak.
 
     Args:
@@ -98,18 +110,25 @@ def estimate(header: gguf.Header, shape: Shape, width: int, pack: int, recompute
         pack: tokens side by side.
         recompute: layers that keep only their input.
         packed: whether layers' weights stay in the file; gate and up of one layer, expanded, are the most at a time.
+        packed_head: whether the embedding and the output matrix stay there; a block of rows is expanded at a time.
     """
+    from xpert_cli.gguf.dequantize import dequantizer
     from xpert_cli.training.operations import EXACT, SCORED
+    from xpert_cli.training.packed_head import BLOCK
 
     matrices = {name: info.shape for name, info in header.tensors.items() if len(info.shape) == 2}
+    outer = {"token_embd.weight", "output.weight"} & matrices.keys() if packed and packed_head else set()
+    outer = {name for name in outer if dequantizer(header.tensors[name].type)}
     inner = [name for name in matrices if packed and name.startswith("blk.") and header.tensors[name].type != "F32"]
-    base = width * sum(math.prod(sizes) for name, sizes in matrices.items() if name not in inner)
+    base = width * sum(math.prod(sizes) for name, sizes in matrices.items() if name not in inner and name not in outer)
     base += width * max((2 * math.prod(matrices[name]) for name in inner), default=0)
     factors = rank * sum(sum(sizes) for name, sizes in matrices.items() if name.startswith("blk."))
     layers = (shape.layers - recompute) * shape.kept + recompute * shape.hidden + (shape.kept if recompute else 0)
     passing = 4 * 2 * shape.wide + 8 * shape.hidden  # inputs and gradients of the layer at work
     vocabulary = header.tensors["token_embd.weight"].shape[0]
     logits = vocabulary * (SCORED * width + EXACT * 4)
+    if outer:  # a block's rows, its logits, their shares and these in float32; rows of the embedding
+        logits = BLOCK * (shape.hidden * width + pack * (2 * width + 4)) + 2 * pack * shape.hidden * 4
     return (
         platform.resident_memory()
         + base
