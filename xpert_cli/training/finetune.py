@@ -275,7 +275,14 @@ def _train(
 
     layout = dataclasses.asdict(plan)
     try:
-        decoder = open_decoder(base, plan.dtype, recompute=plan.recompute, packed=plan.packed, threads=plan.threads)
+        decoder = open_decoder(
+            base,
+            plan.dtype,
+            recompute=plan.recompute,
+            packed=plan.packed,
+            packed_head=plan.packed_head,
+            threads=plan.threads,
+        )
         return loop.train(decoder, samples, checks, recipe, pack=plan.pack, layout=layout, **settings)
     finally:
         decoder = None  # type: ignore[assignment]
