@@ -117,7 +117,14 @@ def _twin(
         )
     longest = max(len(tokens) for tokens, _ in (*samples, *checks))
     plan = plan_for(gguf.read_header(base), longest=longest, batch=how.batch, rank=how.rank, limit=None)
-    decoder = open_decoder(base, plan.dtype, recompute=plan.recompute, packed=plan.packed, threads=plan.threads)
+    decoder = open_decoder(
+        base,
+        plan.dtype,
+        recompute=plan.recompute,
+        packed=plan.packed,
+        packed_head=plan.packed_head,
+        threads=plan.threads,
+    )
     identity = {"base": gguf.fingerprint(base), "data": [list(one) for one in samples], "recipe": asdict(how)}
     keep = Checkpoints(paths.data_dir() / "unfinished" / "twin", identity)
     trained = train(
