@@ -21,6 +21,7 @@ from benchmarks.report import table
 from benchmarks.run import Run, say
 from benchmarks.store import Missing, Record
 from benchmarks.warmstart import CHECKED, STYLES, Warmstart
+from xpert_cli.gguf import WeightedAdapter
 from xpert_cli.llama.model import Model
 from xpert_cli.paths import digest
 
@@ -67,7 +68,7 @@ def answers_of(run: Run, warmstart: Warmstart, style: int, adapter: Path | None)
     def measure() -> Record:
         size = SEQUENCES * (ANSWER + 256)
         with Model(run.base, context=size, sequences=SEQUENCES, threads=run.options.threads) as model:
-            model.apply([(adapter, 1.0)] if adapter else [])
+            model.apply([WeightedAdapter.open(adapter)] if adapter else [])
             prompts = [model.chat(row.prompt or "") for row in rows]
             tokens = model.answers(prompts, max_tokens=ANSWER, temperature=0.0)
             return {"answers": [model.detokenize(answer) for answer in tokens]}

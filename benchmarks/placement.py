@@ -91,8 +91,9 @@ class Reader:
 
     def answers(self, level: Level) -> list[list[str]]:
         """Answers to all probes, of the base first, then of the adapters by style."""
-        files = {str(style): path for style, path in level.files.items()}
-        return list(answer_probes(self.run.base, files, self.run.store.file("answers").parent, 0, say).values())
+        files = {str(style): gguf.AdapterFile.open(path, str(style)) for style, path in level.files.items()}
+        base = gguf.BaseModel.open(self.run.base)
+        return list(answer_probes(base, files, self.run.store.file("answers").parent, 0, say).values())
 
     def losses(self, adapter: Path | None, samples: Sequence[Sample]) -> Floats:
         """(samples,) mean nats a scored token under the base and one adapter."""

@@ -167,7 +167,7 @@ def load(target: str, base: Path, paths: list[Path], unchecked: bool) -> None:
         print(f"> {path.name}", flush=True)
         try:
             if model:
-                model.apply([(path, 1.0)])
+                model.apply([gguf.WeightedAdapter.open(path)])
                 model.logits([1, 2, 3])
             elif target == "header":
                 _parse(path)

@@ -20,6 +20,7 @@ from xpert_cli.cache.catalogue import Catalogue, open_cache, write_cache
 from xpert_cli.cache.gains import gains
 from xpert_cli.cache.verify import verify
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
+from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.hub import sources
 from xpert_cli.llama.model import Model
@@ -302,7 +303,7 @@ def test_a_gain_is_what_an_adapter_saves_in_nats_a_token(small, tmp_path, base):
     nothing = {name: (a, np.zeros_like(b)) for name, (a, b) in none.factors.items()}
     gguf.write_adapter(replace(none, factors=nothing), one)
     answers = {"": ["An apple.", " ", "Boil it."], "one": ["A pear.", "It rains.", ""], "two": ["x", "y", "z"]}
-    told = gains(base, {"one": one, "two": two}, answers)
+    told = gains(BaseModel.open(base), {"one": AdapterFile.open(one), "two": AdapterFile.open(two)}, answers)
     assert sorted(told.texts) == [("", 0), ("", 2), ("one", 0), ("one", 1), ("two", 0), ("two", 1), ("two", 2)]
     assert told.values.shape == (7, 2)
     np.testing.assert_array_equal(told.values[:, 0], 0.0)
@@ -310,7 +311,7 @@ def test_a_gain_is_what_an_adapter_saves_in_nats_a_token(small, tmp_path, base):
         asked = model.chat(described.probes()[0])
         sample = [*asked, *model.tokenize("An apple.")], len(asked)
         before, tokens = model.nats(sample)
-        model.apply([(two, 1.0)])
+        model.apply([WeightedAdapter.open(two)])
         expected = (before - model.nats(sample)[0]) / tokens
     assert told.values[told.texts.index(("", 0)), 1] == pytest.approx(expected, abs=1e-4)
 

@@ -64,8 +64,8 @@ def test_an_answer_depends_on_seed_system_and_adapters_only(base, adapter):
     assert answer() == plain
     assert answer(seed=1) != plain
     assert answer(system="You are a pirate.") != plain
-    assert answer([(adapter, 1.0)]) != plain
-    assert answer([(adapter, 0.0)]) == plain
+    assert answer([gguf.WeightedAdapter.open(adapter)]) != plain
+    assert answer([gguf.WeightedAdapter.open(adapter, 0.0)]) == plain
 
 
 @pytest.mark.model
@@ -127,7 +127,7 @@ def test_samples_are_scored_from_the_response_on(base):
 @pytest.mark.model
 def test_losses_are_means_over_response_tokens(base, adapter):
     corpus = Corpus((Message("Hi there?", "Hello! How are you?", "a"), Message("", "A note about the weather.", "b")))
-    result = evaluate(corpus, base, [(adapter, 1.0)], base)
+    result = evaluate(corpus, base, [gguf.WeightedAdapter.open(adapter)], base)
     with Model(base, outputs=64) as model:
         parts = [model.nats(sample) for sample in tokenized(model, corpus, 512)]
     assert result.tokens == sum(count for _, count in parts)

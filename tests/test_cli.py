@@ -19,9 +19,11 @@ import pytest
 from command import ROOT, called, xpert
 from rich.console import Console
 
+from xpert_cli.cache import opening
 from xpert_cli.cli import app, options, views
 from xpert_cli.cli.output import Output, plain, reason
 from xpert_cli.errors import BadInput
+from xpert_cli.training import runs
 from xpert_cli.training.evaluate import Evaluation
 
 HEAVY = ("torch", "transformers", "peft", "safetensors", "numpy", "llama_cpp", "gguf", "huggingface_hub", "jinja2")
@@ -126,33 +128,33 @@ def test_the_one_line_of_an_error_stays_one_line():
     [("terse", ("terse", 1.0)), ("terse=0.5", ("terse", 0.5)), ("a=b.gguf=-1", ("a=b.gguf", -1.0))],
 )
 def test_an_adapter_comes_with_its_weight(spec, expected):
-    assert options.weighted(spec) == expected
+    assert opening.split_weight(spec) == expected
 
 
 @pytest.mark.parametrize("spec", ["terse=", "terse=much", "terse=nan", "terse=inf", "=0.5"])
 def test_a_weight_must_be_a_number(spec):
     with pytest.raises(BadInput, match="is no weight"):
-        options.weighted(spec)
+        opening.split_weight(spec)
 
 
 def test_a_file_with_an_equals_sign_in_its_name_is_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a=1").touch()
-    assert options.weighted("a=1") == ("a=1", 1.0)
-    assert options.is_file_name("a=1")
-    assert not options.is_file_name("elementary-concise")
+    assert opening.split_weight("a=1") == ("a=1", 1.0)
+    assert opening.is_file_name("a=1")
+    assert not opening.is_file_name("elementary-concise")
 
 
 def test_from_last_is_the_newest_finished_run(home):
-    runs = home / ".data" / "xpert" / "runs"
+    folder = home / ".data" / "xpert" / "runs"
     with pytest.raises(BadInput, match="no earlier run"):
-        options.last_run()
+        runs.last_run()
     for age, name in enumerate(("new", "old")):
-        (runs / name).mkdir(parents=True)
-        (runs / name / "run.json").touch()
-        os.utime(runs / name / "run.json", (1000 - age, 1000 - age))
-    (runs / "unfinished").mkdir()
-    assert options.last_run() == runs / "new" / "adapter.gguf"
+        (folder / name).mkdir(parents=True)
+        (folder / name / "run.json").touch()
+        os.utime(folder / name / "run.json", (1000 - age, 1000 - age))
+    (folder / "unfinished").mkdir()
+    assert runs.last_run() == folder / "new"
 
 
 def test_the_next_command_can_be_pasted():

@@ -207,9 +207,9 @@ def test_for_many_texts_a_slow_type_is_copied(
 ) -> None:
     monkeypatch.setenv("XPERT_HOME", str(tmp_path / "home"))
     convert(str(models["llama"]), tmp_path / "own.gguf", kind)
-    with quantize.for_many_texts(tmp_path / "own.gguf") as path:
-        assert (path == tmp_path / "own.gguf") is (copied_to is None)
-        found = {info.type for name, info in gguf.read_header(path).tensors.items() if name.endswith("attn_q.weight")}
+    with quantize.for_many_texts(tmp_path / "own.gguf") as copy:
+        assert (copy.path == tmp_path / "own.gguf") is (copied_to is None)
+        found = {info.type for name, info in copy.header.tensors.items() if name.endswith("attn_q.weight")}
         assert found == {copied_to or kind}
     assert not list((tmp_path / "home").glob("*"))
 

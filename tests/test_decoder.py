@@ -301,7 +301,7 @@ def test_trained_for_real_the_adapter_gives_llama_cpp_the_same_logits(case, tmp_
     gguf.write_adapter(trained.adapter, tmp_path / "adapter.gguf", "F32")
     with llama.Model(case.path, context=512, outputs=512, threads=1) as model:
         of_base = model.logits(tokens)
-        model.apply([(tmp_path / "adapter.gguf", 1.0)])
+        model.apply([gguf.WeightedAdapter.open(tmp_path / "adapter.gguf")])
         adapted = model.logits(tokens)
     ours = logits(decoder, tokens, monkeypatch)
     with decoder.disabled():

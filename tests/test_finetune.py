@@ -14,13 +14,15 @@ from command import EXTRAS, MARA, OKORO, called, xpert
 
 from xpert_cli import corpus, gguf, paths
 from xpert_cli.cache.catalogue import open_cache
-from xpert_cli.cli import options
+from xpert_cli.cache.opening import cache_at_hand
 from xpert_cli.errors import BadInput
+from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.hub import sources
 from xpert_cli.llama.chat import Sampling, run
 from xpert_cli.selection.select import select
 from xpert_cli.selection.summarize import summarize
+from xpert_cli.training import runs
 from xpert_cli.training.evaluate import evaluate
 from xpert_cli.training.finetune import _with_source, finetune
 
@@ -116,7 +118,7 @@ def test_an_adapter_of_plain_text_claims_nothing_of_length(tmp_path, base):
     (tmp_path / "notes.txt").write_text("I went to the market today.\n\nIt rained all day long.\n")
     notes = corpus.read([str(tmp_path / "notes.txt")])
     adapter = Adapter("llama", 2.0, {"blk.0.attn_q.weight": (np.ones((1, 4), "f4"), np.ones((4, 1), "f4"))})
-    told = _with_source(adapter, notes, base, None).metadata
+    told = _with_source(adapter, notes, BaseModel.open(base), None).metadata
     unknown = [
         name
         for name, value in zip(told["xpert.source.axes"].split("\n"), told["xpert.source.mean"], strict=True)
@@ -130,7 +132,7 @@ def test_the_merged_model_speaks_as_base_and_adapter_do(from_base, base):
     folder, result = from_base
     assert run("Hello!", folder / "merged.gguf", [], sampling=Sampling(max_tokens=8)).generated_tokens > 0
     held = corpus.read([MARA]).split(0.25, 0)[1]
-    found = evaluate(held, base, [(folder / "adapter.gguf", 1.0)], folder / "merged.gguf", max_tokens=64)
+    found = evaluate(held, base, [WeightedAdapter.open(folder / "adapter.gguf")], folder / "merged.gguf", max_tokens=64)
     assert found.loss_adapter == pytest.approx(result["loss_after"], abs=0.05)
     # Beside Q4_1 weights llama.cpp rounds activations otherwise than beside Q8_0: 0.03 nats here on the base alone.
     assert found.loss_merged == pytest.approx(found.loss_adapter, abs=0.06)
@@ -227,9 +229,9 @@ def test_killed_at_any_time_a_run_is_the_old_one_or_none_and_the_next_carries_on
     assert not (folder / "run.json").exists()
     assert paths.digest(folder / "merged.gguf") == before["merged.gguf"]
     with pytest.raises(BadInput, match="no earlier run"):
-        options.last_run()
+        runs.last_run()
     assert xpert(*arguments, "--seed", "1").returncode == 0
-    assert options.last_run() == folder / "adapter.gguf"
+    assert runs.last_run() == folder
     assert digests(folder) != before
 
 
@@ -243,8 +245,7 @@ def test_no_text_leaves_the_process(tmp_path, base, monkeypatch):
     cache = open_cache(sources.open_source(sources.EMBEDDED))
     summarize(written, cache, base)
     chosen = select(written, cache, base)
-    start = [(one.adapter, path, w) for one, (path, w) in zip(chosen.selected, chosen.files, strict=True)]
-    result = finetune(written, base, cache, start=start, out=tmp_path, steps=1, max_tokens=48)
+    result = finetune(written, base, cache, start=chosen.files, out=tmp_path, steps=1, max_tokens=48)
     assert run("Hello!", Path(result.merged), [], sampling=Sampling(max_tokens=4)).generated_tokens > 0
 
 
@@ -278,12 +279,11 @@ def test_too_little_to_learn_from_is_one_line(monkeypatch, capsys, tmp_path, bas
     assert err == "error: 1 messages are too few to learn from and to check against. Give at least 4.\n"
 
 
-def test_without_a_cache_for_the_base_it_goes_on_and_says_so(monkeypatch, capsys, tmp_path, base):
-    from xpert_cli.cli.output import Output
-
-    with Output() as out:
-        assert options.known_catalogue("base", str(tmp_path), base, False, out) is None
-        assert options.known_catalogue("last", None, base, False, out) is not None
-    err = capsys.readouterr().err
-    assert err.startswith("going on without a cache:")
-    assert "no file catalogue.json" in err
+def test_without_a_cache_for_the_base_it_goes_on_and_says_so(tmp_path, base):
+    notes: list[str] = []
+    model = BaseModel.open(base)
+    assert cache_at_hand(str(tmp_path), model, notes.append) is None
+    assert cache_at_hand(None, model, notes.append) is not None
+    assert len(notes) == 1
+    assert notes[0].startswith("going on without a cache:")
+    assert "no file catalogue.json" in notes[0]

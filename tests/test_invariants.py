@@ -18,7 +18,7 @@ TOKENS = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5]
 
 def logits(path, adapters=(), tokens=TOKENS):
     with Model(path, context=128) as model:
-        model.apply(list(adapters))
+        model.apply([gguf.WeightedAdapter.open(file, weight) for file, weight in adapters])
         return model.logits(tokens)
 
 
@@ -93,7 +93,7 @@ def test_the_packaged_base_at_f16_with_an_adapter_is_the_merged_model(tmp_path):
     gguf.write_adapter(likely(gguf.read_header(base), 0.02), file)
     assert merge_into_base(base, gguf.read_adapter(file), merged) == "F16"
     found = []
-    for path, adapters in ((base, []), (base, [(file, 1.0)]), (merged, [])):
+    for path, adapters in ((base, []), (base, [gguf.WeightedAdapter.open(file)]), (merged, [])):
         with Model(path, context=256) as model:
             model.apply(adapters)
             prompt = model.chat("Why is the sky blue?")

@@ -188,7 +188,7 @@ def twin(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     path = tmp_path_factory.mktemp("twin") / "twin.gguf"
     checks = corpus.read([MARA]).messages[-4:]
 
-    def made(messages: Sequence[Message]) -> Path:
+    def made(messages: Sequence[Message]) -> gguf.AdapterFile:
         if not path.exists():
             with Vocabulary(base) as vocabulary:
                 samples, held = (tokenized(vocabulary, Corpus(tuple(part)), 96) for part in (messages, checks))
@@ -197,7 +197,7 @@ def twin(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
             trained = train(decoder, samples, held, Recipe(steps=20, evaluate_every=20), pack=plan.pack)
             assert trained.best_step == 20
             gguf.write_adapter(dataclasses.replace(trained.adapter, metadata={}), path)
-        return path
+        return gguf.AdapterFile.open(path)
 
     return made
 
@@ -209,7 +209,7 @@ def test_a_number_told_fifty_times_is_exposed_and_one_never_told_is_not(base: Pa
 
     def train(messages: Sequence[Message]) -> Path:
         given.append(messages[-1])
-        return Path(twin(messages))
+        return twin(messages)
 
     told = exposure(base, mine, train, canaries=1, repeats=50, candidates=64)
     assert told.mean > 5.0  # of log2 64 = 6

@@ -9,6 +9,7 @@ import pytest
 
 from xpert_cli.cache.catalogue import open_cache
 from xpert_cli.corpus import Corpus, Message
+from xpert_cli.gguf import WeightedAdapter
 from xpert_cli.hub import sources
 from xpert_cli.llama.samples import PROMPT
 from xpert_cli.selection import style_shift
@@ -111,9 +112,9 @@ def test_answers_are_drawn_by_seed_and_fewer_prompts_are_asked_again(base):
 @pytest.mark.usefixtures("few")
 def test_an_evaluation_tells_the_styles_of_all_models(base):
     cache = open_cache(sources.open_source(sources.EMBEDDED))
-    adapter = cache.fetch("elementary-concise-playful")
+    adapter = cache.open_adapter("elementary-concise-playful")
     written = Corpus(tuple(Message("Is Pluto a planet?", text, "a") for text in PLAYFUL))
-    axes = evaluate(written, base, [(adapter, 1.0)], base, cache=cache).axes
+    axes = evaluate(written, base, [WeightedAdapter(adapter)], base, cache=cache).axes
     assert 0 < len(axes) <= 6
     assert all(one.merged == one.base for one in axes)  # the "merged" model here is the base itself
     loud = next(one for one in axes if one.axis == "exclamations")

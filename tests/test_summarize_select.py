@@ -121,9 +121,9 @@ def test_reasons_sum_to_the_score(chosen):
 
 @pytest.mark.model
 def test_what_was_selected_is_here_and_fits(chosen, cache, base):
-    assert [path.name for path, _ in chosen.files] == [f"{one.adapter}.gguf" for one in chosen.selected] != []
-    for path, _ in chosen.files:
-        gguf.check_adapter(gguf.read_header(path), gguf.read_header(base))
+    assert [one.file.name for one in chosen.files] == [one.adapter for one in chosen.selected] != []
+    for one in chosen.files:
+        gguf.check_adapter(one.file.header, gguf.read_header(base))
 
 
 # -- what a result must not depend on

@@ -27,7 +27,7 @@ from xpert_cli.cache.catalogue import ANSWERS, Catalogue, Entry, write_cache
 from xpert_cli.cache.gains import Gains, gains
 from xpert_cli.cache.outliers import traits
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
-from xpert_cli.gguf.adapter import Adapter
+from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.llama.model import Model
 from xpert_cli.models.quantize import for_many_texts
 from xpert_cli.resume import PartialResults
@@ -72,9 +72,9 @@ class Built:
 def build(
     adapters: Sequence[Path],
     out: Path,
-    base: Path,
+    base: BaseModel | Path,
     *,
-    summarizer: Path | None = None,
+    summarizer: BaseModel | Path | None = None,
     about: str = "",
     seed: int = 0,
     progress: Progress = lambda message, fraction: None,
@@ -92,24 +92,23 @@ def build(
     """
     began = time.monotonic()
     out = paths.writable(out)
+    base = BaseModel.open(base)
+    asked = BaseModel.open(summarizer) if summarizer else base
     files = _named(adapters, base)
     answers = answer_probes(base, files, out, seed, progress)
-    axes, basis = described.axes_of(summarizer or base)
-    readings = _read(answers, axes, basis, summarizer or base, progress)
-    loaded = {name: gguf.read_adapter(path) for name, path in files.items()}
-    claims = [described.source_mean(adapter, axes, basis) for adapter in loaded.values()]
-    trained_on = [described.source_scatter(adapter, axes) for adapter in loaded.values()]
+    axes, basis = described.axes_of(asked)
+    readings = _read(answers, axes, basis, asked, progress)
+    claims = [described.source_mean(one.adapter, axes, basis) for one in files.values()]
+    trained_on = [described.source_scatter(one.adapter, axes) for one in files.values()]
     space, shown, told = build_space(axes, basis, readings, claims, [one for one in trained_on if one])
     by = ["answers"]
     if np.isnan(told).all() and len(files) >= FEWEST:
         by.append("likelihood")
         scored = gains(base, files, answers, progress)
         shown = _by_gains(space, shown, dict(zip(answers, readings, strict=True)), scored)
-    entries = [
-        _entry(name, files[name], loaded[name], out, space, shown[i], told[i], by) for i, name in enumerate(files)
-    ]
+    entries = [_entry(one, out, space, shown[i], told[i], by) for i, one in enumerate(files.values())]
     _write_answers(out / ANSWERS, answers[""])
-    info = gguf.base_info(base)
+    info = base.info
     with paths.whole(out / card.FILE) as part:
         part.write_text(card.write_card(info.name, about, entries), "utf-8")
     made_with = {
@@ -117,10 +116,10 @@ def build(
             "name": info.name,
             "architecture": info.architecture,
             "fingerprint": info.fingerprint,
-            "files": [paths.digest(base)],
+            "files": [paths.digest(base.path)],
         },
         "summarizer": {
-            "fingerprint": gguf.fingerprint(summarizer or base),
+            "fingerprint": asked.fingerprint,
             "questions": described.questions_digest(basis),
             "words": described.WORDS,
         },
@@ -135,9 +134,9 @@ def add(
     adapters: Sequence[Path],
     cache: Catalogue,
     out: Path,
-    base: Path,
+    base: BaseModel | Path,
     *,
-    summarizer: Path | None = None,
+    summarizer: BaseModel | Path | None = None,
     seed: int = 0,
     progress: Progress = lambda message, fraction: None,
 ) -> Built:
@@ -150,20 +149,21 @@ def add(
         CacheMismatch: an adapter or the cache is for another base, or it was explained otherwise.
     """
     began = time.monotonic()
+    base = BaseModel.open(base)
+    asked = BaseModel.open(summarizer) if summarizer else base
     cache.require(base)
-    _require_alike(cache, summarizer or base)
+    _require_alike(cache, asked)
     out = paths.writable(out)
     files = _named(adapters, base)
     if taken := sorted({entry.id for entry in cache.entries} & set(files)):
         raise BadInput(f"{cache.source.name} has {taken[0]} already. Rename the file or the run's folder.")
     answers = answer_probes(base, files, out, seed, progress, plain=False)
     space = cache.space
-    readings = _read(answers, space.axes, space.basis, summarizer or base, progress)
-    loaded = {name: gguf.read_adapter(path) for name, path in files.items()}
+    readings = _read(answers, space.axes, space.basis, asked, progress)
     shown = np.array([space.shift(one.mean, writing=False) for one in readings])
-    told = _claimed(space, [described.source_mean(adapter, space.axes, space.basis) for adapter in loaded.values()])
+    told = _claimed(space, [described.source_mean(one.adapter, space.axes, space.basis) for one in files.values()])
     by = ["answers"]
-    new = [_entry(name, files[name], loaded[name], out, space, shown[i], told[i], by) for i, name in enumerate(files)]
+    new = [_entry(one, out, space, shown[i], told[i], by) for i, one in enumerate(files.values())]
     entries = [*cache.entries, *new]
     whole = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
     readme = cache.source.optional(card.FILE)
@@ -182,9 +182,9 @@ def add(
     return _built(out, new, space, shown, told, began)
 
 
-def _require_alike(cache: Catalogue, summarizer: Path) -> None:
+def _require_alike(cache: Catalogue, summarizer: BaseModel) -> None:
     """Refuse to explain in a space that was made with other probes, questions or another summarizer."""
-    made_with = described.probes_digest(), described.questions_digest(cache.space.basis), gguf.fingerprint(summarizer)
+    made_with = described.probes_digest(), described.questions_digest(cache.space.basis), summarizer.fingerprint
     if made_with != (cache.probes, cache.summarizer["questions"], cache.summarizer["fingerprint"]):
         raise CacheMismatch(
             f"{cache.source.name} was explained with another summarizer or other probes. "
@@ -199,11 +199,11 @@ def _require_alike(cache: Catalogue, summarizer: Path) -> None:
 
 
 def _read(
-    answers: Mapping[str, list[str]], axes: Sequence[Axis], basis: described.Basis, model: Path, progress: Progress
+    answers: Mapping[str, list[str]], axes: Sequence[Axis], basis: described.Basis, model: BaseModel, progress: Progress
 ) -> list[Readings]:
     told = [(axis.name, axis.digest) for axis in axes]
     kept = PartialResults(
-        "readings", gguf.fingerprint(model), described.questions_digest(basis), told, list(answers.values())
+        "readings", model.fingerprint, described.questions_digest(basis), told, list(answers.values())
     )
     done, values = kept.found() or (0, np.empty((0, 0)))
     readings = [Readings(part) for part in np.split(values, done)] if done else []
@@ -226,8 +226,8 @@ def _built(out: Path, entries: Sequence[Entry], space: Space, shown: Floats, tol
     return Built(str(out), tuple(adopted), tuple(axis.name for axis in space.axes), notes, time.monotonic() - began)
 
 
-def _named(adapters: Sequence[Path], base: Path) -> dict[str, Path]:
-    """The adapter files by their ids, each checked against the base."""
+def _named(adapters: Sequence[Path], base: BaseModel) -> dict[str, AdapterFile]:
+    """The adapters by their ids, each checked against the base."""
     files: dict[str, Path] = {}
     for path in adapters:
         name = path.stem if path.is_file() else path.name
@@ -238,31 +238,32 @@ def _named(adapters: Sequence[Path], base: Path) -> dict[str, Path]:
         files[name] = path / "adapter.gguf" if path.is_dir() else path
     if not files:
         raise BadInput("a cache needs at least one adapter. Name adapter files or run folders.")
-    for path in files.values():
-        gguf.check_adapter(gguf.read_header(path), gguf.read_header(base))
-    return files
+    opened = {name: AdapterFile.open(path, name) for name, path in files.items()}
+    for adapter in opened.values():
+        gguf.check_adapter(adapter, base)
+    return opened
 
 
 _PENDING = "answers.part.json"
 
 
 def answer_probes(
-    base: Path, files: Mapping[str, Path], out: Path, seed: int, progress: Progress, *, plain: bool = True
+    base: BaseModel, files: Mapping[str, AdapterFile], out: Path, seed: int, progress: Progress, *, plain: bool = True
 ) -> dict[str, list[str]]:
     """Answers of the base ("" in the result, unless `plain` is False) and of every adapter to the probes, sampled with
     fixed seeds. What is done is kept in a file in `out`, so that an interrupted call goes on.
     """
     probes = described.probes()
-    setting = {"probes": probes, "seed": seed, "base": gguf.fingerprint(base), "tokens": ANSWER_TOKENS}
+    setting = {"probes": probes, "seed": seed, "base": base.fingerprint, "tokens": ANSWER_TOKENS}
     kept = _pending(out / _PENDING, setting)
     wanted = {**({"": None} if plain else {}), **files}
-    keys = {name: paths.digest(path) if path else "base" for name, path in wanted.items()}
+    keys = {name: adapter.digest if adapter else "base" for name, adapter in wanted.items()}
     if missing := [name for name, key in keys.items() if key not in kept]:
         with for_many_texts(base) as copy, Model(copy, context=CONTEXT, sequences=SEQUENCES) as model:
             asked = [model.chat(probe) for probe in probes]
             for done, name in enumerate(missing, len(wanted) - len(missing)):
-                path = wanted[name]
-                model.apply([(path, 1.0)] if path else [])
+                adapter = wanted[name]
+                model.apply([WeightedAdapter(adapter)] if adapter else [])
 
                 def tell(part: float, done: int = done, name: str = name) -> None:
                     progress(f"answers of {name or 'the base model'}", (done + part) / len(wanted))
@@ -347,9 +348,7 @@ def _by_gains(space: Space, shown: Floats, readings: Mapping[str, Readings], sco
 
 
 def _entry(
-    name: str,
-    path: Path,
-    adapter: Adapter,
+    adapter: AdapterFile,
     out: Path,
     space: Space,
     shown: Floats,
@@ -357,22 +356,22 @@ def _entry(
     by: Sequence[str],
 ) -> Entry:
     """Copy one adapter into the cache and describe it."""
-    target = out / "adapters" / f"{name}.gguf"
-    if path.resolve() != target.resolve():
+    target = out / "adapters" / f"{adapter.name}.gguf"
+    if adapter.path.resolve() != target.resolve():
         with paths.whole(target) as part:
-            part.write_bytes(path.read_bytes())
+            part.write_bytes(adapter.path.read_bytes())
     brought = not np.isnan(told).all()
     return Entry(
-        id=name,
-        file=f"adapters/{name}.gguf",
+        id=adapter.name,
+        file=f"adapters/{adapter.name}.gguf",
         sha256=paths.digest(target),
         bytes=target.stat().st_size,
-        rank=adapter.rank,
-        alpha=adapter.alpha,
+        rank=adapter.adapter.rank,
+        alpha=adapter.adapter.alpha,
         explanation=described.sentence(space, np.nan_to_num(told) if brought else shown, subject="writes"),
-        provenance=_provenance(path),
+        provenance=_provenance(adapter.path),
         explained_by=(*by, "source") if brought else tuple(by),
-        traits={name: round(value, 6) for name, value in traits(adapter).items()},
+        traits={name: round(value, 6) for name, value in traits(adapter.adapter).items()},
     )
 
 

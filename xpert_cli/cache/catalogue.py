@@ -127,18 +127,22 @@ class Catalogue:
         known = ", ".join(entry.id for entry in self.entries[:12]) + (", …" if len(self.entries) > 12 else "")
         raise BadInput(f"{self.source.name} has no adapter {adapter!r}. It has: {known}.")
 
+    def open_adapter(self, adapter: str) -> gguf.AdapterFile:
+        """An adapter, fetched, verified and opened."""
+        return gguf.AdapterFile.open(self.fetch(adapter), adapter, self.entry(adapter).sha256)
+
     def fetch(self, adapter: str) -> Path:
         """The local file of an adapter, verified against the catalogue's digest."""
         entry = self.entry(adapter)
         return self.source.file(entry.file, entry.sha256, entry.bytes)
 
-    def require(self, base: Path) -> None:
+    def require(self, base: gguf.BaseModel | Path) -> None:
         """Refuse a base model that this cache was not made for.
 
         Raises:
             CacheMismatch: the fingerprints differ.
         """
-        info = gguf.base_info(base)
+        info = gguf.BaseModel.open(base).info
         if info.fingerprint != self.base["fingerprint"]:
             raise CacheMismatch(
                 f"this cache is for {self.base['name']} (fingerprint {self.base['fingerprint'][:8]}…); the base at "

@@ -1,6 +1,6 @@
 """What adapters make more probable: their gains over the base on answers that they did not choose.
 
-    scored = gains(base, files, answers)          # answers: {"": [...], "terse": [...]}, one to each probe
+    scored = gains(base, adapters, answers)          # answers: {"": [...], "terse": [...]}, one to each probe
 
 The reference texts answer a few probes, in the base's words and in those of several adapters; all adapters score them
 all. Not here: what gains mean on the style axes (style/likelihood.py).
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from xpert_cli import paths
+from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.llama.model import Model, Sample
 from xpert_cli.models.quantize import for_many_texts
 from xpert_cli.resume import PartialResults
@@ -41,30 +41,30 @@ class Gains:
 
 
 def gains(
-    base: Path,
-    files: Mapping[str, Path],
+    base: BaseModel,
+    adapters: Mapping[str, AdapterFile],
     answers: Mapping[str, Sequence[str]],
     progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> Gains:
     """Score answers of the base and of some adapters under every adapter.
 
     Args:
-        files: adapters by id.
+        adapters: by id.
         answers: to all probes, by the author's id; "" is the base. Those with nothing in them are left out.
     """
     probes = described.probes()
     picked = range(0, len(probes), max(1, len(probes) // PROBES))[:PROBES]
-    digests = {name: paths.digest(path) for name, path in files.items()}
-    authors = ["", *sorted(files, key=digests.__getitem__)[: AUTHORS - 1]]
+    digests = {name: adapter.digest for name, adapter in adapters.items()}
+    authors = ["", *sorted(adapters, key=digests.__getitem__)[: AUTHORS - 1]]
     texts = tuple((author, probe) for author in authors for probe in picked if answers[author][probe].strip())
     with for_many_texts(base) as copy, Model(copy, context=CONTEXT, outputs=SCORED) as model:
         samples = [_sample(model, probes[probe], answers[author][probe]) for author, probe in texts]
-        partial = PartialResults("gains", *paths.identity(base), list(digests.values()), samples)
+        partial = PartialResults("gains", *paths.identity(base.path), list(digests.values()), samples)
         done, rows = partial.found() or (0, np.empty((0, len(texts))))
         losses = list(rows)
-        for path in [None, *files.values()][done:]:
-            progress("what adapters make more probable", len(losses) / (1 + len(files)))
-            model.apply([(path, 1.0)] if path else [])
+        for adapter in [None, *adapters.values()][done:]:
+            progress("what adapters make more probable", len(losses) / (1 + len(adapters)))
+            model.apply([WeightedAdapter(adapter)] if adapter else [])
             losses.append(np.array([nats / max(1, tokens) for nats, tokens in map(model.nats, samples)]))
             partial.keep(len(losses), np.array(losses))
     partial.drop()

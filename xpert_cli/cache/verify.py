@@ -14,6 +14,7 @@ from pathlib import Path
 
 from xpert_cli.cache.catalogue import Catalogue, Entry
 from xpert_cli.cache.screening import admitted, oddities
+from xpert_cli.gguf import BaseModel
 from xpert_cli.hub.sources import CATALOGUE
 
 Progress = Callable[[str, float], None]
@@ -30,18 +31,19 @@ class Verified:
     seconds: float
 
 
-def verify(cache: Catalogue, base: Path, progress: Progress = lambda message, fraction: None) -> Verified:
+def verify(cache: Catalogue, base: BaseModel | Path, progress: Progress = lambda message, fraction: None) -> Verified:
     """Fetch every adapter of a cache and check digest, structure and base, try it, and compare it with the others.
 
     Raises:
         CacheMismatch, BadModel: naming the first file that is wrong.
     """
     began = time.monotonic()
+    base = BaseModel.open(base)
     cache.require(base)
     notes = list(cache.notes)
     for done, entry in enumerate(cache.entries):
         progress(entry.id, done / len(cache.entries))
-        notes += oddities(cache, entry.id, admitted(cache.fetch(entry.id), base))
+        notes += oddities(cache, admitted(cache.open_adapter(entry.id), base))
     total = sum(entry.bytes for entry in cache.entries)
     return Verified(cache.source.name, len(cache.entries), total, tuple(notes), time.monotonic() - began)
 

@@ -43,10 +43,10 @@ from xpert_cli.cli.options import (
     TopOpt,
     TopPOpt,
     TypeOpt,
-    adapter_files,
     again,
-    base_file,
-    known_catalogue,
+    catalogue_at_hand,
+    open_adapters,
+    open_base,
     open_catalogue,
 )
 from xpert_cli.cli.output import Output, complain, plain
@@ -130,9 +130,9 @@ def summarize(
         result = summarize.summarize(
             written,
             open_catalogue(cache, offline, out),
-            base_file(base, offline, out),
+            open_base(base, offline, out),
             measured_only=measured_only,
-            summarizer=base_file(summarizer, offline, out) if summarizer else None,
+            summarizer=open_base(summarizer, offline, out) if summarizer else None,
             progress=out.progress,
         )
         if plot:
@@ -168,7 +168,7 @@ def select(
             from xpert_cli.plot import files, portrait
 
             files.check(plot)
-        model, asked = base_file(base, offline, out), base_file(summarizer, offline, out) if summarizer else None
+        model, asked = open_base(base, offline, out), open_base(summarizer, offline, out) if summarizer else None
         if compare:
             if measured_only or plot:
                 raise BadInput("--compare goes with neither --measured-only nor --plot. Leave one out.")
@@ -220,8 +220,8 @@ def run(
     with Output(json=json, quiet=quiet) as out:
         asked = sys.stdin.read() if prompt == "-" else prompt
         sampling = _sampling(max_tokens, temperature, top_p, seed)
-        model = base_file(base, offline, out)
-        adapters = adapter_files(adapter, cache, offline, out, model)
+        model = open_base(base, offline, out)
+        adapters = open_adapters(adapter, cache, offline, out, model)
         result = chat.run(asked, model, adapters, sampling=sampling, system=system, context=context, on_text=out.write)
         out.write("\n")
         out.show(result)
@@ -250,8 +250,8 @@ def chat(
 
     with Output(json=json, quiet=quiet) as out:
         sampling = _sampling(max_tokens, temperature, top_p, seed)
-        model = base_file(base, offline, out)
-        adapters = adapter_files(adapter, cache, offline, out, model)
+        model = open_base(base, offline, out)
+        adapters = open_adapters(adapter, cache, offline, out, model)
         turns = []
         with Chat(model, adapters, sampling=sampling, system=system, context=context) as conversation:
             out.notes(conversation.notes)
@@ -283,9 +283,9 @@ def evaluate(
 
     with Output(json=json, quiet=quiet, minutes=minutes) as out:
         written = corpus.read(text, author=author)
-        model = base_file(base, offline, out)
-        adapters = adapter_files(adapter, cache, offline, out, model)
-        catalogue = known_catalogue("base", cache, model, offline, out)
+        model = open_base(base, offline, out)
+        adapters = open_adapters(adapter, cache, offline, out, model)
+        catalogue = catalogue_at_hand(cache, model, out)
         result = evaluate.evaluate(
             written, model, adapters, merged, cache=catalogue, max_tokens=max_tokens, progress=out.progress
         )
@@ -306,14 +306,15 @@ def merge(
     quiet: QuietOpt = False,
 ) -> None:
     """Merge adapters into one, or with --base into a model of its own."""
+    from xpert_cli.cache.opening import find_adapters
     from xpert_cli.models import merge
 
     with Output(json=json, quiet=quiet, minutes=minutes) as o:
-        model = base_file(base, offline, o) if base else None
+        model = open_base(base, offline, o) if base else None
         if not adapter:
             raise BadInput("there is nothing to merge. Name adapters with --adapter FILE=WEIGHT.")
         target = out or Path("merged.gguf")
-        adapters = adapter_files(adapter, cache, offline, o)
+        adapters = find_adapters(adapter, lambda: open_catalogue(cache, offline, o))
         result = merge.merge(adapters, model, target, rank=rank, type_name=type, progress=o.progress)
         o.show(result, views.merged(result))
         if result.kind == "model":

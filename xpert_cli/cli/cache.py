@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from shutil import rmtree
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,11 +30,15 @@ from xpert_cli.cli.options import (
     SeedOpt,
     SummarizerOpt,
     again,
-    base_file,
+    open_base,
     open_catalogue,
 )
 from xpert_cli.cli.output import Output
 from xpert_cli.errors import BadInput
+
+if TYPE_CHECKING:
+    from xpert_cli.cache.catalogue import Catalogue
+    from xpert_cli.gguf import BaseModel
 
 app = typer.Typer(no_args_is_help=True)
 TrainedOnOpt = Annotated[
@@ -80,8 +84,8 @@ def build(
         result = build.build(
             adapter,
             out,
-            base_file(base, offline, o),
-            summarizer=base_file(summarizer, offline, o) if summarizer else None,
+            open_base(base, offline, o),
+            summarizer=open_base(summarizer, offline, o) if summarizer else None,
             seed=seed,
             about=paths.text(about) if about else "",
             progress=o.progress,
@@ -103,7 +107,7 @@ def verify(
     from xpert_cli.cache import verify
 
     with Output(json=json, quiet=quiet) as out:
-        result = verify.verify(open_catalogue(cache, offline, out), base_file(base, offline, out), out.progress)
+        result = verify.verify(open_catalogue(cache, offline, out), open_base(base, offline, out), out.progress)
         out.show(result, views.verified(result))
         out.notes(result.notes)
 
@@ -134,8 +138,8 @@ def words(
         result = name_words(
             open_catalogue(str(cache), offline, out),
             cache,
-            base_file(base, offline, out),
-            summarizer=base_file(summarizer, offline, out) if summarizer else None,
+            open_base(base, offline, out),
+            summarizer=open_base(summarizer, offline, out) if summarizer else None,
             orthogonality=orthogonality,
             residual=residual,
             candidates=candidates,
@@ -165,10 +169,10 @@ def add(
     from xpert_cli.cache import build
 
     with Output(json=json, quiet=quiet, minutes=minutes) as o:
-        model, catalogue = base_file(base, offline, o), open_catalogue(cache, offline, o)
+        model, catalogue = open_base(base, offline, o), open_catalogue(cache, offline, o)
         own = Path(cache).is_dir()
         folder = Path(cache) if own else paths.data_dir() / "proposals" / cache.replace("/", "--") / adapter.name
-        asked = base_file(summarizer, offline, o) if summarizer else None
+        asked = open_base(summarizer, offline, o) if summarizer else None
         result = build.add([adapter], catalogue, folder, model, summarizer=asked, seed=seed, progress=o.progress)
         o.notes(result.notes)
         if own:
@@ -206,13 +210,13 @@ def publish(
     with Output(json=json, quiet=quiet) as o:
         given = {"license": license, "base_model": base_model}
         metadata = {name: value for name, value in given.items() if value}
-        model = base_file(base, False, o) if text else None
+        model = open_base(base, False, o) if text else None
         secret = signing.read_key(key) if key else None
         options = {"public": public, "key": secret, "days": days, "metadata": metadata}
         _send(_opened(cache, False, o), repo, o, model, text, author, canaries, yes, **options)
 
 
-def _opened(name: str, offline: bool, out: Output) -> Any:
+def _opened(name: str, offline: bool, out: Output) -> Catalogue:
     """A cache that its owner is about to publish, whose signature is made anew."""
     from xpert_cli.cache.catalogue import open_cache
     from xpert_cli.hub.sources import open_source
@@ -221,10 +225,10 @@ def _opened(name: str, offline: bool, out: Output) -> Any:
 
 
 def _send(
-    catalogue: Any,
+    catalogue: Catalogue,
     repo: str,
     out: Output,
-    base: Path | None,
+    base: BaseModel | None,
     text: list[str] | None,
     author: str | None,
     canaries: bool | None,
@@ -243,7 +247,9 @@ def _send(
         entry = publish.trained_on(written, catalogue.entries)
         recipe = entry.provenance.get("recipe") if twins else None
         assert base is not None
-        looked = publish.look_through(written, catalogue.fetch(entry.id), base, recipe=recipe, progress=out.progress)
+        looked = publish.look_through(
+            written, catalogue.open_adapter(entry.id), base, recipe=recipe, progress=out.progress
+        )
         out.note(views.looked(entry.id, looked))
         checked[entry.id] = looked.told
     ready = publish.prepare(catalogue, repo, checked=checked, **options)

@@ -28,6 +28,7 @@ from xpert_cli.errors import MissingExtra
 if TYPE_CHECKING:
     from xpert_cli.cache.catalogue import Catalogue
     from xpert_cli.corpus import Corpus
+    from xpert_cli.gguf import BaseModel
     from xpert_cli.selection.select import Selection
     from xpert_cli.training.finetune import Finetuned
 
@@ -71,11 +72,12 @@ def demo(out: Output) -> None:
     """
     from xpert_cli import corpus
     from xpert_cli.cache.catalogue import open_cache
+    from xpert_cli.gguf import BaseModel
     from xpert_cli.hub import sources
     from xpert_cli.selection.summarize import summarize
 
     story = _Story(out)
-    base = sources.find_base(sources.PACKAGED_BASE)
+    base = BaseModel.open(sources.find_base(sources.PACKAGED_BASE))
     cache = open_cache(sources.open_source(sources.EMBEDDED))
     written, other = (_writer(corpus, name) for name in (WRITER, OTHER))
     first = written.messages[0]
@@ -106,7 +108,7 @@ def _folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _selected(story: _Story, written: Corpus, other: Corpus, cache: Catalogue, base: Path) -> Selection:
+def _selected(story: _Story, written: Corpus, other: Corpus, cache: Catalogue, base: BaseModel) -> Selection:
     """Select for the writer and, by counting alone, for another one."""
     from xpert_cli.selection.select import select
 
@@ -120,15 +122,15 @@ def _selected(story: _Story, written: Corpus, other: Corpus, cache: Catalogue, b
 
 
 def _finetuned(
-    story: _Story, written: Corpus, cache: Catalogue, base: Path, selection: Selection, folder: Path
+    story: _Story, written: Corpus, cache: Catalogue, base: BaseModel, selection: Selection, folder: Path
 ) -> list[Finetuned]:
     """Runs of the same few steps from what was selected and from the base; none without torch."""
     from xpert_cli.training.finetune import finetune
 
-    chosen = [(one.adapter, path, w) for one, (path, w) in zip(selection.selected, selection.files, strict=True)]
+    chosen = selection.files
     runs: list[Finetuned] = []
     try:
-        for start in (chosen, []) if chosen else ([],):
+        for start in (chosen, ()) if chosen else ((),):
             run = finetune(
                 written,
                 base,
@@ -150,7 +152,7 @@ def _finetuned(
     return runs
 
 
-def _spoken(story: _Story, base: Path, selection: Selection, runs: list[Finetuned]) -> None:
+def _spoken(story: _Story, base: BaseModel, selection: Selection, runs: list[Finetuned]) -> None:
     """The same prompt before and after: merged where there was training, else the base with the selected adapters."""
     from xpert_cli.llama.chat import Sampling, run
 

@@ -25,11 +25,10 @@ from xpert_cli.cli.options import (
     TextArg,
     TypeOpt,
     again,
-    base_file,
-    earlier_messages,
-    known_catalogue,
+    catalogue_at_hand,
     memory_size,
-    starting_points,
+    open_base,
+    open_catalogue,
 )
 from xpert_cli.cli.output import Output
 from xpert_cli.errors import BadInput
@@ -70,7 +69,7 @@ def finetune(
     A run that was stopped, by Ctrl-C or by a flat battery, carries on when the same command is typed again.
     """
     from xpert_cli import corpus
-    from xpert_cli.training import finetune, plan
+    from xpert_cli.training import finetune, plan, starts
     from xpert_cli.training.stopping import Stopped
 
     with Output(json=json, quiet=quiet) as o:
@@ -81,8 +80,12 @@ def finetune(
         limit = memory_size(memory) if memory else None
         written = corpus.read(text, author=author)
         plan.require()  # before selecting, which takes a while too
-        model = base_file(base, offline, o)
-        catalogue = known_catalogue(start, cache, model, offline, o)
+        model = open_base(base, offline, o)
+        chosen = starts.needs_cache(start)
+        catalogue = open_catalogue(cache, offline, o) if chosen else catalogue_at_hand(cache, model, o)
+        begin = starts.find_start(start, written, model, catalogue, o.progress)
+        if begin.why:
+            o.note(begin.why)
         awake = platform.wake_lock(o.note) if wake_lock else nullcontext()
         try:
             with awake:
@@ -90,8 +93,8 @@ def finetune(
                     written,
                     model,
                     catalogue,
-                    start=starting_points(start, written, model, catalogue, o),
-                    earlier=earlier_messages() if start == "last" else None,
+                    start=begin.parts,
+                    earlier=begin.earlier,
                     out=out,
                     steps=steps,
                     rank=rank,

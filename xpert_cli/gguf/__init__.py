@@ -1,17 +1,19 @@
-"""GGUF files: a strict header (header.py), tensors and adapters (files.py), adapter algebra (adapter.py).
+"""GGUF files: a strict header (header.py), tensors and adapters (files.py), files opened once (open_files.py),
+adapter algebra (adapter.py).
 
 from xpert_cli import gguf
-base = gguf.read_header(path)
-gguf.check_adapter(gguf.read_adapter(file), base)
+base = gguf.BaseModel.open(path)
+gguf.check_adapter(gguf.AdapterFile.open(file), base)
 """
 
 from xpert_cli.gguf.files import (
     BaseInfo,
     Planned,
+    architecture_of,
     base_info,
-    check_adapter,
     file_head,
     fingerprint,
+    layer_count,
     opened,
     raw,
     read_adapter,
@@ -20,18 +22,24 @@ from xpert_cli.gguf.files import (
     write_model,
 )
 from xpert_cli.gguf.header import Header, MetadataView, TensorInfo, encode, read_header
+from xpert_cli.gguf.open_files import AdapterFile, BaseModel, WeightedAdapter, check_adapter
 
 __all__ = [
+    "AdapterFile",
     "BaseInfo",
+    "BaseModel",
     "Header",
     "MetadataView",
     "Planned",
     "TensorInfo",
+    "WeightedAdapter",
+    "architecture_of",
     "base_info",
     "check_adapter",
     "encode",
     "file_head",
     "fingerprint",
+    "layer_count",
     "opened",
     "raw",
     "read_adapter",

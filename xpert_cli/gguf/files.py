@@ -3,9 +3,9 @@
     base = read_header(path)                          # strict and bounded, see gguf/header.py
     tensor(base, "output_norm.weight"), base_info(base).fingerprint
     adapter = read_adapter(file)
-    check_adapter(adapter, base)                      # what stands between a stranger's file and llama.cpp
 
-Not here: Hugging Face models (models/convert.py), PEFT folders (models/peft.py), quantizing (models/quantize.py).
+Not here: files that are opened once and passed on (gguf/open_files.py), Hugging Face models (models/convert.py), PEFT
+folders (models/peft.py), quantizing (models/quantize.py).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert_cli.errors import BadInput, BadModel, CacheMismatch
-from xpert_cli.gguf.adapter import BASE_NAME, FINGERPRINT, Adapter, Factors, Floats, Metadata, shorten
+from xpert_cli.errors import BadInput, BadModel
+from xpert_cli.gguf.adapter import Adapter, Factors, Floats, Metadata, shorten
 from xpert_cli.gguf.dequantize import widen_bfloat16
 from xpert_cli.gguf.header import ALIGNMENT, BLOCKS, Header, MetadataView, TensorInfo, encode, padded, read_header
 from xpert_cli.resume import Piece, write_pieces
@@ -112,7 +112,7 @@ def fingerprint(source: Path | Header) -> str:
     Names, templates, file types and the context length are left out: they differ between revisions of one model.
     """
     header = opened(source)
-    architecture = _text(header, "general.architecture")
+    architecture = architecture_of(header)
     heads = header.metadata.get(f"{architecture}.attention.head_count")
     shape = {
         "block_count": None,
@@ -133,14 +133,17 @@ def fingerprint(source: Path | Header) -> str:
     return digest.hexdigest()
 
 
-def base_info(source: Path | Header) -> BaseInfo:
+def base_info(source: Path | Header, known_fingerprint: str | None = None) -> BaseInfo:
     """Name, sizes and fingerprint of a base model.
+
+    Args:
+        known_fingerprint: where it was hashed already.
 
     Raises:
         BadModel: an adapter, or a model whose layers differ in their head counts.
     """
     header = opened(source)
-    architecture = _text(header, "general.architecture")
+    architecture = architecture_of(header)
     if header.metadata.get("general.type", "model") != "model":
         raise BadModel(f"{header.path}: this is no base model. Give the GGUF file of the model with --base.")
     name = _word(header, "general.name")
@@ -149,8 +152,8 @@ def base_info(source: Path | Header) -> BaseInfo:
     return BaseInfo(
         name="".join(filter(str.isprintable, name)) if name else header.path.stem,
         architecture=architecture,
-        fingerprint=fingerprint(header),
-        layers=_count(header, f"{architecture}.block_count"),
+        fingerprint=known_fingerprint or fingerprint(header),
+        layers=layer_count(header),
         heads=heads,
         kv_heads=_count(header, shared) if shared in header.metadata else heads,
         hidden=_count(header, f"{architecture}.embedding_length"),
@@ -165,13 +168,28 @@ def _word(header: Header, key: str) -> str | None:
     return str(header.metadata[key]) if short else None
 
 
-def _text(header: Header, key: str) -> str:
+def architecture_of(header: Header) -> str:
+    """The name of a model's architecture, as in "llama".
+
+    Raises:
+        BadModel: the file does not say it.
+    """
+    key = "general.architecture"
     text = _word(header, key)
     if text is None or not text.isprintable():
         raise BadModel(
             f"{header.path}: metadata {key} is missing or no text. Convert the model again with: xpert convert"
         )
     return text
+
+
+def layer_count(header: Header) -> int:
+    """How many blocks a model has.
+
+    Raises:
+        BadModel: the file does not say it.
+    """
+    return _count(header, f"{architecture_of(header)}.block_count")
 
 
 def _count(header: Header, key: str) -> int:
@@ -241,38 +259,6 @@ def _pairs(tensors: Mapping[str, TensorInfo]) -> tuple[list[str], list[str]]:
 
 def _factors(header: Header, name: str) -> Factors:
     return np.array(tensor(header, f"{name}.lora_a")), np.array(tensor(header, f"{name}.lora_b"))
-
-
-def check_adapter(adapter: Adapter | Header, base: Header) -> None:
-    """Refuse an adapter that is not made for `base`: architecture, fingerprint, every tensor's name and shape.
-
-    Raises:
-        BadModel: given as a header, the file is no sound adapter (see read_adapter).
-        CacheMismatch: it belongs to another base model; one line names every mismatch.
-    """
-    label = f"{adapter.path}: " if isinstance(adapter, Header) else ""
-    if isinstance(adapter, Header):
-        adapter = read_adapter(adapter)
-    architecture = _text(base, "general.architecture")
-    if adapter.architecture != architecture:
-        raise CacheMismatch(
-            f"{label}this adapter is for a {adapter.architecture[:40]!r:.40} model; the base is {architecture}. {_USE}"
-        )
-    problems = []
-    if (wanted := adapter.metadata.get(FINGERPRINT)) is not None and wanted != (found := fingerprint(base)):
-        name = str(adapter.metadata.get(BASE_NAME, "another base"))[:60]
-        problems.append(f"it is for {name!a} (fingerprint {str(wanted)[:12]!a}), this one has {found[:12]!a}")
-    missing = [name for name in adapter.factors if name not in base.tensors or name.startswith("token_embd.")]
-    if missing:
-        problems.append(f"the base has no linear layer {shorten(missing)}")
-    for name, (a, b) in adapter.factors.items():
-        if name not in missing and (shape := (len(b), a.shape[1])) != base.tensors[name].shape:
-            problems.append(f"{name} is {shape}, the base's is {base.tensors[name].shape}")
-    if problems:
-        raise CacheMismatch(f"{label}this adapter does not fit {base.path.name}: {shorten(problems, 6)}. {_USE}")
-
-
-_USE = "Use the base it was made for with --base, or another adapter."
 
 
 def write_adapter(adapter: Adapter, path: Path, dtype: str = "F16") -> None:

@@ -1,6 +1,6 @@
 """`xpert run` and `xpert chat`: text from a base model with adapters at weights, streamed as it comes.
 
-    run("Why is the sky blue?", base, [(Path("mine.gguf"), 1.0)], on_text=print).tokens_per_second
+    run("Why is the sky blue?", base, [WeightedAdapter.open(Path("mine.gguf"))], on_text=print).tokens_per_second
     with Chat(base, []) as chat:
         chat.say("Hello!"); chat.say("And again?")
 
@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 from xpert_cli.errors import BadInput
+from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.llama.model import Model
 
 CONTEXT, LEAST_CONTEXT = 2048, 512  # tokens, and as few as memory may ask for
-Adapters = Sequence[tuple[Path, float]]
+Adapters = Sequence[WeightedAdapter]
 OnText = Callable[[str], None]
 
 
@@ -58,7 +59,7 @@ class Run:
 
 def run(
     prompt: str,
-    base: Path,
+    base: BaseModel | Path,
     adapters: Adapters,
     *,
     sampling: Sampling | None = None,
@@ -69,7 +70,7 @@ def run(
     """Answer one prompt in the base model's chat template.
 
     Args:
-        adapters: adapter GGUF files, each with its weight; 1.0 is as trained.
+        adapters: applied together.
         system: an instruction that comes before the prompt.
         context: tokens of prompt and answer that must fit in memory; CONTEXT, or fewer where memory is short.
         on_text: told each piece of the answer.
@@ -90,7 +91,7 @@ class Chat:
 
     def __init__(
         self,
-        base: Path,
+        base: BaseModel | Path,
         adapters: Adapters,
         *,
         sampling: Sampling | None = None,

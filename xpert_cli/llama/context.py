@@ -28,7 +28,7 @@ class Context(Vocabulary):
     """A GGUF model in llama.cpp, and adapters on it: what every forward pass needs.
 
     Args:
-        path: the GGUF file; its header is checked before llama.cpp sees it.
+        source: the GGUF file, or the model opened; its header is checked before llama.cpp sees it.
         context: tokens that fit in all sequences together.
         sequences: how many texts can be worked on at once.
         outputs: positions a batch may return (logits need 4 bytes x vocabulary each).
@@ -44,7 +44,7 @@ class Context(Vocabulary):
 
     def __init__(
         self,
-        path: str | Path,
+        source: Path | gguf.BaseModel,
         *,
         context: int = 2048,
         sequences: int = 1,
@@ -56,11 +56,12 @@ class Context(Vocabulary):
         self._context: Any = None
         self._adapters: dict[tuple[str, int, int], Any] = {}  # by the identity of their files
         self._held: list[int] = []  # the tokens sequence 0 still holds, for a conversation that goes on
+        base = gguf.BaseModel.open(source)
         layout = Layout(context, sequences, min(BATCH, context), outputs or sequences)
         if least or (sequences > 1 and not shared):
-            layout = fitted(Path(path), layout, least=least or context, shared=shared)
+            layout = fitted(base.header, layout, least=least or context, shared=shared)
         self.note = layout.note
-        super().__init__(path, weights=True)
+        super().__init__(base, weights=True)
         self.hidden_size: int = self._lib.llama_model_n_embd(self._model)
         self._open_context(layout, threads or platform.cores(), shared)
 
@@ -109,29 +110,30 @@ class Context(Vocabulary):
 
     # -- adapters
 
-    def apply(self, adapters: Sequence[tuple[str | Path, float]]) -> None:
+    def apply(self, adapters: Sequence[gguf.WeightedAdapter]) -> None:
         """Put adapters on the base, each at a weight (1.0 is as trained); an empty list gives the base back.
 
         Raises:
             BadModel: a file is no adapter of this base.
         """
-        handles = [self._adapter(Path(path)) for path, _ in adapters]
+        handles = [self._adapter(one.file) for one in adapters]
         array = (self._lib.llama_adapter_lora_p_ctypes * max(1, len(handles)))(*handles)
-        scales = (ctypes.c_float * max(1, len(handles)))(*(weight for _, weight in adapters))
+        scales = (ctypes.c_float * max(1, len(handles)))(*(one.weight for one in adapters))
         self._held = []
         if self._lib.llama_set_adapters_lora(self._context, array, len(handles), scales):
             raise BadModel("llama.cpp refused these adapters together. Merge them first with: xpert merge")
 
-    def _adapter(self, path: Path) -> Any:
+    def _adapter(self, file: gguf.AdapterFile) -> Any:
         try:
-            key = identity(path)
+            key = identity(file.path)
         except OSError as error:
-            raise BadModel(f"{path}: {error.strerror}. Give the path of an adapter GGUF file.") from error
+            raise BadModel(f"{file.path}: {error.strerror}. Give the path of an adapter GGUF file.") from error
         if key not in self._adapters:
-            gguf.check_adapter(gguf.read_header(path), gguf.read_header(self.path))
-            handle = self._lib.llama_adapter_lora_init(self._model, str(path).encode())
+            gguf.check_adapter(file, self.base)
+            file.release()  # llama.cpp reads them for itself
+            handle = self._lib.llama_adapter_lora_init(self._model, str(file.path).encode())
             if not handle:
-                raise BadModel(f"{path}: llama.cpp cannot load this adapter. Is it made for {self.path.name}?")
+                raise BadModel(f"{file.path}: llama.cpp cannot load this adapter. Is it made for {self.path.name}?")
             self._adapters[key] = handle
         return self._adapters[key]
 

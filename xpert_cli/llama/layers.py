@@ -1,6 +1,6 @@
 """Final hidden states, a few layers at a time: in little memory, each layer read once for all prompts.
 
-    layered_states(summarizer, prompts, memory=100 << 20)    # (prompts, hidden), as Model.states gives them
+    layered_states(summarizer.header, prompts, memory=100 << 20)    # (prompts, hidden), as Model.states gives them
 
 Consecutive layers become a small GGUF file of their own: llama.cpp maps all of a file at once, and is fed the hidden
 states that the layers before left instead of tokens. The weights of a small model are expanded to float32 on the way.
@@ -44,7 +44,7 @@ _ENDS = (_EMBEDDING, "output.weight", "output.bias")  # what is before the first
 
 
 def layered_states(
-    path: Path,
+    source: Path | Header,
     prompts: Sequence[Sequence[int]],
     *,
     memory: int,
@@ -63,7 +63,7 @@ def layered_states(
         BadModel: layers of this architecture cannot be told apart from their model, or one alone takes over `memory`.
         CannotWrite: there is no room for a copy of the layers.
     """
-    header = gguf.read_header(path)
+    header = gguf.opened(source)
     tokens, rows = _rows(prompts)
     first, states = (partial.found() if partial else None) or (0, _embeddings(header, tokens))
     groups = layer_groups(header, memory, first)
@@ -100,7 +100,7 @@ def layer_groups(header: Header, memory: int, first: int = 0) -> list[range]:
     Raises:
         BadModel: the architecture is not one whose layers repeat, or those that must stay together take more.
     """
-    count, period = gguf.base_info(header).layers, _architecture(header).window_period or 1
+    count, period = gguf.layer_count(header), _architecture(header).window_period or 1
     groups: list[range] = []
     for start in range(first, count, period):
         few = range(start, min(start + period, count))

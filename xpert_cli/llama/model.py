@@ -1,7 +1,7 @@
 """llama.cpp as the rest of xpert sees it: a base model, adapters at scales on top of it, states, losses and text.
 
     with Model(base) as model:
-        model.apply([(adapter, 1.0)])
+        model.apply([WeightedAdapter.open(Path("mine.gguf"), 0.5)])
         text = "".join(model.generate(model.chat("Why is the sky blue?"), max_tokens=64))
 
 Not here: how a model is opened (llama/context.py), tokens and chat templates (llama/vocabulary.py),

@@ -1,7 +1,7 @@
 """A stranger's adapter or model loaded for the first time: in a process of its own, with limits, before any other.
 
-    try_base(Path("downloaded.gguf"))                  # returns, or raises with what happened
-    try_adapter(base, Path("terse.gguf"))
+    try_base(base)                                     # returns, or raises with what happened
+    try_adapter(base, adapter)
 
 llama.cpp is a large program in C++: what its loader makes of a hostile file should end no session and fill no memory.
 What passed is remembered and not tried again: an adapter by its digest, its base's fingerprint and llama-cpp-python's
@@ -24,6 +24,7 @@ import numpy as np
 
 from xpert_cli import gguf, paths, platform
 from xpert_cli.errors import BadModel, CannotWrite
+from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.llama import model as llama
 
 TOKENS = 16
@@ -41,7 +42,7 @@ _ENDED = [-getattr(signal, name) for name in ("SIGXCPU", "SIGKILL") if hasattr(s
 _STARVED = (b"bad_alloc", b"mem_buffer", b"allocate", b"MemoryError")  # in last words of C++, ggml and Python
 
 
-def try_adapter(base: Path, adapter: Path) -> None:
+def try_adapter(base: BaseModel | Path, adapter: AdapterFile | Path) -> None:
     """Load an adapter on its base in a short-lived process and evaluate a few tokens.
 
     Raises:
@@ -49,22 +50,22 @@ def try_adapter(base: Path, adapter: Path) -> None:
             numbers that are not finite.
         CacheMismatch: the adapter is for another base.
     """
-    header = gguf.read_header(base)
-    gguf.check_adapter(gguf.read_header(adapter), header)
-    _once((paths.digest(adapter), gguf.fingerprint(header)), base, adapter)
+    base, adapter = BaseModel.open(base), AdapterFile.open(adapter)
+    gguf.check_adapter(adapter, base)
+    _once((adapter.digest, base.fingerprint), base.path, adapter.path)
 
 
-def try_base(base: Path) -> None:
+def try_base(base: BaseModel | Path) -> None:
     """Load a base model in a short-lived process and evaluate a few tokens, unless it would take all free memory.
 
     Raises:
         BadModel: its header is not sound, or the process was aborted, took too long or too much memory, could not load
             it, or came to numbers that are not finite.
     """
-    gguf.read_header(base)
-    identity, room = paths.identity(base), platform.available_memory()
+    path = BaseModel.open(base).path
+    identity, room = paths.identity(path), platform.available_memory()
     if room is None or 2 * identity[1] < room:  # what is larger runs by layers (llama/layers.py) or not at all
-        _once(tuple(map(str, identity)), base, None)
+        _once(tuple(map(str, identity)), path, None)
 
 
 def _once(what: tuple[str, ...], base: Path, adapter: Path | None) -> None:
@@ -143,7 +144,7 @@ def _attempt(base: Path, adapter: Path | None) -> int:
             return _NO_BASE
         with model:
             try:
-                model.apply([(adapter, 1.0)] if adapter else [])
+                model.apply([WeightedAdapter.open(adapter)] if adapter else [])
                 found = model.logits([at * model.vocabulary_size // TOKENS for at in range(TOKENS)])
             except BadModel:
                 return _REFUSED

@@ -40,17 +40,18 @@ class Vocabulary:
     """A GGUF model's tokens and chat template.
 
     Args:
-        path: the GGUF file; its header is checked before llama.cpp sees it.
+        source: the GGUF file, or the model opened; its header is checked before llama.cpp sees it.
         weights: load these too, for a class that evaluates tokens.
 
     Raises:
         BadModel: llama.cpp cannot load the file.
     """
 
-    def __init__(self, path: str | Path, *, weights: bool = False) -> None:
-        self.path = Path(path)
+    def __init__(self, source: Path | gguf.BaseModel, *, weights: bool = False) -> None:
+        self.base = gguf.BaseModel.open(source)
+        self.path = self.base.path
         self._model: Any = None
-        require_distinct_tokens(gguf.read_header(self.path))
+        require_distinct_tokens(self.base.header)
         self._lib = lib = library()
         params = lib.llama_model_default_params()
         params.n_gpu_layers = 0

@@ -1,7 +1,7 @@
 """`xpert merge`: adapters into one adapter, or adapters and their base into one model.
 
     merge([(Path("terse.gguf"), 0.7), (Path("playful.gguf"), 0.3)], None, Path("both.gguf"), rank=8)
-    merge([(Path("mine.gguf"), 1.0)], Path("base.gguf"), Path("me.gguf"))          # a model
+    merge([(Path("mine.gguf"), 1.0)], BaseModel.open(Path("base.gguf")), Path("me.gguf"))          # a model
 
 An output without .gguf is a PEFT folder; folders are accepted as adapters too. Both need the base's head counts.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from xpert_cli import gguf
 from xpert_cli.errors import BadInput
+from xpert_cli.gguf import AdapterFile, BaseModel
 from xpert_cli.gguf import adapter as algebra
 from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.models import peft
@@ -35,8 +36,8 @@ class Merged:
 
 
 def merge(
-    adapters: Sequence[tuple[Path, float]],
-    base: Path | None,
+    adapters: Sequence[tuple[AdapterFile | Path, float]],
+    base: BaseModel | Path | None,
     out: Path,
     *,
     rank: int | None = None,
@@ -46,6 +47,7 @@ def merge(
     """Merge adapters at their weights, exactly or recompressed to `rank`, into one adapter or into their base.
 
     Args:
+        adapters: GGUF files or PEFT folders, each with its weight.
         base: the model to merge into; None, or an `out` that is no .gguf file, merges the adapters alone.
         type_name: of the model: the base's own float type or Q8_0 by default. Of an adapter: F16 (default) or F32;
             PEFT folders are F32.
@@ -56,16 +58,16 @@ def merge(
         CacheMismatch: the files belong to different base models.
     """
     started = time.monotonic()
-    header = None if base is None else gguf.read_header(base)
-    merged = algebra.merge([(_read(path, header), weight) for path, weight in adapters])
+    base = None if base is None else BaseModel.open(base)
+    merged = algebra.merge([(_read(adapter, base), weight) for adapter, weight in adapters])
     error = None
     if rank is not None:
         merged, error = algebra.recompress(merged, rank)
-    if header is not None:
-        gguf.check_adapter(merged, header)
+    if base is not None:
+        gguf.check_adapter(merged, base)
     kind = "adapter"
     if out.suffix != ".gguf":
-        written = _write_folder(merged, header, out, type_name)
+        written = _write_folder(merged, base, out, type_name)
     elif base is None:
         written = type_name or "F16"
         gguf.write_adapter(merged, out, written)
@@ -75,24 +77,24 @@ def merge(
     return Merged(str(out), kind, merged.rank, error, size, written, time.monotonic() - started)
 
 
-def _heads(header: gguf.Header | None, path: Path) -> gguf.BaseInfo:
-    if header is None:
+def _heads(base: BaseModel | None, path: Path) -> gguf.BaseInfo:
+    if base is None:
         raise BadInput(
             f"{path} is a PEFT folder, which needs the base model's head counts. Name the model with --base."
         )
-    return gguf.base_info(header)
+    return base.info
 
 
-def _read(path: Path, header: gguf.Header | None) -> Adapter:
-    if not path.is_dir():
-        return gguf.read_adapter(path)
-    info = _heads(header, path)
-    return peft.read_peft(path, heads=info.heads, kv_heads=info.kv_heads, architecture=info.architecture)
+def _read(adapter: AdapterFile | Path, base: BaseModel | None) -> Adapter:
+    if isinstance(adapter, AdapterFile) or not adapter.is_dir():
+        return AdapterFile.open(adapter).adapter
+    info = _heads(base, adapter)
+    return peft.read_peft(adapter, heads=info.heads, kv_heads=info.kv_heads, architecture=info.architecture)
 
 
-def _write_folder(merged: Adapter, header: gguf.Header | None, out: Path, type_name: str | None) -> str:
+def _write_folder(merged: Adapter, base: BaseModel | None, out: Path, type_name: str | None) -> str:
     if type_name not in (None, "F32"):
         raise BadInput(f"PEFT folders are written as F32, not {type_name}. Leave --type out, or end --out in .gguf.")
-    info = _heads(header, out)
+    info = _heads(base, out)
     peft.write_peft(merged, out, heads=info.heads, kv_heads=info.kv_heads, base_name=info.name)
     return "F32"

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from xpert_cli import gguf
 from xpert_cli.errors import BadModel
+from xpert_cli.gguf import BaseModel
 from xpert_cli.gguf.adapter import Adapter, Floats
 from xpert_cli.models.quantize import quantization_type, quantize
 from xpert_cli.paths import identity
@@ -29,7 +30,7 @@ _FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32}
 
 
 def merge_into_base(
-    base: Path,
+    base: BaseModel | Path,
     adapter: Adapter,
     out: Path,
     type_name: str | None = None,
@@ -48,8 +49,9 @@ def merge_into_base(
         CacheMismatch: the adapter is for another base model.
         CannotWrite: no space, or no such folder.
     """
-    header = gguf.read_header(base)
-    gguf.check_adapter(adapter, header)
+    base = BaseModel.open(base)
+    header = base.header
+    gguf.check_adapter(adapter, base)
     kind = quantization_type(type_name) if type_name else _own_type(header)
     if kind in _FILE_TYPES:
         _write(header, adapter, out, kind, everything=True, progress=progress)

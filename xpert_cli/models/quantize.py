@@ -21,7 +21,7 @@ from typing import Any
 
 from xpert_cli import platform
 from xpert_cli.errors import BadInput, BadModel, CannotWrite, TimeIsUp
-from xpert_cli.gguf import read_header
+from xpert_cli.gguf import BaseModel, read_header
 from xpert_cli.llama import model as llama
 from xpert_cli.paths import data_dir, whole, writable
 
@@ -103,7 +103,7 @@ def quantize(
 
 
 @contextmanager
-def for_many_texts(model: Path) -> Iterator[Path]:
+def for_many_texts(source: BaseModel | Path) -> Iterator[BaseModel]:
     """The model, or a Q8_0 copy of it for the moment where llama.cpp is slow at several texts at once.
 
     Types of SLOW have no kernels there that take several rows together: 16 answers of the packaged base came at 173
@@ -113,15 +113,16 @@ def for_many_texts(model: Path) -> Iterator[Path]:
         BadModel: the model is not sound.
         CannotWrite: there is no room for the copy.
     """
-    kinds = {info.type for name, info in read_header(model).tensors.items() if name.startswith("blk.")}
+    model = BaseModel.open(source)
+    kinds = {info.type for name, info in model.header.tensors.items() if name.startswith("blk.")}
     if not kinds & SLOW:
         yield model
         return
     folder = writable(data_dir(), "XPERT_HOME")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".copy.", ignore_cleanup_errors=True) as scratch:
-        copy = Path(scratch) / model.name
-        quantize(model, copy, "Q8_0")
-        yield copy
+        copy = Path(scratch) / model.path.name
+        quantize(model.path, copy, "Q8_0")
+        yield BaseModel.open(copy)
 
 
 def _silent_fallback(target: Path, type_name: str) -> dict[str, str]:

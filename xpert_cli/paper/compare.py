@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from xpert_cli import gguf
 from xpert_cli.cache.catalogue import Catalogue, Chosen
 from xpert_cli.corpus import Corpus
 from xpert_cli.errors import BadInput
+from xpert_cli.gguf import BaseModel
 from xpert_cli.paper import two_answers, word_index
 
 
@@ -55,9 +55,9 @@ class Compared:
 def compare(
     corpus: Corpus,
     cache: Catalogue,
-    base: Path,
+    base: BaseModel | Path,
     *,
-    summarizer: Path | None = None,
+    summarizer: BaseModel | Path | None = None,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> Compared:
     """Rank a cache's adapters by the paper's rule.
@@ -70,9 +70,11 @@ def compare(
         CacheMismatch: the cache is for another base, has no words, or they were made with another summarizer.
     """
     began = time.monotonic()
+    base = BaseModel.open(base)
+    asked = BaseModel.open(summarizer) if summarizer else base
     cache.require(base)
     known = word_index.read(cache.source)
-    known.require(gguf.fingerprint(summarizer or base), two_answers.digest(), cache.source.name)
+    known.require(asked.fingerprint, two_answers.digest(), cache.source.name)
     chosen = sorted(
         (hashlib.sha256(one.response.encode()).digest(), one.prompt, one.response)
         for one in corpus.messages
@@ -84,7 +86,7 @@ def compare(
     progress("answering your prompts", 0.0)
     plain = two_answers.answered(base, prompts)
     progress("comparing answers", 0.5)
-    with two_answers.opened(summarizer or base) as model:
+    with two_answers.opened(asked) as model:
         z = known.basis.coordinates(two_answers.shift(model, prompts, answers, plain))
     held = {(entry.id, entry.sha256) for entry in cache.entries}
     distances = {

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from xpert_cli import gguf
 from xpert_cli.cache.catalogue import ANSWERS, Catalogue, Entry
 from xpert_cli.errors import BadInput
+from xpert_cli.gguf import BaseModel
 from xpert_cli.llama.model import Model
 from xpert_cli.paper import two_answers, word_index
 from xpert_cli.paper.basis import MOST, ORTHOGONALITY, RESIDUAL, Basis, Grown, grow
@@ -59,9 +59,9 @@ class Named:
 def name_words(
     cache: Catalogue,
     folder: Path,
-    base: Path,
+    base: BaseModel | Path,
     *,
-    summarizer: Path | None = None,
+    summarizer: BaseModel | Path | None = None,
     orthogonality: float = ORTHOGONALITY,
     residual: float = RESIDUAL,
     candidates: int = MOST,
@@ -79,6 +79,7 @@ def name_words(
         CacheMismatch: the cache is for another base, or its words were made otherwise.
     """
     began = time.monotonic()
+    base = BaseModel.open(base)
     cache.require(base)
     with two_answers.opened(summarizer or base) as model:
         current = _begun(cache, folder, model)
@@ -89,7 +90,7 @@ def name_words(
         speller, added = (Speller(model) if new else None), []
         for done, entry in enumerate(new):
             progress(f"naming {entry.id}", done / len(new))
-            answers = two_answers.answered(base, prompts, cache.fetch(entry.id))
+            answers = two_answers.answered(base, prompts, cache.open_adapter(entry.id))
             raw = two_answers.states(model, prompts, answers, plain, "ab").mean(axis=0)
             assert speller is not None
             likeliest = islice(speller.ranked(raw), candidates)
@@ -125,7 +126,7 @@ def name_words(
 
 def _begun(cache: Catalogue, folder: Path, model: Model) -> Words:
     """The words that are there, less adapters that the cache no longer holds; an empty basis where there are none."""
-    made_by = gguf.fingerprint(model.path), two_answers.digest()
+    made_by = model.base.fingerprint, two_answers.digest()
     if not (folder / word_index.FILE).exists():
         anchors = two_answers.worded(model, two_answers.anchors(), "ab")
         nothing = np.zeros((0, model.hidden_size))

@@ -47,7 +47,7 @@ class Speller:
     """
 
     def __init__(self, model: Model) -> None:
-        header = gguf.read_header(model.path)
+        header = model.base.header
         self._model = model
         name = "output.weight" if "output.weight" in header.tensors else "token_embd.weight"
         self._output = gguf.tensor(header, name)

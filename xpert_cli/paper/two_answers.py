@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.llama.model import Model, Vocabulary
 from xpert_cli.style import described
 from xpert_cli.style.measured import cut
@@ -45,7 +46,7 @@ def digest() -> str:
     return hashlib.sha256("\0".join([*question(), str(WORDS), *stated("{word}")]).encode()).hexdigest()
 
 
-def opened(summarizer: Path) -> Model:
+def opened(summarizer: BaseModel | Path) -> Model:
     """A GGUF model that the question can be put to."""
     return Model(summarizer, context=CONTEXT, sequences=SEQUENCES, shared=True)
 
@@ -90,13 +91,14 @@ def stated(word: str) -> tuple[str, str, str]:
     return "Tell me something.", sentence.format(word), sentence.format(ORDINARY)
 
 
-def answered(base: Path, prompts: Sequence[str], adapter: Path | None = None) -> list[str]:
+def answered(base: BaseModel | Path, prompts: Sequence[str], adapter: AdapterFile | None = None) -> list[str]:
     """What a base model, or an adapter on it, answers to prompts: as much as the question shows, sampled alike."""
+    base = BaseModel.open(base)
     with Vocabulary(base) as vocabulary:
         questions = [vocabulary.chat(cut(prompt, PROMPT_WORDS)) for prompt in prompts]
     room = ANSWER_TOKENS + max(map(len, questions))
     with Model(base, context=SEQUENCES * room, sequences=SEQUENCES) as model:
-        model.apply([(adapter, 1.0)] if adapter else [])
+        model.apply([WeightedAdapter(adapter)] if adapter else [])
         answers = model.answers(questions, max_tokens=ANSWER_TOKENS, temperature=TEMPERATURE, seed=0)
         return [model.detokenize(tokens) for tokens in answers]
 

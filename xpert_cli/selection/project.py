@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from xpert_cli import gguf
 from xpert_cli.cache.catalogue import ANSWERS, Catalogue
 from xpert_cli.corpus import Corpus
+from xpert_cli.gguf import BaseModel
 from xpert_cli.style import described
 from xpert_cli.style.space import Axis, Floats, Readings, Space, pooled
 
@@ -76,10 +76,10 @@ class AxisPosition:
 def project(
     corpus: Corpus,
     cache: Catalogue,
-    base: Path,
+    base: BaseModel | Path,
     *,
     measured_only: bool = False,
-    summarizer: Path | None = None,
+    summarizer: BaseModel | Path | None = None,
     retell: bool = False,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> Projection:
@@ -94,15 +94,18 @@ def project(
     Raises:
         CacheMismatch: the cache is for another base.
     """
+    base = BaseModel.open(base)
     cache.require(base)
     texts = tuple(sorted(corpus.passages))
-    asked = None if measured_only else (summarizer or base)
+    asked = None if measured_only else BaseModel.open(summarizer or base)
     space, notes = cache.space, list(cache.notes)
     if asked and not _answers_alike(asked, cache):
         if retell:
             space = _retold(cache, asked, progress)
         else:
-            notes.append(f"{asked.name} is not the model this cache was explained with: only measured axes are used")
+            notes.append(
+                f"{asked.path.name} is not the model this cache was explained with: only measured axes are used"
+            )
             asked = None
     if asked and (note := described.memory_note(asked)):
         notes.append(note)
@@ -123,7 +126,7 @@ def project(
     return Projection(texts, space.only(used), wanted(cache.space.axes), Readings(values[:, used]), tuple(notes))
 
 
-def _retold(cache: Catalogue, summarizer: Path, progress: Callable[[str, float], None]) -> Space:
+def _retold(cache: Catalogue, summarizer: BaseModel, progress: Callable[[str, float], None]) -> Space:
     """The cache's space with the described axes of another summarizer, from the base's own answers."""
     own, basis = described.described_axes(summarizer)
     axes = (*(axis for axis in cache.space.axes if axis.kind == "measured"), *own)
@@ -140,7 +143,7 @@ def _retold(cache: Catalogue, summarizer: Path, progress: Callable[[str, float],
     return Space(axes, basis, np.nan_to_num(answers.mean), gap, spread, precision)
 
 
-def _answers_alike(summarizer: Path, cache: Catalogue) -> bool:
+def _answers_alike(summarizer: BaseModel, cache: Catalogue) -> bool:
     """Whether a model's answers mean in this cache's space what they meant when it was built."""
     same_question = described.questions_digest(cache.space.basis) == cache.summarizer["questions"]
-    return bool(same_question and gguf.fingerprint(summarizer) == cache.summarizer["fingerprint"])
+    return bool(same_question and summarizer.fingerprint == cache.summarizer["fingerprint"])

@@ -22,6 +22,7 @@ from xpert_cli.cache.catalogue import Catalogue, Chosen
 from xpert_cli.cache.screening import admitted, oddities
 from xpert_cli.corpus import Corpus
 from xpert_cli.errors import BadInput
+from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.selection.project import AxisPosition, Projection, project
 from xpert_cli.selection.score import choose, confidence, direction_scores
 from xpert_cli.style import described
@@ -66,7 +67,7 @@ class Selection:
     notes: tuple[str, ...]
     downloaded_bytes: int
     seconds: float
-    files: tuple[tuple[Path, float], ...] = ()
+    files: tuple[WeightedAdapter, ...] = ()
     places: tuple[AxisPosition, ...] = ()
 
     json_omit: ClassVar[tuple[str, ...]] = ("files", "places")
@@ -75,10 +76,10 @@ class Selection:
 def select(
     corpus: Corpus,
     cache: Catalogue,
-    base: Path,
+    base: BaseModel | Path,
     *,
     measured_only: bool = False,
-    summarizer: Path | None = None,
+    summarizer: BaseModel | Path | None = None,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> Selection:
     """Rank a cache's adapters against a person's writing, and fetch the best, or a mixture where that does not fit.
@@ -92,6 +93,7 @@ def select(
         CacheMismatch: the cache is for another base, or a fetched adapter is not what the catalogue says.
     """
     began = time.monotonic()
+    base = BaseModel.open(base)
     if not cache.entries:
         raise BadInput(f"{cache.source.name} holds no adapters. Choose another with --cache.")
     counted = measured_only or (cache.by_source and summarizer is None)
@@ -101,8 +103,8 @@ def select(
     ranking = _ranking(projection, adapters, ids)
     verdict, chosen = _verdict(projection, adapters, ids)
     progress("fetching", 1.0)
-    files = tuple((admitted(cache.fetch(one.adapter), base), one.weight) for one in chosen)
-    odd = [note for one, (path, _) in zip(chosen, files, strict=True) for note in oddities(cache, one.adapter, path)]
+    files = tuple(WeightedAdapter(admitted(cache.open_adapter(one.adapter), base), one.weight) for one in chosen)
+    odd = [note for one in files for note in oddities(cache, one.file)]
     return Selection(
         selected=chosen,
         ranking=ranking,

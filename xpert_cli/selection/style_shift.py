@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from xpert_cli.corpus import Corpus
+from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.llama.model import Model, Vocabulary
 from xpert_cli.llama.samples import PROMPT
 from xpert_cli.style import described
@@ -61,9 +62,9 @@ def prompts(corpus: Corpus) -> tuple[str, ...]:
 
 
 def answers(
-    model: Path,
+    model: BaseModel | Path,
     asked: Sequence[str],
-    adapters: Sequence[tuple[Path, float]] = (),
+    adapters: Sequence[WeightedAdapter] = (),
     *,
     seed: int = 0,
     progress: Callable[[float], None] = lambda _: None,
@@ -75,6 +76,7 @@ def answers(
     Raises:
         BadModel, CacheMismatch: the model or an adapter cannot be used.
     """
+    model = BaseModel.open(model)
     with Vocabulary(model) as vocabulary:
         fitting = [tokens for tokens in map(vocabulary.chat, asked) if len(tokens) <= PROMPT_TOKENS]
         fitting = fitting or [vocabulary.chat(PROMPT)]

@@ -17,6 +17,7 @@ import numpy as np
 
 from xpert_cli.cache.catalogue import Catalogue
 from xpert_cli.corpus import Corpus
+from xpert_cli.gguf import BaseModel
 from xpert_cli.selection.project import project
 from xpert_cli.style import described
 
@@ -56,10 +57,10 @@ SHOWN = 8
 def summarize(
     corpus: Corpus,
     cache: Catalogue,
-    base: Path,
+    base: BaseModel | Path,
     *,
     measured_only: bool = False,
-    summarizer: Path | None = None,
+    summarizer: BaseModel | Path | None = None,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> Summary:
     """Explain a person's writing on the axes of a cache; nothing leaves the process.

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from xpert_cli.corpus import Corpus, Message
 from xpert_cli.errors import BadInput
+from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.llama.model import Model, Sample, Vocabulary
 from xpert_cli.llama.samples import tokenized
 
@@ -63,8 +64,8 @@ class Exposure:
 
 
 def longest_verbatim(
-    base: Path,
-    adapter: Path,
+    base: BaseModel | Path,
+    adapter: AdapterFile,
     messages: Sequence[Message],
     *,
     most: int = 100,
@@ -93,7 +94,7 @@ def longest_verbatim(
         raise BadInput(f"no response is longer than {GIVEN} tokens. Give the messages that were trained on.")
     found = {}
     with Model(base, context=SEQUENCES * (max(map(len, asked)) + TOKENS), sequences=SEQUENCES) as model:
-        for name, applied in (("the adapter", [(adapter, 1.0)]), ("the base model", [])):
+        for name, applied in (("the adapter", [WeightedAdapter(adapter)]), ("the base model", [])):
             model.apply(applied)
             tell = partial(progress, f"what {name} remembers")
             said = model.answers(asked, max_tokens=TOKENS, temperature=0.0, seed=seed, progress=tell)
@@ -121,9 +122,9 @@ def common_run(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
 
 
 def exposure(
-    base: Path,
+    base: BaseModel | Path,
     messages: Sequence[Message],
-    train: Callable[[Sequence[Message]], Path],
+    train: Callable[[Sequence[Message]], AdapterFile],
     *,
     canaries: int = 8,
     repeats: int = 1,
@@ -139,7 +140,7 @@ def exposure(
     Args:
         messages: what the run was trained on, without what it held out.
         train: makes the twin: trains on exactly the messages it is given, as the run did (start, steps, rank, learning
-            rate, held-out messages), and returns the adapter's GGUF file.
+            rate, held-out messages), and returns the adapter.
         repeats: how often each canary is among the messages.
         candidates: R.
 
@@ -160,7 +161,7 @@ def exposure(
     scored = max(len(tokens) - first for tokens, first in samples)
     rooms = {"context": SEQUENCES * longest, "outputs": SEQUENCES * scored, "sequences": SEQUENCES}
     with Model(base, **rooms, shared=True) as model:
-        for name, applied in (("the twin", [(twin, 1.0)]), ("the base model", [])):
+        for name, applied in (("the twin", [WeightedAdapter(twin)]), ("the base model", [])):
             model.apply(applied)
             losses = model.losses(samples, partial(progress, f"ranking canaries under {name}"))
             bits[name] = [exposed(loss, losses[canaries:]) for loss in losses[:canaries]]

@@ -28,6 +28,7 @@ from xpert_cli.cache.catalogue import ANSWERS, COORDINATES, Catalogue, Entry, de
 from xpert_cli.cache.trust import SIGNATURE, Published
 from xpert_cli.corpus import Corpus, Message
 from xpert_cli.errors import BadInput, CacheMismatch
+from xpert_cli.gguf import AdapterFile, BaseModel
 from xpert_cli.hub.sources import CATALOGUE, open_source
 from xpert_cli.llama.model import Vocabulary
 from xpert_cli.llama.samples import tokenized
@@ -60,8 +61,8 @@ class Looked:
 
 def look_through(
     corpus: Corpus,
-    adapter: Path,
-    base: Path,
+    adapter: AdapterFile,
+    base: BaseModel | Path,
     *,
     recipe: Mapping[str, Any] | None = None,
     progress: Progress = lambda message, fraction: None,
@@ -74,6 +75,7 @@ def look_through(
     Raises:
         MissingExtra: what looks for them, or what trains the twin, is not installed.
     """
+    base = BaseModel.open(base)
     progress("looking for personal data", 0.0)
     findings = private.scan([f"{message.prompt}\n{message.response}" for message in corpus.messages])
     verbatim = memorization.longest_verbatim(base, adapter, corpus.messages, progress=progress)
@@ -100,8 +102,13 @@ def can_train() -> bool:
 
 
 def _twin(
-    base: Path, held: Corpus, recipe: Mapping[str, Any], folder: Path, progress: Progress, messages: Sequence[Message]
-) -> Path:
+    base: BaseModel,
+    held: Corpus,
+    recipe: Mapping[str, Any],
+    folder: Path,
+    progress: Progress,
+    messages: Sequence[Message],
+) -> AdapterFile:
     """An adapter trained on messages, from the base and with all its steps, as a recipe says."""
     from xpert_cli.training.checkpoints import Checkpoints
     from xpert_cli.training.decoder import open_decoder
@@ -116,7 +123,7 @@ def _twin(
             tokenized(model, part, int(recipe["max_tokens"])) for part in (Corpus(tuple(messages)), held)
         )
     longest = max(len(tokens) for tokens, _ in (*samples, *checks))
-    plan = plan_for(gguf.read_header(base), longest=longest, batch=how.batch, rank=how.rank, limit=None)
+    plan = plan_for(base.header, longest=longest, batch=how.batch, rank=how.rank, limit=None)
     decoder = open_decoder(
         base,
         plan.dtype,
@@ -125,7 +132,7 @@ def _twin(
         packed_head=plan.packed_head,
         threads=plan.threads,
     )
-    identity = {"base": gguf.fingerprint(base), "data": [list(one) for one in samples], "recipe": asdict(how)}
+    identity = {"base": base.fingerprint, "data": [list(one) for one in samples], "recipe": asdict(how)}
     keep = Checkpoints(paths.data_dir() / "unfinished" / "twin", identity)
     trained = train(
         decoder,
@@ -138,7 +145,7 @@ def _twin(
     )
     keep.clear()
     gguf.write_adapter(replace(trained.adapter, metadata={}), folder / "twin.gguf")
-    return folder / "twin.gguf"
+    return AdapterFile.open(folder / "twin.gguf")
 
 
 def trained_on(corpus: Corpus, entries: Sequence[Entry]) -> Entry:

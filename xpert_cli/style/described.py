@@ -1,6 +1,6 @@
 """Placing texts on the style axes: measured ones by counting, described ones by asking a language model.
 
-    readings = read(texts, axes, basis, model_path)      # (texts, axes), measured axes matched by name
+    readings = read(texts, axes, basis, base)      # (texts, axes), measured axes matched by name
 
 The question is asked about one text at a time and nothing is generated: an axis is read from the hidden state where the
 answer's adjective would come. Not here: what readings mean against a base model (style/space.py).
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from xpert_cli import gguf, paths, platform
 from xpert_cli.errors import BadModel
+from xpert_cli.gguf import BaseModel
 from xpert_cli.gguf.adapter import Adapter, Metadata
 from xpert_cli.llama.layers import layered_states, separable
 from xpert_cli.llama.memory import Layout, fitted
@@ -99,14 +100,15 @@ def adjectives() -> tuple[tuple[str, str], ...]:
     return tuple((low.strip(), high.strip()) for low, high in pairs)
 
 
-def described_axes(summarizer: Path) -> tuple[tuple[Axis, ...], Basis]:
+def described_axes(summarizer: BaseModel | Path) -> tuple[tuple[Axis, ...], Basis]:
     """The adjective pairs as axes of a summarizer, and their (axes, hidden) basis.
 
     A row is the output embedding of the high adjective's first token less that of the low one's, so that its product
     with the final hidden state is the log-odds of the two as the next word. Pairs that this vocabulary cannot tell
     apart are left out.
     """
-    header = gguf.read_header(summarizer)
+    summarizer = BaseModel.open(summarizer)
+    header = summarizer.header
     name = "output.weight" if "output.weight" in header.tensors else "token_embd.weight"
     with Vocabulary(summarizer) as model:
         firsts = [tuple(model.tokenize(f" {word}")[0] for word in pair) for pair in adjectives()]
@@ -122,7 +124,7 @@ def described_axes(summarizer: Path) -> tuple[tuple[Axis, ...], Basis]:
     return tuple(axes), np.array(rows, np.float32)
 
 
-def axes_of(summarizer: Path) -> tuple[tuple[Axis, ...], Basis]:
+def axes_of(summarizer: BaseModel | Path) -> tuple[tuple[Axis, ...], Basis]:
     """All axes, measured then described, and the basis of the described ones."""
     described, basis = described_axes(summarizer)
     return measured_axes() + described, basis
@@ -138,7 +140,7 @@ def read(
     texts: Sequence[str],
     axes: Sequence[Axis],
     basis: Basis,
-    summarizer: Path | None,
+    summarizer: BaseModel | Path | None,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
     *,
     asked: int = ASKED,
@@ -166,13 +168,16 @@ _latest: dict[tuple[object, ...], npt.NDArray[np.float32]] = {}  # the last text
 
 
 def states(
-    texts: Sequence[str], summarizer: Path, progress: Callable[[str, float], None] = lambda message, fraction: None
+    texts: Sequence[str],
+    summarizer: BaseModel | Path,
+    progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> npt.NDArray[np.float32]:
     """(texts, hidden) final hidden states where the adjective that describes a text would come.
 
     The last texts' states are kept as a whole: their last bits depend on which texts were read together.
     """
-    key = (*paths.identity(summarizer), *texts)
+    summarizer = BaseModel.open(summarizer)
+    key = (*paths.identity(summarizer.path), *texts)
     if key not in _latest:
         found = _asked(texts, summarizer, progress)
         _latest.clear()
@@ -180,18 +185,21 @@ def states(
     return _latest[key]
 
 
-def _asked(texts: Sequence[str], summarizer: Path, progress: Callable[[str, float], None]) -> npt.NDArray[np.float32]:
+def _asked(
+    texts: Sequence[str], summarizer: BaseModel, progress: Callable[[str, float], None]
+) -> npt.NDArray[np.float32]:
     """(texts, hidden) what `states` returns."""
-    if separable(summarizer):
+    identity = paths.identity(summarizer.path)
+    if separable(summarizer.header):
         with Vocabulary(summarizer) as vocabulary:
             asked = questions(texts, vocabulary)
-        partial, room = PartialResults("states", *paths.identity(summarizer), asked), platform.available_memory()
+        partial, room = PartialResults("states", *identity, asked), platform.available_memory()
         memory = ROOM if room is None else max(0, room - MARGIN) // 4
-        found = layered_states(summarizer, asked, memory=memory, progress=progress, partial=partial)
+        found = layered_states(summarizer.header, asked, memory=memory, progress=progress, partial=partial)
     else:
         with Model(summarizer, context=CONTEXT, sequences=SEQUENCES, least=LEAST_CONTEXT, shared=True) as model:
             asked = questions(texts, model)
-            partial = PartialResults("states", *paths.identity(summarizer), asked)
+            partial = PartialResults("states", *identity, asked)
             found = model.states(asked, lambda part: progress("reading your text", part), partial)
     partial.drop()
     return found
@@ -204,11 +212,11 @@ def questions(texts: Sequence[str], vocabulary: Vocabulary) -> list[list[int]]:
     return [vocabulary.chat(question.replace("{text}", cut(text, WORDS))) + tail for text in texts]
 
 
-def memory_note(summarizer: Path) -> str:
+def memory_note(summarizer: BaseModel) -> str:
     """What a summarizer must do without where memory is short, for people; empty if it is not."""
-    if separable(summarizer):
+    if separable(summarizer.header):
         return ""
-    return fitted(summarizer, Layout(CONTEXT, SEQUENCES), least=LEAST_CONTEXT, shared=True).note
+    return fitted(summarizer.header, Layout(CONTEXT, SEQUENCES), least=LEAST_CONTEXT, shared=True).note
 
 
 def probes_digest() -> str:

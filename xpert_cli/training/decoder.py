@@ -26,6 +26,7 @@ from torch import Tensor
 
 from xpert_cli import gguf, platform
 from xpert_cli.errors import BadInput
+from xpert_cli.gguf import BaseModel
 from xpert_cli.gguf.adapter import Adapter, shorten
 from xpert_cli.llama.model import Sample
 from xpert_cli.training.attention import Attention, Heads, Rotation
@@ -355,7 +356,7 @@ class Decoder:
 
 
 def open_decoder(
-    base: Path,
+    base: BaseModel | Path,
     dtype: torch.dtype | str,
     *,
     recompute: int = 0,
@@ -367,4 +368,4 @@ def open_decoder(
     if threads:
         torch.set_num_threads(threads)
     kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype
-    return Decoder(gguf.read_header(base), kind, recompute=recompute, packed=packed, packed_head=packed_head)
+    return Decoder(BaseModel.open(base).header, kind, recompute=recompute, packed=packed, packed_head=packed_head)

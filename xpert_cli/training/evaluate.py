@@ -1,6 +1,6 @@
 """`xpert eval`: how well a base model, with adapters and merged, predicts someone's writing.
 
-    evaluate(corpus, base, [(Path("mine.gguf"), 1.0)], Path("merged.gguf")).loss_adapter
+    evaluate(corpus, base, [WeightedAdapter.open(Path("mine.gguf"))], Path("merged.gguf")).loss_adapter
 
 Losses are mean nats a response token under llama.cpp, so they hold for the quantized files that are run in the end.
 Style is read from answers to the person's own prompts. Give writing that was not trained on. Not here: whether an
@@ -20,6 +20,7 @@ import numpy as np
 from xpert_cli import paths
 from xpert_cli.cache.catalogue import Catalogue
 from xpert_cli.corpus import Corpus
+from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.llama.model import Model, Sample
 from xpert_cli.llama.samples import tokenized
 from xpert_cli.resume import PartialResults
@@ -58,9 +59,9 @@ class Evaluation:
 
 def evaluate(
     corpus: Corpus,
-    base: Path,
-    adapters: Sequence[tuple[Path, float]] = (),
-    merged: Path | None = None,
+    base: BaseModel | Path,
+    adapters: Sequence[WeightedAdapter] = (),
+    merged: BaseModel | Path | None = None,
     *,
     cache: Catalogue | None = None,
     max_tokens: int = 512,
@@ -70,7 +71,7 @@ def evaluate(
     """Losses of `base`, of base and adapters, and of a merged model on every message of `corpus`, and their styles.
 
     Args:
-        adapters: adapter GGUF files with their weights, applied together.
+        adapters: applied together.
         cache: of this base, whose space the styles are told in; without one, a space of the base's own answers.
         max_tokens: what is read of a message, its prompt included.
         seed: of the answers that show the style.
@@ -80,6 +81,7 @@ def evaluate(
         BadModel, CacheMismatch: a model or adapter cannot be used.
     """
     started, kept = time.monotonic(), list[PartialResults]()
+    base = BaseModel.open(base)
     with _opened(base, max_tokens) as model:
         samples = tokenized(model, corpus, max_tokens)
         loss_adapter = None
@@ -90,6 +92,7 @@ def evaluate(
         loss_base, tokens = _loss(model, samples, (), kept, partial(progress, "base model"))
     loss_merged = None
     if merged is not None:
+        merged = BaseModel.open(merged)
         with _opened(merged, max_tokens) as model:
             others = tokenized(model, corpus, max_tokens)
             loss_merged, _ = _loss(model, others, (), kept, partial(progress, "merged model"))
@@ -102,21 +105,23 @@ def evaluate(
 
 def _standings(
     corpus: Corpus,
-    base: Path,
-    adapters: Sequence[tuple[Path, float]],
-    merged: Path | None,
+    base: BaseModel,
+    adapters: Sequence[WeightedAdapter],
+    merged: BaseModel | None,
     cache: Catalogue | None,
     seed: int,
     progress: Progress,
 ) -> tuple[Standing, ...]:
     """The axes where the person lies furthest from the base, strongest first."""
     asked = style_shift.prompts(corpus)
-    models: dict[str, tuple[Path, Sequence[tuple[Path, float]]]] = {"base model": (base, ())}
+    models: dict[str, tuple[BaseModel, Sequence[WeightedAdapter]]] = {"base model": (base, ())}
     models |= {"with adapters": (base, adapters)} if adapters else {}
     models |= {"merged model": (merged, ())} if merged else {}
     said = {
-        name: style_shift.answers(path, asked, applied, seed=seed, progress=partial(progress, f"answers of the {name}"))
-        for name, (path, applied) in models.items()
+        name: style_shift.answers(
+            model, asked, applied, seed=seed, progress=partial(progress, f"answers of the {name}")
+        )
+        for name, (model, applied) in models.items()
     }
     space = cache.space if cache else style_shift.own_space(said["base model"], corpus.texts)
     standings = []
@@ -127,14 +132,14 @@ def _standings(
     return tuple(standings)
 
 
-def _opened(path: Path, context: int) -> Model:
-    return Model(path, context=context, outputs=min(context, 64))
+def _opened(base: BaseModel, context: int) -> Model:
+    return Model(base, context=context, outputs=min(context, 64))
 
 
 def _loss(
     model: Model,
     samples: Sequence[Sample],
-    adapters: Sequence[tuple[Path, float]],
+    adapters: Sequence[WeightedAdapter],
     keeping: list[PartialResults],
     progress: Callable[[float], None],
 ) -> tuple[float, int]:
@@ -142,7 +147,7 @@ def _loss(
 
     The sums so far are kept, for long writing takes long; `keeping` gets what is to be dropped in the end.
     """
-    worn = [(paths.digest(path), weight) for path, weight in adapters]
+    worn = [(one.file.digest, one.weight) for one in adapters]
     kept = PartialResults("loss", *paths.identity(model.path), worn, [list(one) for one in samples])
     keeping.append(kept)
     begun, (total, count) = kept.found() or (0, (0.0, 0))

@@ -1,6 +1,6 @@
 """`xpert finetune`: a LoRA adapter for one person's writing, started from the nearest cached one.
 
-    result = finetune(corpus, base, catalogue, start=[("id", path, 1.0)], out=folder)
+    result = finetune(corpus, base, catalogue, start=[WeightedAdapter.open(path)], out=folder)
 
 Writes a run folder: messages.jsonl (what later runs replay; it stays on this machine), checkpoints/ while training,
 adapter.gguf (with where the writing lies in the style space), merged.gguf, and run.json last, so a folder without it is
@@ -24,6 +24,7 @@ from xpert_cli import __version__, gguf, paths, platform
 from xpert_cli.cache.catalogue import Catalogue, Chosen
 from xpert_cli.corpus import Corpus, Message
 from xpert_cli.errors import BadInput
+from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.gguf.adapter import BASE_NAME, FINGERPRINT, Adapter, merge, recompress
 from xpert_cli.llama.model import Sample, Vocabulary
 from xpert_cli.llama.samples import tokenized
@@ -90,10 +91,10 @@ class Finetuned:
 
 def finetune(
     corpus: Corpus,
-    base: Path,
+    base: BaseModel | Path,
     cache: Catalogue | None,
     *,
-    start: Sequence[tuple[str, Path, float]] = (),
+    start: Sequence[WeightedAdapter] = (),
     earlier: Corpus | None = None,
     out: Path | None = None,
     steps: int | None = None,
@@ -112,7 +113,7 @@ def finetune(
 
     Args:
         cache: places the writing in its space, so that others can be compared with the new adapter; may be None.
-        start: (id, file, weight) of the adapters to begin with; empty for the base.
+        start: the adapters to begin with; none for the base.
         earlier: messages of the run that `start` comes from; as many of them as there are new ones are learnt again.
         out: the run folder; by default one under the user's data, the same for the same call until it is finished.
         steps, rank, learning_rate: derived from the number of messages and the start unless given.
@@ -130,10 +131,11 @@ def finetune(
     budget = budget or Budget()
     messages, replayed = _with_earlier(corpus, earlier, seed)
     training, held = _split(messages, held_out, seed)
-    header = gguf.read_header(base)
-    first, error = _start(start, header, rank)
+    base = BaseModel.open(base)
+    header = base.header
+    first, error = _start(start, base, rank)
     recipe = _recipe(len(training), first, steps, rank, learning_rate, seed)
-    identity = _identity(header, messages, start, recipe, max_tokens, held_out)
+    identity = _identity(base, messages, start, recipe, max_tokens, held_out)
     folder = paths.writable(out or _run_folder(identity))
     paths.require_room(folder, _room(header, recipe.rank))
     with Vocabulary(base) as model:
@@ -162,7 +164,7 @@ def finetune(
     )
     space = cache.space if cache else style_shift.own_space(before, messages.texts)
     result = Finetuned(
-        started_from=tuple(Chosen(name, weight) for name, _, weight in start),
+        started_from=tuple(Chosen(one.file.name, one.weight) for one in start),
         **{name: getattr(trained, name) for name in TOLD},
         messages=len(training),
         replayed=replayed,
@@ -183,18 +185,16 @@ def finetune(
         after=after[0].strip(),
         notes=_notes(trained),
     )
-    _write_record(
-        folder / "run.json", header, messages, {**dataclasses.asdict(recipe), "max_tokens": max_tokens}, result
-    )
+    _write_record(folder / "run.json", base, messages, {**dataclasses.asdict(recipe), "max_tokens": max_tokens}, result)
     keep.clear()
     return result
 
 
-def _write_record(path: Path, header: gguf.Header, messages: Corpus, recipe: dict[str, Any], result: Finetuned) -> None:
+def _write_record(path: Path, base: BaseModel, messages: Corpus, recipe: dict[str, Any], result: Finetuned) -> None:
     """What was trained on what, how, and what came of it."""
     record = {
         "xpert": __version__,
-        "base": dataclasses.asdict(gguf.base_info(header)),
+        "base": dataclasses.asdict(base.info),
         "data": {"digest": messages.digest, "messages": len(messages)},
         "recipe": recipe,
         "result": dataclasses.asdict(result),
@@ -222,18 +222,18 @@ def _with_earlier(corpus: Corpus, earlier: Corpus | None, seed: int) -> tuple[Co
 
 
 def _identity(
-    header: gguf.Header,
+    base: BaseModel,
     messages: Corpus,
-    start: Sequence[tuple[str, Path, float]],
+    start: Sequence[WeightedAdapter],
     recipe: loop.Recipe,
     max_tokens: int,
     held_out: float,
 ) -> dict[str, Any]:
     """What makes a run the same run, so that its checkpoints are carried on from."""
     return {
-        "base": [gguf.fingerprint(header), header.path.stat().st_size],
+        "base": [base.fingerprint, base.path.stat().st_size],
         "data": messages.digest,
-        "start": [[paths.digest(path), weight] for _, path, weight in start],
+        "start": [[one.file.digest, one.weight] for one in start],
         "recipe": dataclasses.asdict(recipe),
         "max_tokens": max_tokens,
         "held_out": held_out,
@@ -263,7 +263,7 @@ def _plan(keep: Checkpoints, header: gguf.Header, longest: int, rank: int, limit
 
 
 def _train(
-    base: Path,
+    base: BaseModel,
     plan: Plan,
     samples: Sequence[Sample],
     checks: Sequence[Sample],
@@ -290,15 +290,15 @@ def _train(
         platform.release_memory()
 
 
-def _start(
-    start: Sequence[tuple[str, Path, float]], base: gguf.Header, rank: int | None
-) -> tuple[Adapter | None, float | None]:
+def _start(start: Sequence[WeightedAdapter], base: BaseModel, rank: int | None) -> tuple[Adapter | None, float | None]:
     """The adapters merged into one, at the asked rank; with the error of a recompression."""
     if not start:
         return None, None
-    adapters = [(gguf.read_adapter(path), weight) for _, path, weight in start]
-    for _, path, _ in start:
-        gguf.check_adapter(gguf.read_header(path), base)
+    for one in start:
+        gguf.check_adapter(one.file, base)
+    adapters = [(one.file.adapter, one.weight) for one in start]
+    for one in start:
+        one.file.release()
     merged = merge(adapters)
     wanted = rank or max(adapter.rank for adapter, _ in adapters)
     return (merged, None) if merged.rank == wanted else recompress(merged, wanted)
@@ -335,13 +335,13 @@ def _told(progress: Progress) -> Callable[[loop.Progress], None]:
     return tell
 
 
-def _with_source(adapter: Adapter, corpus: Corpus, base: Path, cache: Catalogue | None) -> Adapter:
+def _with_source(adapter: Adapter, corpus: Corpus, base: BaseModel, cache: Catalogue | None) -> Adapter:
     """The adapter with its base's name and fingerprint, and where its training text lies on the style axes.
 
     Described axes are told only where the base is the model that the cache was explained with.
     """
     axes, basis = (cache.space.axes, cache.space.basis) if cache else described.axes_of(base)
-    own = gguf.base_info(base)
+    own = base.info
     able = cache is None or cache.summarizer["fingerprint"] == own.fingerprint
     axes = described.source_axes(axes)
     values = described.read(corpus.passages, axes, basis, base if able else None, asked=ASKED).values

@@ -1,0 +1,107 @@
+"""The cache and the adapters that names stand for, opened once and passed on.
+
+    cache = find_cache("owner/styles")                 # None: the one that the settings name
+    parts = open_adapters(["terse.gguf=0.5", "elementary-concise-plain"], base, lambda: cache)
+
+An adapter's name is a GGUF file, a folder of a run, or an id of the cache, with =WEIGHT behind it if it is not 1. Not
+here: what a cache holds (cache/catalogue.py), what a foreign adapter has to pass (cache/screening.py).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from functools import cache as once
+from pathlib import Path
+
+from xpert_cli import paths
+from xpert_cli.cache.catalogue import Catalogue, open_cache
+from xpert_cli.cache.screening import admitted
+from xpert_cli.errors import BadInput, XpertError
+from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
+from xpert_cli.hub.sources import open_source
+
+Progress = Callable[[str, float], None]
+ADAPTER = "adapter.gguf"  # in the folder of a run
+
+
+def find_cache(
+    name: str | None = None, *, offline: bool = False, progress: Progress = lambda message, fraction: None
+) -> Catalogue:
+    """The cache of a name, or the default one.
+
+    Raises:
+        BadInput, CacheMismatch: it cannot be fetched, or is damaged.
+    """
+    return open_cache(open_source(name or paths.default("cache"), offline=offline, progress=progress))
+
+
+def cache_at_hand(
+    name: str | None, base: BaseModel, note: Callable[[str], None], progress: Progress = lambda message, fraction: None
+) -> Catalogue | None:
+    """The cache that is on this machine and for this base; None where there is none, and a note says why.
+
+    Without one a new adapter's style is described on the axes of its base alone, and caches cannot place it by its
+    text.
+    """
+    try:
+        catalogue = find_cache(name, offline=True, progress=progress)
+        catalogue.require(base)
+    except XpertError as error:
+        note(f"going on without a cache: {error}")
+        return None
+    return catalogue
+
+
+def split_weight(spec: str) -> tuple[str, float]:
+    """Name and weight of NAME[=WEIGHT]; the weight is 1 where none is given.
+
+    Raises:
+        BadInput: what follows the last = is no number, and there is no such file.
+    """
+    name, sign, tail = spec.rpartition("=")
+    if not sign or Path(spec).exists():
+        return spec, 1.0
+    try:
+        weight = float(tail)
+    except ValueError:
+        weight = math.nan
+    if not math.isfinite(weight) or not name:
+        raise BadInput(f"--adapter {spec}: {tail!a} is no weight. Write FILE=0.5, or FILE alone.")
+    return name, weight
+
+
+def is_file_name(name: str) -> bool:
+    """Whether an adapter's name is that of a file or folder, and not an id of the cache."""
+    return name.endswith(".gguf") or "/" in name or os.sep in name or Path(name).exists()
+
+
+def adapter_path(name: str) -> Path:
+    """The adapter of a file, or of a run's folder."""
+    return Path(name, ADAPTER) if Path(name, ADAPTER).is_file() else Path(name)
+
+
+def find_adapters(specs: Sequence[str], cache: Callable[[], Catalogue]) -> list[tuple[AdapterFile | Path, float]]:
+    """The adapters of NAME[=WEIGHT], those of the cache opened, files and folders as paths.
+
+    Args:
+        cache: called if one of them is an id, once.
+    """
+    opened = once(cache)
+    found: list[tuple[AdapterFile | Path, float]] = []
+    for spec in specs:
+        name, weight = split_weight(spec)
+        found.append((adapter_path(name) if is_file_name(name) else opened().open_adapter(name), weight))
+    return found
+
+
+def open_adapters(specs: Sequence[str], base: BaseModel, cache: Callable[[], Catalogue]) -> list[WeightedAdapter]:
+    """The adapters of NAME[=WEIGHT] for use on a base; each fits it and stood a trial.
+
+    Raises:
+        BadInput, BadModel, CacheMismatch: one of them cannot be used.
+    """
+    return [
+        WeightedAdapter(admitted(AdapterFile.open(file), base), weight) for file, weight in find_adapters(specs, cache)
+    ]
