@@ -9,6 +9,7 @@ some minutes, and nothing is stored. Reads --styles. Not here: accuracy by level
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,8 +21,7 @@ from benchmarks.figures import calibration_error, share_text
 from benchmarks.report import table
 from benchmarks.run import STYLES, Run
 from xpert_cli.cache.catalogue import open_cache
-from xpert_cli.corpus import Corpus
-from xpert_cli.corpus.formats import parse
+from xpert_cli.corpus import Corpus, read
 from xpert_cli.hub.sources import open_source
 from xpert_cli.selection import score
 from xpert_cli.style.measured import measure_all
@@ -199,7 +199,7 @@ def plain_text(run: Run) -> str:
     places = np.array([not axis.length for axis in here.cache.space.axes])
     timeless, texts, lines = here.cache.only(places), [some[:PLAIN] for some in here.texts], []
     flat = [measure_all([" ".join(text.split()) for text in some])[:, places] for some in texts]
-    parsed = [[parse("plain.txt", text) for text in some] for some in texts]
+    parsed = [[read(["-"], stdin=io.BytesIO(text.encode())).messages for text in some] for some in texts]
     joined = [[measure_all(Corpus(tuple(own)).passages)[:, places] for own in some] for some in parsed]
     single = [[measure_all([one.response for one in own])[:, places] for own in some] for some in parsed]
     for size in (5, 20):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpert_cli.corpus import Corpus, Message, read
-from xpert_cli.corpus.formats import parse
 from xpert_cli.errors import BadInput
+
+
+def parse(name: str, text: str, author: str | None = None) -> list[Message]:
+    """The messages of one file's text; sources begin with `name` in place of what standard input is called."""
+    found = read(["-"], author=author, stdin=io.BytesIO(text.encode("utf-8", "surrogatepass"))).messages
+    return [replace(one, source=one.source.replace("standard input", name)) for one in found]
 
 
 def pairs(text: str, author: str | None = None) -> list[tuple[str, str]]:
@@ -28,7 +34,7 @@ def refusal(text: str, author: str | None = None) -> str:
     with pytest.raises(BadInput) as error:
         parse("f", text, author)
     assert "\n" not in str(error.value)
-    return str(error.value)
+    return str(error.value).replace("standard input", "f")
 
 
 # Records.
@@ -272,10 +278,10 @@ def test_standard_input_and_files_add_up(tmp_path: Path) -> None:
     [
         (b"", "a.txt is empty. Give"),
         (b" \n\n", "a.txt is empty. Give"),
-        (b"# Only a heading here\n\ntwo words", "a.txt holds no usable text (fragments"),
+        (b"# Only a heading here\n\ntwo words", "a.txt holds no usable text (1 fragments under three words). Give"),
         (b"text\nab\0c", "a.txt:2: byte 7 (0x00) is not text: a binary file. Save"),
-        (b"\x89PNG\r\n\x1a\n\0\0", "a.txt:3: byte 8 (0x00) is not text: a binary file. Save"),
-        (b"one\ntwo\ncaf\xe9 noir", "a.txt:3: byte 11 (0xe9) is not text: another encoding"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "a.txt is a picture, not text: a binary file. Give"),
+        (b"one\ntwo\nca\x81\x01\x02\x03\xfe\x81 noir", "a.txt:3: byte 10 (0x81) is not text: another encoding"),
         (b"\xef\xbb\xbfcaf\xe9", "a.txt:1: byte 6 (0xe9) is not text"),
     ],
 )
@@ -291,7 +297,7 @@ def test_nothing_to_read(tmp_path: Path) -> None:
         read([str(tmp_path / "gone.txt")])
     with pytest.raises(BadInput, match=r"^too long [tolng ]*cannot be read: File name too long\."):
         read(["too long\n" * 1000])
-    with pytest.raises(BadInput, match=r"holds no \.txt, \.md, \.jsonl, \.json file\. Name the files"):
+    with pytest.raises(BadInput, match=r"holds no file with text\. Name the files"):
         read([str(tmp_path)])
     with pytest.raises(BadInput, match="standard input is empty"):
         read(["-"], stdin=io.BytesIO())
@@ -335,10 +341,13 @@ def test_fields_of_the_wrong_kind() -> None:
 
 
 def test_a_chat_needs_its_author() -> None:
-    assert refusal(ANDROID) == "f: a conversation; which author are you? Found: Anna, Bo. Say it with --author NAME."
-    assert refusal(ANDROID, "Cy") == "f: no messages by Cy. Found: Anna, Bo. Name one of them with --author NAME."
+    assert (
+        refusal(ANDROID)
+        == "f: a conversation; which author are you? Found: Anna (2), Bo (1). Say it with --author NAME."
+    )
+    assert refusal(ANDROID, "Cy") == "f: no messages by Cy. Found: Anna (2), Bo (1). Name one with --author NAME."
     assert refusal('{"messages": [{"role": "user", "content": "hi"}]}').startswith(
-        "f: no messages by assistant. Found: user."
+        "f: no messages by assistant. Found: user (1)."
     )
 
 

@@ -19,6 +19,7 @@ from xpert_cli import __version__
 from xpert_cli.cli import views
 from xpert_cli.cli.cache import app as cache_app
 from xpert_cli.cli.finetune import finetune
+from xpert_cli.cli.import_ import import_
 from xpert_cli.cli.options import (
     AdapterOpt,
     AuthorOpt,
@@ -48,6 +49,7 @@ from xpert_cli.cli.options import (
     open_adapters,
     open_base,
     open_catalogue,
+    written_by,
 )
 from xpert_cli.cli.output import Output, complain, plain
 from xpert_cli.errors import BadInput
@@ -118,11 +120,10 @@ def summarize(
     quiet: QuietOpt = False,
 ) -> None:
     """Say in words how TEXT differs from what the base model writes."""
-    from xpert_cli import corpus
     from xpert_cli.selection import summarize
 
     with Output(json=json, quiet=quiet, minutes=minutes) as out:
-        written = corpus.read(text, author=author)
+        written = written_by(text, author, out)
         if plot:
             from xpert_cli.plot import files, portrait
 
@@ -159,11 +160,10 @@ def select(
     quiet: QuietOpt = False,
 ) -> None:
     """Choose the cached adapter nearest to TEXT, and say why."""
-    from xpert_cli import corpus
     from xpert_cli.selection import select
 
     with Output(json=json, quiet=quiet, minutes=minutes) as out:
-        written = corpus.read(text, author=author)
+        written = written_by(text, author, out)
         if plot:
             from xpert_cli.plot import files, portrait
 
@@ -195,6 +195,7 @@ def select(
         out.hint(again("finetune", text, base=base, cache=cache, author=author))
 
 
+app.command("import")(import_)
 app.command()(finetune)
 
 
@@ -278,11 +279,10 @@ def evaluate(
     quiet: QuietOpt = False,
 ) -> None:
     """Measure how well a model with adapters predicts TEXT, beside the base model alone."""
-    from xpert_cli import corpus
     from xpert_cli.training import evaluate
 
     with Output(json=json, quiet=quiet, minutes=minutes) as out:
-        written = corpus.read(text, author=author)
+        written = written_by(text, author, out)
         model = open_base(base, offline, out)
         adapters = open_adapters(adapter, cache, offline, out, model)
         catalogue = catalogue_at_hand(cache, model, out)

@@ -230,7 +230,7 @@ def _send(
     out: Output,
     base: BaseModel | None,
     text: list[str] | None,
-    author: str | None,
+    author: list[str] | None,
     canaries: bool | None,
     yes: bool,
     **options: Any,

@@ -29,6 +29,7 @@ from xpert_cli.cli.options import (
     memory_size,
     open_base,
     open_catalogue,
+    written_by,
 )
 from xpert_cli.cli.output import Output
 from xpert_cli.errors import BadInput
@@ -68,7 +69,6 @@ def finetune(
 
     A run that was stopped, by Ctrl-C or by a flat battery, carries on when the same command is typed again.
     """
-    from xpert_cli import corpus
     from xpert_cli.training import finetune, plan, starts
     from xpert_cli.training.stopping import Stopped
 
@@ -78,7 +78,7 @@ def finetune(
         if plot and plot.suffix != ".svg":
             raise BadInput(f"--plot draws SVG, not {plot.suffix or 'a file without a suffix'}. Name it FILE.svg.")
         limit = memory_size(memory) if memory else None
-        written = corpus.read(text, author=author)
+        written = written_by(text, author, o)
         plan.require()  # before selecting, which takes a while too
         model = open_base(base, offline, o)
         chosen = starts.needs_cache(start)

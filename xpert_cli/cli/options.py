@@ -24,6 +24,7 @@ from xpert_cli.errors import BadInput
 
 if TYPE_CHECKING:
     from xpert_cli.cache.catalogue import Catalogue
+    from xpert_cli.corpus import Corpus
     from xpert_cli.gguf import BaseModel, WeightedAdapter
 
 TextArg = Annotated[
@@ -39,7 +40,20 @@ AdapterOpt = Annotated[
     list[str] | None,
     typer.Option("--adapter", metavar="FILE|ID[=WEIGHT]", help="An adapter, from a file or the cache; repeatable."),
 ]
-AuthorOpt = Annotated[str | None, typer.Option("--author", help="Your name in a chat export.")]
+AuthorOpt = Annotated[
+    list[str] | None, typer.Option("--author", metavar="NAME", help="Your name in chats and mail; repeatable.")
+]
+SinceOpt = Annotated[
+    str | None, typer.Option("--since", metavar="DATE", help="Only what was written from this day on.")
+]
+UntilOpt = Annotated[str | None, typer.Option("--until", metavar="DATE", help="Only what was written before this day.")]
+ExcludeOpt = Annotated[
+    list[str] | None, typer.Option("--exclude", metavar="PATTERN", help="Leave out texts that hold this; repeatable.")
+]
+GapOpt = Annotated[
+    float | None,
+    typer.Option("--session-gap", metavar="HOURS", min=0.0, help="A silence that ends a conversation: 8 hours."),
+]
 SeedOpt = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
 OfflineOpt = Annotated[bool, typer.Option("--offline", help="Use only what was downloaded before.")]
 OutOpt = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write.")]
@@ -70,6 +84,27 @@ ContextOpt = Annotated[
     int | None,
     typer.Option("--context", min=64, help="Tokens that are remembered; 2048, fewer where memory is short."),
 ]
+
+
+def written_by(
+    text: Sequence[str],
+    author: Sequence[str] | None,
+    out: Output,
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    exclude: Sequence[str] | None = None,
+    session_gap: float | None = None,
+) -> Corpus:
+    """The user's own writing in TEXT; what was read and left out is said in one line, and in the JSON under "read"."""
+    from xpert_cli import corpus
+
+    wanted = corpus.Wanted.of(since, until, exclude or (), session_gap)
+    written = corpus.read(text, author=author, wanted=wanted, progress=out.progress)
+    out.note(written.reading.line)
+    out.notes(written.reading.notes)
+    out.beside["read"] = written.reading
+    return written
 
 
 def memory_size(told: str) -> int:
@@ -120,5 +155,6 @@ def open_adapters(
 
 def again(command: str, text: Sequence[str] = (), **options: object) -> str:
     """A command line with the user's own arguments, safe to paste."""
-    given = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+    each = [(name, one) for name, value in options.items() for one in (value if isinstance(value, list) else [value])]
+    given = [word for name, value in each if value is not None for word in (f"--{name}", str(value))]
     return shlex.join(["xpert", *command.split(), *text, *given])

@@ -49,6 +49,7 @@ class Output:
         self._task: TaskID | None = None
         self._message = ""
         self._noted: set[str] = set()
+        self.beside: dict[str, object] = {}  # fields that the result gets with --json: what was read
 
     def __enter__(self) -> Output:
         return self
@@ -64,7 +65,8 @@ class Output:
         """Print a result: its fields with --json, `view` otherwise (None: it was streamed by `write`)."""
         self._settle()
         if self.json:
-            _print_json(plain(result))
+            fields = plain(result)
+            _print_json({**plain(self.beside), **fields} if isinstance(fields, dict) else fields)
         elif view is not None:
             self._out.print(view)
 

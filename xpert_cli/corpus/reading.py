@@ -1,162 +1,210 @@
-"""The user's own writing, read from files, folders or standard input.
+"""The user's own writing, read from files, folders, archives or standard input.
 
     corpus = read(["notes/", "chat.txt"], author="Anna")
-    train, held = corpus.split(0.2, seed=0)
+    corpus.reading.line         # "read 212 texts by Anna (WhatsApp chat, 3 × text, 530 as sent); left out: 12 notices"
 
-What a file may hold: `formats`. Does not cover: archives, word-processor files and PDF. It holds files whole in memory.
+What a file may hold: corpus/formats/. Whose turns count: corpus/authors.py. What answers what: corpus/pairing.py.
 """
 
 from __future__ import annotations
 
-import codecs
-import hashlib
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import IO
 
-from xpert_cli.corpus.formats import Message, parse
+from xpert_cli.corpus import authors, pairing
+from xpert_cli.corpus.formats import parse
+from xpert_cli.corpus.messages import PASSAGE, Corpus, Message, Reading
+from xpert_cli.corpus.sources import File, Source
+from xpert_cli.corpus.times import moment
+from xpert_cli.corpus.turns import Conversation, Parsed
 from xpert_cli.errors import BadInput
 
-__all__ = ["Corpus", "Message", "read"]
+__all__ = ["PASSAGE", "Corpus", "Message", "Reading", "Wanted", "read"]
 
-SUFFIXES = (".txt", ".md", ".jsonl", ".json")
-PASSAGE = 100  # words; counts in shorter pieces read low, as of what is rare, more than most hold none
-_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+Progress = Callable[[str, float], None]
+NAMED = 3  # files that a note names
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """A person's messages, in the order they were read; duplicates are kept."""
+class Wanted:
+    """Which messages count: from `since` to before `until` (seconds since 1970), matching none of `exclude`.
 
-    messages: tuple[Message, ...]
+    `gap` is the silence, in seconds, that ends a session.
+    """
 
-    def __len__(self) -> int:
-        return len(self.messages)
+    since: float | None = None
+    until: float | None = None
+    exclude: tuple[re.Pattern[str], ...] = ()
+    gap: float = pairing.GAP
 
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """What the user wrote, without the prompts."""
-        return tuple(message.response for message in self.messages)
-
-    @property
-    def passages(self) -> tuple[str, ...]:
-        """The pieces that style is read from: messages, and paragraphs of plain text joined to PASSAGE words."""
-        found: list[tuple[str, str]] = []  # text, and the file whose next paragraph may join it
-        for message in self.messages:
-            file = message.source.rpartition(":")[0] if message.prose else ""
-            if file and found and found[-1][1] == file and len(found[-1][0].split()) < PASSAGE:
-                found[-1] = f"{found[-1][0]}\n\n{message.response}", file
-            else:
-                found.append((message.response, file))
-        return tuple(text for text, _ in found)
-
-    @property
-    def shows_length(self) -> bool:
-        """Whether every text is a message, so that its length is the writer's choice."""
-        return not any(message.prose for message in self.messages)
-
-    @property
-    def digest(self) -> str:
-        """Hexadecimal sha256 that depends neither on the order of messages nor on where they were read."""
-        return hashlib.sha256("\n".join(sorted(message.key() for message in self.messages)).encode()).hexdigest()
-
-    def split(self, held_out: float, seed: int) -> tuple[Corpus, Corpus]:
-        """Training and held-out messages, each in an order that does not depend on the order of reading.
-
-        A message's own hash decides its side, so it stays there when others come and go, and equal messages stay
-        together; the share held out is therefore only about `held_out`. Two different messages give at least one on
-        each side; copies of a single one are all for training.
+    @classmethod
+    def of(cls, since: str | None, until: str | None, exclude: Sequence[str], hours: float | None) -> Wanted:
+        """From what was typed.
 
         Raises:
-            BadInput: `held_out` is not between 0 and 1.
+            BadInput: no date, or no pattern.
         """
-        if not 0 < held_out < 1:
-            raise BadInput(f"the share held out must lie between 0 and 1, not {held_out}. Try 0.2.")
-        keyed = sorted(((message.key(seed), message) for message in self.messages), key=lambda pair: pair[0])
-        keys = sorted({key for key, _ in keyed})
-        below = sum(int(key, 16) < held_out * 2.0**256 for key in keys)
-        held = set(keys[: min(max(below, 1), len(keys) - 1)])
-        return (
-            Corpus(tuple(message for key, message in keyed if key not in held)),
-            Corpus(tuple(message for key, message in keyed if key in held)),
-        )
+        patterns = []
+        for pattern in exclude:
+            try:
+                patterns.append(re.compile(pattern, re.IGNORECASE))
+            except re.error as error:
+                raise BadInput(
+                    f"--exclude {pattern!a} is no regular expression: {error}. Write plain words."
+                ) from error
+        gap = pairing.GAP if hours is None else 3600 * hours
+        return cls(_date("--since", since), _date("--until", until), tuple(patterns), gap)
 
 
-def read(sources: Sequence[str], *, author: str | None = None, stdin: IO[bytes] | None = None) -> Corpus:
-    """Everything the user wrote in `sources`: files, folders (their .txt, .md, .jsonl, .json) and "-", standard input.
+@dataclass
+class _Read:
+    """What the files held, before it is known whose words count."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    conversations: list[Conversation] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    texts: int = 0
+
+
+def read(
+    sources: Sequence[str],
+    *,
+    author: str | Sequence[str] | None = None,
+    stdin: IO[bytes] | None = None,
+    wanted: Wanted | None = None,
+    progress: Progress = lambda message, fraction: None,
+) -> Corpus:
+    """Everything the user wrote in `sources`: files, folders, archives and "-", standard input.
 
     Args:
-        author: whose messages count in a conversation; needed for chat exports, "assistant" where turns have roles.
-            Where nothing is a conversation it has no effect.
+        author: the user's names in conversations; needed where an export does not say who made it.
         stdin: what "-" stands for, instead of the process's own standard input.
+        wanted: which messages count, and when a session ends.
 
     Raises:
-        BadInput: a file is missing, empty, binary, in another encoding, broken, of unknown fields, or without anything
-            usable; or a conversation has no messages by `author`. Inside a folder a file without text is passed over.
+        BadInput: a file is missing, empty, binary, broken, of a kind that is not known, or without anything usable; a
+            conversation has no messages by `author`, or needs one; `author` is given and nothing is a conversation.
+            Inside a folder or an archive such a file is left out, with a note.
     """
-    messages: list[Message] = []
-    for source in dict.fromkeys(filter(None, sources)):
-        files = {name: _decode(name, data) for name, data in _open(source, stdin)}
-        found = [message for name, text in files.items() for message in parse(name, text, author)]
-        if not any(text.strip() for text in files.values()):
-            raise BadInput(f"{_shown(source)} is empty. Give a file with text you wrote.")
-        if not found:
-            left_out = "fragments under three words, code, quotes and media notices are left out"
-            raise BadInput(f"{_shown(source)} holds no usable text ({left_out}). Give a file with text you wrote.")
-        messages += found
-    if not messages:
+    given = [author] if isinstance(author, str) else list(author or ())
+    given = [name for name in given if name.strip()]
+    wanted = wanted or Wanted()
+    found = _Read()
+    named = list(dict.fromkeys(filter(None, sources)))
+    for number, name in enumerate(named):
+        progress("reading your text", number / len(named))
+        _read_source(Source(name, stdin), found, progress)
+    if not named:
         raise BadInput("no text was given. Name files or folders with text you wrote, or - for standard input.")
-    return Corpus(tuple(messages))
+    shown = Source(named[0]).shown if len(named) == 1 else "your files"
+    messages, who, said = _users(found, given, shown, wanted, progress)
+    kept = _within([*found.messages, *messages], wanted, found.left_out)
+    if not kept:
+        why = "; ".join(f"{count} {reason}" for reason, count in found.left_out.items() if count)
+        why = why or "fragments under three words, code, quotes and media notices are left out"
+        raise BadInput(f"{shown} holds no usable text ({why}). Give a file with text you wrote.")
+    left_out = {reason: count for reason, count in sorted(found.left_out.items()) if count}
+    told = Reading(dict(found.kinds), who, len(kept), len(found.messages) + said, left_out, tuple(found.notes))
+    return Corpus(tuple(kept), told)
 
 
-def _shown(source: str) -> str:
-    """`source` on one line, and short should it be text in the place of a path."""
-    return "standard input" if source == "-" else " ".join(source[:200].split())
+def _read_source(source: Source, found: _Read, progress: Progress) -> None:
+    before, refused, empty, count = found.texts, list[str](), 0, 0
+    for file in source.files():
+        count += 1
+        progress("reading your text", 0.5)
+        try:
+            parsed = parse(file)
+        except BadInput as error:
+            if not source.many:
+                raise
+            refused.append(str(error))
+            continue
+        empty += not _holds(file, parsed)
+        found.texts += _holds(file, parsed)
+        found.kinds[parsed.kind] += bool(parsed.conversations or parsed.messages)
+        found.conversations += parsed.conversations
+        found.messages += parsed.messages
+        found.left_out.update(parsed.left_out)
+        found.notes += [*([file.decoded.note] if "decoded" in vars(file) and file.decoded.note else []), *parsed.notes]
+    found.left_out.update(source.left_out)
+    if refused:
+        found.left_out["files of other kinds"] += len(refused)
+        found.notes += refused[:NAMED]
+    if found.texts == before:
+        if source.many and not refused and count == empty:
+            seen = f" ({', '.join(f'{n} {why}' for why, n in source.left_out.items())})" if source.left_out else ""
+            raise BadInput(f"{source.shown} holds no file with text{seen}. Name the files with text you wrote.")
+        if refused:
+            raise BadInput(f"nothing in {source.shown} could be read. {refused[0]}")
+        raise BadInput(f"{source.shown} is empty. Give a file with text you wrote.")
 
 
-def _open(source: str, stdin: IO[bytes] | None) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of each file behind `source`."""
-    path = Path(source)
-    try:
-        if source == "-":
-            yield _shown(source), (stdin or sys.stdin.buffer).read()
-        elif path.is_dir():
-            for file in _texts_in(path):
-                yield str(file), file.read_bytes()
-        else:
-            yield source, path.read_bytes()
-    except OSError as error:
-        name = _shown(str(error.filename or source))
-        raise BadInput(f"{name} cannot be read: {error.strerror}. Check the path and its permissions.") from error
+def _holds(file: File, parsed: Parsed) -> bool:
+    """Whether a file holds anything at all."""
+    return bool(parsed.conversations or parsed.messages or parsed.left_out or file.data.strip())
 
 
-def _texts_in(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if paths := [path for path in found if not _hidden(path.relative_to(folder))]:
-        return paths
-    raise BadInput(f"{folder} holds no {', '.join(SUFFIXES)} file. Name the files with text you wrote.")
+def _users(
+    found: _Read, given: Sequence[str], shown: str, wanted: Wanted, progress: Progress
+) -> tuple[list[Message], tuple[str, ...], int]:
+    """The user's messages in conversations, under which names, and how many turns they were."""
+    talks = [one for one in found.conversations if one.turns]
+    if given and not talks:
+        if found.messages:
+            raise BadInput(f"{shown} is no conversation, so nobody in it is {' or '.join(given)}. Leave --author out.")
+        return [], (), 0
+    mine: frozenset[str] = frozenset()
+    if given:
+        mine = authors.named(talks, given, shown)
+    elif unknown := [one for one in talks if not one.owner]:
+        name = unknown[0].source if len({one.source for one in unknown}) == 1 else shown
+        raise authors.question(unknown, name)
+    messages: list[Message] = []
+    names: Counter[str] = Counter()
+    said = 0
+    for number, one in enumerate(talks):
+        if number % 100 == 0:
+            progress("pairing questions and answers", number / len(talks))
+        here = {turn.author for turn in one.turns}
+        whose = (mine & here) or frozenset({one.owner} - {""})
+        if not whose & here:
+            found.left_out["conversations in which you say nothing"] += 1
+            continue
+        made = pairing.paired(one, whose, wanted.gap)
+        names.update(turn.author for turn in one.turns if turn.author in whose)
+        said += sum(turn.author in whose and turn.written for turn in one.turns)
+        messages += made
+    if talks and not messages and not found.messages:
+        authors.named(talks, list(given) or sorted({one.owner for one in talks}), shown)
+    return messages, tuple(name for name, _ in names.most_common()), said
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _within(messages: Sequence[Message], wanted: Wanted, left_out: Counter[str]) -> list[Message]:
+    """The messages of the asked time that match no excluded pattern."""
+    kept = []
+    for message in messages:
+        if wanted.since is not None or wanted.until is not None:
+            if message.time is None:
+                left_out["without a date"] += 1
+                continue
+            if message.time < (wanted.since or message.time) or message.time >= (wanted.until or message.time + 1):
+                left_out["outside the dates"] += 1
+                continue
+        if any(pattern.search(message.response) for pattern in wanted.exclude):
+            left_out["matching --exclude"] += 1
+            continue
+        kept.append(message)
+    return kept
 
 
-def _decode(name: str, data: bytes) -> str:
-    """`data` as text with \\n line ends: UTF-8, or what its byte order mark says."""
-    bom, encoding = next((pair for pair in _BOMS if data.startswith(pair[0])), (b"", "utf-8"))
-    zero = -1 if bom else data.find(b"\0")
-    try:
-        text = data[len(bom) :].decode(encoding)
-    except UnicodeDecodeError as error:
-        raise _not_text(name, data, len(bom) + error.start if zero < 0 else zero) from error
-    if zero >= 0:
-        raise _not_text(name, data, zero)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _not_text(name: str, data: bytes, at: int) -> BadInput:
-    line = data.count(b"\n", 0, at) + 1
-    kind = "a binary file" if data[at] == 0 else "another encoding, or a binary file"
-    return BadInput(f"{name}:{line}: byte {at} (0x{data[at]:02x}) is not text: {kind}. Save it as UTF-8 text.")
+def _date(option: str, value: str | None) -> float | None:
+    found = moment(value) if value else None
+    if value and found is None:
+        raise BadInput(f"{option} {value!a} is no date. Write it as 2024-05-31.")
+    return found

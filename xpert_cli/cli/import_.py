@@ -1,0 +1,61 @@
+"""`xpert import`: what people really have, written in one normal form that can be looked at, edited and kept.
+
+One JSON object a line: {"messages": [..., {"role": "assistant", "content": what the user wrote}], "time", "source"}.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xpert_cli import paths
+from xpert_cli.cli.options import (
+    AuthorOpt,
+    ExcludeOpt,
+    GapOpt,
+    JsonOpt,
+    MinutesOpt,
+    QuietOpt,
+    SinceOpt,
+    TextArg,
+    UntilOpt,
+    again,
+    written_by,
+)
+from xpert_cli.cli.output import Output
+from xpert_cli.errors import BadInput
+
+
+def import_(
+    text: TextArg,
+    author: AuthorOpt = None,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="Where to write.")] = Path("messages.jsonl"),
+    since: SinceOpt = None,
+    until: UntilOpt = None,
+    exclude: ExcludeOpt = None,
+    session_gap: GapOpt = None,
+    minutes: MinutesOpt = None,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Read chats, mail, documents and data sets, and write your own messages in one form that every command takes."""
+    from xpert_cli import corpus
+
+    with Output(json=json, quiet=quiet, minutes=minutes) as o:
+        if out.is_dir():
+            raise BadInput(f"-o {out} is a folder. Name a file, such as {out / 'messages.jsonl'}.")
+        written = written_by(text, author, o, since=since, until=until, exclude=exclude, session_gap=session_gap)
+        with paths.whole(out) as part:
+            part.chmod(0o600)
+            with part.open("w", encoding="utf-8") as file:
+                for number, message in enumerate(written.messages):
+                    if number % 1000 == 0:
+                        o.progress("writing", number / len(written))
+                    file.write(json_module.dumps(corpus.record(message), ensure_ascii=False) + "\n")
+        out.chmod(0o600)
+        o.show({"out": str(out), "messages": len(written)})
+        o.note(f"written to {out}, which you alone can read")
+        o.hint(again("summarize", [str(out)]))

@@ -1,0 +1,89 @@
+"""ChatGPT's and Claude's exports: what the user said to them.
+
+ChatGPT keeps a tree of regenerated answers; the branch that was shown last counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xpert_cli.corpus.jsons import flat, mapping
+from xpert_cli.corpus.sources import File
+from xpert_cli.corpus.times import moment
+from xpert_cli.corpus.turns import Conversation, Parsed, Turn, clean
+
+CHATGPT = "ChatGPT export"
+CLAUDE = "Claude export"
+
+
+def read(file: File) -> Parsed | None:
+    """conversations.json of either."""
+    if file.json is None:
+        return None
+    items = [one for _, one in file.json.records if isinstance(one, dict)]
+    if items and all(isinstance(one.get("mapping"), dict) for one in items):
+        return _chatgpt(file.name, items)
+    if items and all(isinstance(one.get("chat_messages"), list) for one in items):
+        return _claude(file.name, items)
+    return None
+
+
+def _chatgpt(name: str, items: list[dict[str, Any]]) -> Parsed:
+    parsed = Parsed(CHATGPT)
+    for number, item in enumerate(items, 1):
+        turns: list[Turn] = []
+        for node in _branch(item["mapping"], item.get("current_node")):
+            said = node.get("message")
+            if not isinstance(said, dict):
+                continue
+            author = said.get("author")
+            role = mapping(author).get("role")
+            content = mapping(said.get("content"))
+            hidden = isinstance(said.get("metadata"), dict) and said["metadata"].get(
+                "is_visually_hidden_from_conversation"
+            )
+            shown = content.get("content_type") in ("text", "multimodal_text") and not hidden
+            parts = content.get("parts")
+            text = clean("\n".join(filter(None, map(flat, parts)))) if shown and isinstance(parts, list) else ""
+            if role in ("user", "assistant") and text and said.get("recipient", "all") == "all":
+                turns.append(Turn(role, text, f"{name}#{number}#{len(turns) + 1}", moment(said.get("create_time"))))
+        if turns:
+            parsed.conversations.append(Conversation(name, turns, "user"))
+    return parsed
+
+
+def _branch(mapping: dict[str, Any], last: Any) -> list[dict[str, Any]]:
+    """The nodes from the root to the last one; without a last one, along the newest children."""
+    nodes = {key: node for key, node in mapping.items() if isinstance(node, dict)}
+    if not isinstance(last, str) or last not in nodes:
+        last = next((key for key, node in nodes.items() if node.get("parent") not in nodes), None)
+        seen: set[Any] = set()
+        while last is not None and last not in seen:
+            seen.add(last)
+            children = [one for one in nodes[last].get("children") or () if one in nodes]
+            if not children:
+                break
+            last = children[-1]
+    path: list[dict[str, Any]] = []
+    known: set[Any] = set()
+    while isinstance(last, str) and last in nodes and last not in known:
+        known.add(last)
+        path.append(nodes[last])
+        last = nodes[last].get("parent")
+    return path[::-1]
+
+
+def _claude(name: str, items: list[dict[str, Any]]) -> Parsed:
+    parsed = Parsed(CLAUDE)
+    for number, item in enumerate(items, 1):
+        turns: list[Turn] = []
+        for said in item["chat_messages"]:
+            if not isinstance(said, dict):
+                continue
+            role = {"human": "user", "user": "user", "assistant": "assistant"}.get(str(said.get("sender")))
+            text = clean(str(said.get("text") or "") or flat(said.get("content")))
+            if role and text:
+                turns.append(Turn(role, text, f"{name}#{number}#{len(turns) + 1}", moment(said.get("created_at"))))
+        if turns:
+            parsed.conversations.append(Conversation(name, turns, "user"))
+    return parsed

@@ -1,0 +1,125 @@
+"""JSON, JSON lines, and Python literals one a line, each value with where it stands.
+
+    Json.of("f", '{"text": "a"}\\n{"text": "b"}').records      # [("f:1", {"text": "a"}), ("f:2", {"text": "b"})]
+
+No error repeats what was written: only names, lines and fields.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from xpert_cli.errors import BadInput
+
+EXAMPLE = '{"prompt": "...", "response": "..."}'
+
+_JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*[{"\]])')
+_RECORD = re.compile(r'^\{[ \t]*"', re.MULTILINE)
+_PYTHON = re.compile(r"^\{[ \t]*'", re.MULTILINE)
+_LONG = 1 << 20  # characters of a line that is read as Python
+
+
+@dataclass(frozen=True)
+class Json:
+    """Parsed JSON: every record with its source, and the whole document where it is one (None for JSON lines)."""
+
+    records: list[tuple[str, Any]]
+    whole: Any = None
+
+    @classmethod
+    def of(cls, name: str, text: str) -> Json | None:
+        """What a text holds as JSON; None if it does not look like it.
+
+        Raises:
+            BadInput: it looks like JSON and is broken.
+        """
+        lines = text.count("\n") + 1
+        starts = len(_RECORD.findall(text))
+        if not _JSON.match(text) and not (starts > 1 and 2 * starts > sum(map(bool, map(str.strip, text.split("\n"))))):
+            python = len(_PYTHON.findall(text))
+            return cls(_python(name, text)) if python and 2 * python > lines else None
+        # A pretty-printed document is indented, so several braces at the start of a line mean JSONL.
+        if not text.lstrip().startswith("[") and starts > 1:
+            return cls(_lines(name, text))
+        fix = f"Expected objects such as {EXAMPLE}, one a line or in one array."
+        document = _load(name, text, 1, fix)
+        if isinstance(document, list):
+            return cls([(f"{name}#{number}", item) for number, item in enumerate(document, 1)], document)
+        return cls([(f"{name}:1", document)], document)
+
+
+def _lines(name: str, text: str) -> list[tuple[str, Any]]:
+    try:
+        return [
+            (f"{name}:{number}", _load(name, line, number, f"Each line must be one object such as {EXAMPLE}."))
+            for number, line in enumerate(text.split("\n"), 1)
+            if line.strip()
+        ]
+    except BadInput:
+        if objects := _several(name, text):  # pretty-printed objects, one after the other
+            return objects
+        raise
+
+
+def _several(name: str, text: str) -> list[tuple[str, Any]]:
+    decoder, at, found = json.JSONDecoder(), 0, []
+    try:
+        while at < len(text):
+            value, end = decoder.raw_decode(text, at)
+            found.append((f"{name}:{text.count(chr(10), 0, at) + 1}", value))
+            space = re.compile(r"[\s,]*").match(text, end)
+            at = space.end() if space else end
+    except (ValueError, RecursionError):
+        return []
+    return found
+
+
+def _load(name: str, text: str, first_line: int, fix: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = first_line + error.lineno - 1
+        raise BadInput(f"{name}:{line}: not valid JSON (column {error.colno}: {error.msg}). {fix}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{name}:{first_line}: JSON with too long a number or too deep a nesting. {fix}") from error
+
+
+def _python(name: str, text: str) -> list[tuple[str, Any]]:
+    """Python dictionaries one a line, as `print` leaves them; literals only, nothing is run."""
+    found = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                if len(line) > _LONG:
+                    raise ValueError
+                found.append((f"{name}:{number}", ast.literal_eval(line.strip())))
+            except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
+                raise BadInput(
+                    f"{name}:{number}: neither JSON nor a Python dictionary. Write one JSON object a line: {EXAMPLE}."
+                ) from error
+    return found
+
+
+def kind(value: Any) -> str:
+    """What a JSON value is, in words."""
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def flat(value: Any) -> str:
+    """Text that may come in parts, each a string or an object with `text`; parts of other types are left out."""
+    if isinstance(value, list):
+        return "".join(map(flat, value))
+    if isinstance(value, dict):
+        thought = value.get("type") in ("thinking", "reasoning", "tool_use", "tool_result", "image", "image_url")
+        return "" if thought or value.get("thought") is True else flat(value.get("text"))
+    return value if isinstance(value, str) else ""
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """An object as it is; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,86 @@
+"""Moments as exports write them, to seconds since 1970; a time without a zone is taken as UTC, as only gaps matter.
+
+moment("2024-05-20T16:09:44.209+00:00") == moment(1716221384209) == 1716221384.209
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+_ISO = re.compile(
+    r"\s*(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,6})\d*)?)?)?"
+    r"\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2})?\s*"
+)
+_FORMS = ("%a %b %d %H:%M:%S %z %Y", "%b %d, %Y %I:%M:%S %p", "%b %d, %Y, %I:%M %p", "%A, %B %d, %Y at %I:%M:%S %p UTC")
+_FIRST, _LAST = 5e8, 5e9  # seconds since 1970 that a chat can have: 1985 to 2128
+
+
+def moment(value: Any) -> float | None:
+    """Seconds since 1970 of a number (seconds, or finer) or of a date as text; None if it is neither."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        return _scaled(float(value))
+    if not isinstance(value, str) or not 4 < len(value) < 60:
+        return None
+    if re.fullmatch(r"\d{9,19}(?:\.\d+)?", value.strip()):
+        return _scaled(float(value))
+    if match := _ISO.fullmatch(value):
+        year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
+        found = stamp(year, month, day, hour, minute, second)
+        fraction = float(f"0.{match[7] or 0}")
+        return None if found is None else found + fraction - _offset(match[8])
+    for form in _FORMS:
+        try:
+            return _seconds(datetime.strptime(value.strip(), form))
+        except ValueError:
+            continue
+    try:
+        return _seconds(parsedate_to_datetime(value))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def stamp(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> float | None:
+    """Seconds since 1970 of a date and a time; None if there is no such day."""
+    try:
+        return datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def day_first(dates: Iterable[Sequence[int]], default: bool) -> bool:
+    """Whether of (first, second, year) the first number is the day, by what is possible, then by what goes forward."""
+    several = list(dates)
+    if any(one[0] > 12 for one in several):
+        return True
+    if any(one[1] > 12 for one in several):
+        return False
+    steps = [(a, b) for a, b in itertools.pairwise(several) if a != b]
+    forward = sum((b[2], b[1], b[0]) > (a[2], a[1], a[0]) for a, b in steps)
+    other = sum((b[2], b[0], b[1]) > (a[2], a[0], a[1]) for a, b in steps)
+    return default if forward == other else forward > other
+
+
+def _scaled(value: float) -> float | None:
+    for unit in (1.0, 1e3, 1e6, 1e9):
+        if _FIRST <= value / unit <= _LAST:
+            return value / unit
+    return None
+
+
+def _offset(zone: str | None) -> float:
+    if not zone or zone in ("Z", "UTC", "GMT"):
+        return 0.0
+    sign = -1 if zone[0] == "-" else 1
+    return sign * (int(zone[1:3]) * 3600 + int(zone[-2:]) * 60)
+
+
+def _seconds(value: datetime) -> float:
+    aware = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+    return (aware - datetime(1970, 1, 1, tzinfo=timezone.utc)) / timedelta(seconds=1)
