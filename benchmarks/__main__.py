@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--of-styles", type=numbers, default=(), help="styles to look at, such as 1,4")
     made.add_argument("--seeds", type=numbers, default=(0,))
     made.add_argument("--users", type=int, default=0, help="how many users; the benchmark's own number by default")
+    made.add_argument("--cached", type=int, default=0, help="how many cached people")
     made.add_argument("--messages", type=int, default=Options.messages, help="a user's messages")
     made.add_argument("--models", type=paths, default=(), help="GGUF files beside the packaged base, with commas")
     made.add_argument("--threads", type=int, default=platform.cores())

@@ -1,107 +1,208 @@
-"""Does a start from other people help a person who is not in the cache? Which start helps most?
+"""Does a start from other people help a person who is not in the cache, and which start helps most?
 
-    python -m benchmarks people --people DIR --styles DIR --threads 1
+    python -m benchmarks people --people DIR --styles DIR --threads 1 [--only start] [--cached 40] [--users 24]
 
 DIR is what a tool wrote of a public chat corpus: PERSON/{train,tune,test}.jsonl of turns, split by conversation. Cached
-people and users are disjoint. The eight styles of the packaged cache are a second population of the same cache, so that
-the kind of a writer matters. Every adapter and every loss is stored, so that a stopped run goes on. Reads --people,
---styles, --users (of the 24), --out, --threads.
+people and users are disjoint. The eight styles of the packaged cache are a second kind of writer in the same cache, and
+have users of their own. Every adapter and every loss is stored, so that a stopped run goes on; --stored shows what is
+there. Reads --people, --styles, --cached, --users, --seeds, --threads. Not here: who is in the cache (writers.py).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from statistics import mean
 
-from benchmarks.run import TOKENS, Run, say
-from benchmarks.store import Record, short_key
+import numpy as np
+
+from benchmarks import merging
+from benchmarks.figures import paired
+from benchmarks.report import table
+from benchmarks.run import Run, say
+from benchmarks.store import Missing, Record, short_key
+from benchmarks.writers import BATCH, RANK, RATE, SIZES, Population, Writer, population
 from xpert_cli import gguf
-from xpert_cli.corpus import Message
-from xpert_cli.errors import BadInput
-from xpert_cli.gguf.adapter import FINGERPRINT
 from xpert_cli.paths import digest
-from xpert_cli.training.loop import Recipe, train
+from xpert_cli.training.loop import Progress, Recipe, evaluate, train
 
-USERS, CACHED = 24, 40
-CACHED_TURNS, HELD_OUT = 64, 8  # of a cached person: trained on, at most, and held out
-SIZES, TEST = (20, 40, 100), 32  # turns of a user: to select by or train on, and those that losses are measured on
-RANK, BATCH, LEAST_STEPS, RATE = 8, 4, 16, 2e-3
+MIDDLE = 40  # turns of a user that starts are chosen by, unless a table says otherwise
+SHARPNESS = 4.0  # of weights by similarity: exp(SHARPNESS * score)
 
-Turns = tuple[Message, ...]
+Start = Callable[[Population, Writer, int], Path | None]  # what a user of so many turns begins with; None is the base
 
 
-def split(counts: Mapping[str, Mapping[str, int]], users: int, cached: int) -> tuple[list[str], list[str]]:
-    """Users and cached people, disjoint: users are drawn by the digest of their id, cached are the longest of the rest.
+def _texts(user: Writer, size: int) -> list[str]:
+    return [turn.response for turn in user.train[:size]]
 
-    Args:
-        counts: person -> split -> turns.
+
+def _ranked(among: Population, user: Writer, size: int) -> list[int]:
+    return [int(one) for one in np.argsort(-among.cache.scores(_texts(user, size)), kind="stable")]
+
+
+def _random(seed: int, among: Population, user: Writer, size: int) -> Path:
+    return among.cache.files[random.Random(f"{user.name} {seed}").randrange(len(among.cache.files))]
+
+
+def _noise(seed: int, among: Population, user: Writer, size: int) -> Path:
+    like = _ranked(among, user, size)[0]
+    return among.cache.stored("noise", [like], lambda: merging.noise(among.cache.adapters[like], seed), seed)
+
+
+def _weighted(among: Population, user: Writer, size: int) -> Path:
+    weights = np.exp(SHARPNESS * among.cache.scores(_texts(user, size)))
+    return among.cache.average(among.all(), list(map(float, weights / weights.sum())))
+
+
+STARTS: dict[str, Start] = {
+    "base": lambda among, user, size: None,
+    "average of people": lambda among, user, size: among.cache.average(among.everybody()),
+    "nearest": lambda among, user, size: among.cache.files[_ranked(among, user, size)[0]],
+    "random": partial(_random, 0),
+    "community, average": lambda among, user, size: among.cache.average(among.cache.community(_texts(user, size))),
+    "everybody, pooled text": lambda among, user, size: among.cache.pooled(among.everybody()),
+    "average of all": lambda among, user, size: among.cache.average(among.all()),
+    "weighted by similarity": _weighted,
+    "average of the nearest 5": lambda among, user, size: among.cache.average(sorted(_ranked(among, user, size)[:5])),
+    "least similar": lambda among, user, size: among.cache.files[_ranked(among, user, size)[-1]],
+    "noise as large as the nearest": partial(_noise, 0),
+    "community, pooled text": lambda among, user, size: among.cache.pooled(among.cache.community(_texts(user, size))),
+}
+
+
+def _scaled(scale: float, rank: int, among: Population, user: Writer, size: int) -> Path:
+    return among.cache.average(among.all(), scale=scale, rank=rank)
+
+
+SHAPES: dict[str, Start] = {
+    "average": STARTS["average of all"],
+    "average times 0.7": partial(_scaled, 0.7, RANK),
+    "average times 1.4": partial(_scaled, 1.4, RANK),
+    "average times 1.8": partial(_scaled, 1.8, RANK),
+    "average, rank 32": partial(_scaled, 1.0, 32),
+    "TIES": lambda among, user, size: among.cache.stored(
+        "ties", among.all(), lambda: merging.ties(among.cache.adapters, RANK)
+    ),
+    "DARE": lambda among, user, size: among.cache.stored(
+        "dare", among.all(), lambda: merging.dare(among.cache.adapters, RANK, 0)
+    ),
+}
+
+
+def loss(run: Run, user: Writer, start: Path | None, steps: int = 0, size: int = 0, seed: int = 0) -> float:
+    """Nats a token on a user's test turns, from a start, after so many steps on the first turns.
+
+    Raises:
+        Missing: it is not stored, and nothing is to be measured.
     """
-    enough = [who for who, has in counts.items() if has["train"] >= max(SIZES) and has["test"] >= TEST]
-    drawn = sorted(enough, key=lambda who: hashlib.sha256(f"user {who}".encode()).hexdigest())[:users]
-    rest = sorted(set(counts) - set(drawn), key=lambda who: (-counts[who]["train"], who))
-    return drawn, rest[:cached]
-
-
-def turns(run: Run, who: str, part: str) -> Turns:
-    """A person's turns of one split, in an order drawn once."""
-    if run.options.people is None:
-        raise BadInput("this benchmark reads people's turns. Name their folder with --people.")
-    lines = (run.options.people / who / f"{part}.jsonl").read_text("utf-8").splitlines()
-    messages = [Message(str(row["prompt"]), str(row["response"]), "") for row in map(json.loads, lines)]
-    random.Random(f"{who} {part}").shuffle(messages)
-    return tuple(messages)
-
-
-def recipe(turns: int) -> Recipe:
-    """One pass, at least LEAST_STEPS steps; of the first and the last factors those with the lower held-out loss."""
-    steps = max(LEAST_STEPS, -(-turns // BATCH))
-    return Recipe(steps=steps, rank=RANK, learning_rate=RATE, batch=BATCH, evaluate_every=steps)
-
-
-def trained(run: Run, name: str, messages: Sequence[Message], held_out: Sequence[Message]) -> Path:
-    """The adapter of some turns, trained from the base; stored by its name."""
-    path = run.store.file(f"adapters/{name}.gguf")
+    key = digest(start) if start else "base"
     made_of = {
         "base": run.fingerprint,
-        "tokens": TOKENS,
-        "recipe": dataclasses.asdict(recipe(len(messages))),
-        "texts": short_key([[one.prompt, one.response] for one in (*messages, *held_out)]),
+        "start": key,
+        "steps": steps,
+        "size": size,
+        "seed": seed,
+        "rate": RATE,
+        "texts": short_key([[one.prompt, one.response] for one in (*user.train[:size], *user.test)]),
     }
 
     def measure() -> Record:
-        learnt = train(run.decoder, run.samples(messages), run.samples(held_out), recipe(len(messages)))
-        gguf.write_adapter(dataclasses.replace(learnt.adapter, metadata={FINGERPRINT: run.fingerprint}), path, "F16")
-        say(f"{name}: {learnt.loss_before:.3f} -> {learnt.loss_after:.3f} in {learnt.seconds:.0f} s")
-        return {
-            "sha256": digest(path),
-            "turns": len(messages),
-            "before": learnt.loss_before,
-            "after": learnt.loss_after,
-            "best_step": learnt.best_step,
-            "tokens": learnt.tokens,
-            "seconds": learnt.seconds,
-        }
+        test, begin = run.samples(user.test), gguf.read_adapter(start) if start else None
+        if not steps:
+            run.decoder.begin(begin, RANK, 2.0, 0)
+            return {"loss": evaluate(run.decoder, test)}
+        found: list[float] = []
 
-    run.store.record(f"adapters/{name}", made_of, measure)
-    return path
+        def last(at: Progress) -> None:
+            if at.step == steps:
+                found.append(evaluate(run.decoder, test))
 
+        own = run.samples(user.train[:size])
+        plan = Recipe(steps=steps, rank=RANK, learning_rate=RATE, batch=BATCH, evaluate_every=steps, seed=seed)
+        train(run.decoder, own, own[:1], plan, start=begin, progress=last)
+        return {"loss": found[-1]}
 
-def person(run: Run, who: str) -> Path:
-    """The adapter of one cached person."""
-    own, tune = turns(run, who, "train"), turns(run, who, "tune")
-    return trained(run, who, own[:CACHED_TURNS], (tune or own[CACHED_TURNS:] or own)[:HELD_OUT])
+    name = f"losses/{user.name}-{short_key(made_of)}"
+    return float(run.store.record(name, made_of, measure)["loss"])
 
 
-def people(run: Run) -> tuple[list[str], list[str]]:
-    """Users and cached people of the corpus."""
-    if run.options.people is None:
-        raise BadInput("this benchmark reads people's turns. Name their folder with --people.")
-    counts = json.loads((run.options.people / "people.json").read_text("utf-8"))
-    return split(counts, run.options.users or USERS, CACHED)
+Measure = Callable[[Writer, Start], float]
 
 
-PARTS: dict[str, Callable[[Run], str]] = {}
+def compared(among: Population, starts: Mapping[str, Start], measure: Measure, against: Sequence[str]) -> str:
+    """A line for each start and kind of user: mean loss, and paired differences to some starts with intervals.
+
+    A start that is not stored for a user, with --stored, leaves that user out of its line.
+    """
+    found: dict[str, dict[str, float]] = {name: {} for name in starts}
+    for name, start in starts.items():
+        for user in among.users:
+            try:
+                found[name][user.name] = measure(user, start)
+            except Missing:
+                continue
+        say(f"{name}: {len(found[name])} users")
+    rows = []
+    for kind in ("person", "style"):
+        names = [user.name for user in among.users if user.kind == kind]
+        for name, losses in found.items():
+            if not (some := [losses[user] for user in names if user in losses]):
+                continue
+            cells: list[str] = []
+            for other in against:
+                both = [user for user in names if user in losses and user in found[other]]
+                pair = [losses[user] for user in both], [found[other][user] for user in both]
+                better = sum(own < their for own, their in zip(*pair, strict=True))
+                cells.append("" if name == other or not both else f"{paired(*pair)}; {better} of {len(both)} better")
+            rows.append((kind, name, len(some), f"{mean(some):.3f}", *cells))
+    return table(("users", "start", "count", "nats a token", *(f"less {other}" for other in against)), rows)
+
+
+def _untrained(run: Run, among: Population, size: int) -> Measure:
+    return lambda user, start: loss(run, user, start(among, user, size))
+
+
+def step_0(run: Run) -> str:
+    """Losses before any training; starts are chosen by MIDDLE turns."""
+    among = population(run)
+    return compared(among, STARTS, _untrained(run, among, MIDDLE), ("base", "average of people"))
+
+
+def by_size(run: Run) -> str:
+    """Losses before any training of starts that are chosen by more or fewer turns."""
+    among, parts = population(run), []
+    chosen = {
+        name: STARTS[name] for name in ("average of all", "nearest", "community, average", "weighted by similarity")
+    }
+    for size in SIZES:
+        lines = compared(among, chosen, _untrained(run, among, size), ("average of all",))
+        parts.append(f"Chosen by {size} turns:\n\n{lines}")
+    return "\n\n".join(parts)
+
+
+def after(run: Run) -> str:
+    """Losses after one pass over a user's turns, from each start, over all seeds."""
+    among, parts = population(run), []
+    chosen = {
+        name: STARTS[name]
+        for name in ("base", "average of all", "nearest", "everybody, pooled text", "community, average")
+    }
+    for size in (MIDDLE, *(one for one in SIZES if one != MIDDLE)):
+
+        def measure(user: Writer, start: Start, size: int = size) -> float:
+            begin, steps = start(among, user, size), -(-size // BATCH)
+            return mean(loss(run, user, begin, steps, size, seed) for seed in run.options.seeds)
+
+        parts.append(f"{size} turns:\n\n{compared(among, chosen, measure, ('base', 'average of all'))}")
+    return "\n\n".join(parts)
+
+
+def shapes(run: Run) -> str:
+    """Losses before any training of ways to merge all adapters of the cache."""
+    among = population(run)
+    return compared(among, SHAPES, _untrained(run, among, MIDDLE), ("average",))
+
+
+PARTS = {"start": step_0, "after": after, "shapes": shapes, "size": by_size}

@@ -56,7 +56,8 @@ class Options:
         adapters: folder that the benchmark `adapters` writes and others read.
         out: folder of all stores.
         levels, rows, of_styles, seeds: what is looked at, of the similarities, rows of an adapter, styles, and seeds.
-        users: how many a style or in all; 0 for the benchmark's own number, as an empty tuple of the options above is.
+        users, cached: how many users, a style or in all, and cached people. 0, as an empty tuple of the options above,
+            is for the benchmark's own number.
         messages: of a user.
         models: GGUF files beside the packaged base.
         stored: measure nothing, and show what is there.
@@ -73,6 +74,7 @@ class Options:
     of_styles: tuple[int, ...] = ()
     seeds: tuple[int, ...] = (0,)
     users: int = 0
+    cached: int = 0
     messages: int = 50
     models: tuple[Path, ...] = ()
     stored: bool = False

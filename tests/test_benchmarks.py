@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import figures, outcomes, people, report, selection
+from benchmarks import figures, merging, outcomes, report, selection, writers
 from benchmarks.__main__ import NAMES, benchmark
 from benchmarks.algorithm1 import right
 from benchmarks.outcomes import Arm, Outcome
 from benchmarks.store import Missing, Store
+from xpert_cli.gguf.adapter import Adapter
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -153,13 +154,38 @@ def test_reports_name_only_benchmarks_that_are_there_or_the_commit_that_held_the
 
 
 def test_users_and_cached_people_are_disjoint():
-    counts = {f"p{number}": {"train": 60 + 10 * number, "tune": 20, "test": 40} for number in range(12)}
-    users, cached = people.split(counts, 3, 5)
-    assert len(users) == 3
+    counts = {f"p{number}": {"train": 40 + 2 * number, "tune": 20, "test": 40} for number in range(80)}
+    users, cached = writers.split(counts, 24, 5)
+    assert len(users) == 24
     assert all(counts[who]["train"] >= 100 for who in users)
     assert not set(users) & set(cached)
-    assert cached == sorted(cached, key=lambda who: -counts[who]["train"])
-    assert people.split(counts, 3, 5) == (users, cached)
+    assert [counts[who]["train"] for who in cached] == sorted((counts[who]["train"] for who in cached), reverse=True)
+    assert writers.split(counts, 3, 5) == (users[:3], cached)  # fewer users leave the cache as it is
+
+
+def test_clusters_are_the_groups_that_are_there():
+    points = np.array([[0.0, 0.0], [0.0, 1.0], [9.0, 9.0], [9.0, 10.0], [0.0, 2.0]])
+    centres, members = writers.clusters(points, 2)
+    assert len(set(members[[0, 1, 4]])) == len(set(members[[2, 3]])) == 1
+    assert sorted(centres.round(6).tolist()) == [[0.0, 1.0], [9.0, 9.5]]
+
+
+def tiny_adapter(*values: float) -> Adapter:
+    """Of one tensor (2, 2), with the delta diag(values)."""
+    return Adapter("llama", 2.0, {"t": (np.eye(2, dtype=np.float32), np.diag(values).astype(np.float32))})
+
+
+def test_merges_are_what_their_formulas_say():
+    some = [tiny_adapter(3.0, 1.0), tiny_adapter(1.0, -1.0)]
+    assert merging.average(some, 2).delta("t") == pytest.approx(np.diag([2.0, 0.0]), abs=1e-6)
+    assert merging.average(some, 2, [3.0, 1.0], scale=2.0).delta("t") == pytest.approx(np.diag([5.0, 1.0]), abs=1e-5)
+    assert merging.ties([tiny_adapter(3.0, 1.0), tiny_adapter(-1.0, 5.0)], 2).delta("t") == pytest.approx(
+        np.diag([3.0, 5.0]), abs=1e-5
+    )  # 1.0 and -1.0 are trimmed; what is left agrees with itself
+    dropped = merging.dare([tiny_adapter(3.0, 1.0)] * 400, 2, seed=0).delta("t")
+    assert dropped == pytest.approx(np.diag([3.0, 1.0]), abs=0.6)
+    noise = merging.noise(tiny_adapter(3.0, 4.0), seed=1)
+    assert np.linalg.norm(noise.delta("t")) == pytest.approx(5.0, rel=1e-4)
 
 
 def test_the_command_line_lists_and_refuses():
