@@ -59,8 +59,8 @@ install() (
         "$python" -m pip install -qq -c constraints.txt -e ".[$extras]"
 )
 
-extras=demo,finetune,publish,dev
-[ -z "${XPERT_NO_TORCH:-}" ] || extras=demo,publish,dev
+extras=demo,finetune,serve,publish,dev
+[ -z "${XPERT_NO_TORCH:-}" ] || extras=demo,serve,publish,dev
 stamp="$root $extras $(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)"
 if [ "$(cat "$root/.venv/xpert-stamp" 2>/dev/null)" != "$stamp" ]; then
     [ -x "$python" ] || make_venv

@@ -88,7 +88,9 @@ def test_constraints_pin_what_setup_installs_and_agree_with_the_ranges(wheel: Pa
     }
     missing, outside = [], []
     for need in wanted:
-        if need.marker and not any(need.marker.evaluate({"extra": extra}) for extra in ("demo", "finetune", "dev")):
+        if need.marker and not any(
+            need.marker.evaluate({"extra": extra}) for extra in ("demo", "finetune", "serve", "dev")
+        ):
             continue
         if need.name.lower() not in pins:
             missing.append(need.name)
@@ -151,14 +153,14 @@ def test_setup_installs_once_and_again_when_the_pins_change(checkout: Path) -> N
     status, calls, talk = setup(checkout)
     assert status == 0
     assert f"-m venv {checkout}/.venv" in calls
-    assert "install -qq -c constraints.txt -e .[demo,finetune,publish,dev]" in calls
+    assert "install -qq -c constraints.txt -e .[demo,finetune,serve,publish,dev]" in calls
     assert "done in" in talk
     assert setup(checkout) == (0, "", "")
     with (checkout / "constraints.txt").open("a", encoding="utf-8") as file:
         file.write("# another day\n")
     status, calls, talk = setup(checkout, XPERT_NO_TORCH="1")
     assert "venv" not in calls
-    assert "install -qq -c constraints.txt -e .[demo,publish,dev]" in calls
+    assert "install -qq -c constraints.txt -e .[demo,serve,publish,dev]" in calls
 
 
 def test_demo_passes_its_arguments_on(checkout: Path) -> None:

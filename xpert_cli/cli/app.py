@@ -52,6 +52,7 @@ from xpert_cli.cli.options import (
     written_by,
 )
 from xpert_cli.cli.output import Output, complain, plain
+from xpert_cli.cli.serve import serve
 from xpert_cli.errors import BadInput
 
 if TYPE_CHECKING:
@@ -197,6 +198,7 @@ def select(
 
 app.command("import")(import_)
 app.command()(finetune)
+app.command()(serve)
 
 
 @app.command()

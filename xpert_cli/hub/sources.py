@@ -130,6 +130,11 @@ class Source:
         except (NotThere, NotHere):
             return None
 
+    def here(self, relative: str, sha256: str) -> Path | None:
+        """Where a file lies on this machine, None where it would have to be fetched; its contents are not looked at."""
+        path = (self._folder or Path()) / relative
+        return path if path.is_file() else None
+
     def _fetch(self, relative: str, sha256: str | None, size: int | None) -> Path:
         path = (self._folder or Path()) / relative
         if not path.is_file():
@@ -225,6 +230,10 @@ class _Hub(Source):
             raise BadInput(f"{self.name} {wrong}. Name one as {self.name}:FILE, of {listed}")
         other = self._hub.try_to_load_from_cache(self.name, file or names[0], revision=self.revision)
         return Path(other) if isinstance(other, str) else self.file(file or names[0])
+
+    def here(self, relative: str, sha256: str) -> Path | None:
+        path = _kept(sha256, relative)
+        return path if path.is_file() else None
 
     def _fetch(self, relative: str, sha256: str | None, size: int | None) -> Path:
         pointer = self._place / self.revision / relative

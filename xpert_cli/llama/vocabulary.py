@@ -84,9 +84,12 @@ class Vocabulary:
             raise BadModel(f"{self.path} has no tokenizer, so it reads no text. Convert it again with: xpert convert")
         data = text.encode()
         room = len(data) + 8
-        buffer = (ctypes.c_int32 * room)()
-        count = self._lib.llama_tokenize(self._vocabulary, data, len(data), buffer, room, False, special)
-        return list(buffer[:count])
+        while True:  # a vocabulary without a token for the space writes it as three bytes
+            buffer = (ctypes.c_int32 * room)()
+            count = self._lib.llama_tokenize(self._vocabulary, data, len(data), buffer, room, False, special)
+            if count >= 0:
+                return list(buffer[:count])
+            room = -count
 
     def piece(self, token: int) -> bytes:
         """The bytes of one token; control tokens are empty."""

@@ -1,0 +1,77 @@
+"""`xpert serve` on the command line; the server is in serve/."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from xpert_cli.cli.options import (
+    BaseOpt,
+    CacheOpt,
+    ContextOpt,
+    JsonOpt,
+    OfflineOpt,
+    QuietOpt,
+    base_file,
+    known_catalogue,
+)
+from xpert_cli.cli.output import Output
+
+
+def serve(
+    base: BaseOpt = None,
+    cache: CacheOpt = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen at. Any but this machine's own needs a key.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes one that is free.")] = 8080,
+    api_key: Annotated[
+        str | None,
+        typer.Option("--api-key", envvar="XPERT_API_KEY", help="Key that clients must give; made up where needed."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option("--allow-origin", metavar="URL", help="A web page that may use the server; repeatable."),
+    ] = None,
+    context: ContextOpt = None,
+    slots: Annotated[int, typer.Option("--slots", min=1, max=64, help="Answers that are worked on at once.")] = 4,
+    queue: Annotated[int, typer.Option("--queue", min=1, help="Requests that may wait.")] = 128,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=1, help="Tokens of an answer where the request does not say.")
+    ] = 1024,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Answer OpenAI-compatible requests, and show a page to chat on."""
+    from xpert_cli.serve import server
+
+    with Output(json=json, quiet=quiet) as out:
+        server.require()
+        from xpert_cli.serve.app import Service
+        from xpert_cli.serve.engine import Engine
+        from xpert_cli.serve.names import Names
+
+        address = server.Address.bind(host, port)
+        key = api_key or (None if address.local else server.new_key())
+        model = base_file(base, offline, out)
+        names = Names(model, known_catalogue("base", cache, model, offline, out))
+        engine = Engine(model, context=context, slots=slots, queue=queue)
+        out.notes(filter(None, [engine.note]))
+        service = Service(engine, names, max_tokens=max_tokens)
+        listed = [one.name for one in names.known()]
+
+        def ready() -> None:
+            told = {"url": address.url, "api": f"{address.url}/v1", "key": None if api_key else key, "models": listed}
+            out.show(told, _text(address.url, None if api_key else key, listed))
+
+        server.serve(service, address, key, origins=allow_origin or (), ready=ready)
+
+
+def _text(url: str, key: str | None, names: list[str]) -> str:
+    lines = [f"The page: {url}", f"For apps: {url}/v1 (OpenAI-compatible), model: {names[0]}"]
+    if key:
+        lines.append(f"API key:  {key}")
+    lines.append(f"{len(names)} models; Ctrl-C ends the server.")
+    return "\n".join(lines)
