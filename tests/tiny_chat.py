@@ -59,7 +59,8 @@ def write_chat_base(path: Path, seed: int = 0, context: int = 4096) -> Path:
 @contextmanager
 def served(base: Path, *options: str, **environment: str) -> Iterator[Any]:
     """`xpert serve --json` at a free port: what it printed, with the process's id as `pid`."""
-    command = [sys.executable, "-m", "xpert_cli", "serve", "--base", str(base), "--port", "0", "--json", *options]
+    command = [sys.executable, "-m", "xpert_cli", "serve", "--base", str(base), "--port", "0", "--json"]
+    command += ["--threads", "1", *options]
     env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:

@@ -40,6 +40,7 @@ def serve(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="Tokens of an answer where the request does not say.")
     ] = 1024,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; the fast ones.")] = None,
     offline: OfflineOpt = False,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
@@ -57,7 +58,7 @@ def serve(
         key = api_key or (None if address.local else server.new_key())
         model = base_file(base, offline, out)
         names = Names(model, known_catalogue("base", cache, model, offline, out))
-        engine = Engine(model, context=context, slots=slots, queue=queue)
+        engine = Engine(model, context=context, slots=slots, queue=queue, threads=threads)
         out.notes(filter(None, [engine.note]))
         service = Service(engine, names, max_tokens=max_tokens)
         listed = [one.name for one in names.known()]

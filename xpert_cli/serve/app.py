@@ -16,6 +16,8 @@ Not here: what runs the application (serve/server.py), who may ask (serve/guard.
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).with_name("page.html")
 # The page runs its own script and talks to its own server; nothing is fetched from anywhere else.
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
-    "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; connect-src 'self'; "
+    "img-src blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -90,6 +92,7 @@ def build(service: Service) -> Any:
     from starlette.routing import Route
 
     me = Me(service.names)
+    text, policy = _page()
 
     def failed(error: ApiError) -> Response:
         service.refused[error.status] = service.refused.get(error.status, 0) + 1
@@ -145,8 +148,7 @@ def build(service: Service) -> Any:
         return PlainTextResponse(_metrics(service), media_type="text/plain; version=0.0.4")
 
     async def page(http: Http) -> Response:
-        headers = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"}
-        return HTMLResponse(PAGE.read_text("utf-8").replace("{version}", __version__), headers=headers)
+        return HTMLResponse(text, headers={"Content-Security-Policy": policy, "Cache-Control": "no-cache"})
 
     async def about_me(http: Http) -> Response:
         return JSONResponse(await asyncio.to_thread(me.about))
@@ -185,6 +187,14 @@ def build(service: Service) -> Any:
     ]
     handlers: dict[Any, Any] = {XpertError: on_error, HTTPException: on_http_error, Exception: on_bug}
     return Starlette(routes=routes, exception_handlers=handlers)
+
+
+def _page() -> tuple[str, str]:
+    """The page, and the policy under which a browser runs its script and no other."""
+    text = PAGE.read_text("utf-8").replace("{version}", __version__)
+    script = text[text.index("<script>") + len("<script>") : text.index("</script>")]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return text, PAGE_POLICY.format(digest=digest)
 
 
 async def _body(http: Http, most: int) -> bytes:
