@@ -19,15 +19,28 @@ import pytest
 from command import ROOT, called, xpert
 from rich.console import Console
 
+from xpert_cli import runs
 from xpert_cli.cache import opening
 from xpert_cli.cli import app, options, views
 from xpert_cli.cli.output import Output, plain, reason
 from xpert_cli.errors import BadInput
-from xpert_cli.training import runs
 from xpert_cli.training.evaluate import Evaluation
 
 HEAVY = ("torch", "transformers", "peft", "safetensors", "numpy", "llama_cpp", "gguf", "huggingface_hub", "jinja2")
-COMMANDS = ("demo", "convert", "summarize", "select", "finetune", "run", "chat", "eval", "merge", "doctor", "cache")
+COMMANDS = (
+    "demo",
+    "convert",
+    "summarize",
+    "select",
+    "finetune",
+    "run",
+    "chat",
+    "eval",
+    "merge",
+    "doctor",
+    "cache",
+    "serve",
+)
 
 
 @dataclass(frozen=True)
@@ -148,13 +161,14 @@ def test_a_file_with_an_equals_sign_in_its_name_is_a_file(tmp_path, monkeypatch)
 def test_from_last_is_the_newest_finished_run(home):
     folder = home / ".data" / "xpert" / "runs"
     with pytest.raises(BadInput, match="no earlier run"):
-        runs.last_run()
+        runs.find("last")
     for age, name in enumerate(("new", "old")):
         (folder / name).mkdir(parents=True)
-        (folder / name / "run.json").touch()
+        (folder / name / "adapter.gguf").touch()
+        (folder / name / "run.json").write_text("{}", "utf-8")
         os.utime(folder / name / "run.json", (1000 - age, 1000 - age))
     (folder / "unfinished").mkdir()
-    assert runs.last_run() == folder / "new"
+    assert runs.find("last").folder == folder / "new"
 
 
 def test_the_next_command_can_be_pasted():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from command import EXTRAS, MARA, OKORO, called, xpert
 
-from xpert_cli import corpus, gguf, paths
+from xpert_cli import corpus, gguf, paths, runs
 from xpert_cli.cache.catalogue import open_cache
 from xpert_cli.cache.opening import cache_at_hand
 from xpert_cli.errors import BadInput
@@ -22,7 +22,6 @@ from xpert_cli.hub import sources
 from xpert_cli.llama.chat import Sampling, run
 from xpert_cli.selection.select import select
 from xpert_cli.selection.summarize import summarize
-from xpert_cli.training import runs
 from xpert_cli.training.evaluate import evaluate
 from xpert_cli.training.finetune import _with_source, finetune
 
@@ -229,9 +228,9 @@ def test_killed_at_any_time_a_run_is_the_old_one_or_none_and_the_next_carries_on
     assert not (folder / "run.json").exists()
     assert paths.digest(folder / "merged.gguf") == before["merged.gguf"]
     with pytest.raises(BadInput, match="no earlier run"):
-        runs.last_run()
+        runs.find("last")
     assert xpert(*arguments, "--seed", "1").returncode == 0
-    assert runs.last_run() == folder
+    assert runs.find("last").folder == folder
     assert digests(folder) != before
 
 

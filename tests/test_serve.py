@@ -120,7 +120,7 @@ def test_what_the_slots_say_is_what_llama_cpp_says_alone(client: Any, place: tup
     base, home = place
     newest = next((home / "runs").glob("*2"))
     with Slots(base, context=512) as slots:
-        for model, adapters in (("base", ()), ("me", ((newest / "adapter.gguf", 1.0),))):
+        for model, adapters in (("base", ()), ("me", (gguf.WeightedAdapter.open(newest / "adapter.gguf"),))):
             slots.apply(adapters)
             tokens = slots.chat("What now?")
             expected = slots.detokenize(list(slots.generate_tokens(tokens, max_tokens=16, temperature=0.0)))
@@ -345,7 +345,7 @@ def test_a_vocabulary_without_a_space_reads_every_text(place: tuple[Path, Path])
 
 def test_clients_take_turns_and_a_full_queue_says_so(place: tuple[Path, Path]) -> None:
     async def ask() -> None:
-        engine = Engine(place[0], context=256, slots=1, queue=5, threads=1)
+        engine = Engine(gguf.BaseModel.open(place[0]), context=256, slots=1, queue=5, threads=1)
         try:
             order: list[str] = []
 

@@ -21,9 +21,9 @@ from xpert_cli.cache.screening import admitted
 from xpert_cli.errors import BadInput, XpertError
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.hub.sources import open_source
+from xpert_cli.runs import ADAPTER
 
 Progress = Callable[[str, float], None]
-ADAPTER = "adapter.gguf"  # in the folder of a run
 
 
 def find_cache(

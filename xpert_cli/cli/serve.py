@@ -13,8 +13,8 @@ from xpert_cli.cli.options import (
     JsonOpt,
     OfflineOpt,
     QuietOpt,
-    base_file,
-    known_catalogue,
+    catalogue_at_hand,
+    open_base,
 )
 from xpert_cli.cli.output import Output
 
@@ -56,8 +56,8 @@ def serve(
 
         address = server.Address.bind(host, port)
         key = api_key or (None if address.local else server.new_key())
-        model = base_file(base, offline, out)
-        names = Names(model, known_catalogue("base", cache, model, offline, out))
+        model = open_base(base, offline, out)
+        names = Names(model, catalogue_at_hand(cache, model, out))
         engine = Engine(model, context=context, slots=slots, queue=queue, threads=threads)
         out.notes(filter(None, [engine.note]))
         service = Service(engine, names, max_tokens=max_tokens)

@@ -1,7 +1,7 @@
 """Several texts that grow side by side in one model, each with its own adapters: what a server decodes with.
 
     with Slots(base, sequences=4) as slots:
-        text = slots.start(tokens, adapters=(("mine.gguf", 1.0),), draw=Draw(temperature=0.7))
+        text = slots.start(tokens, adapters=(WeightedAdapter.open(mine),), draw=Draw(temperature=0.7))
         for token in slots.step():          # one pass over all texts that share an adapter set
             print(token.slot, token.id)
 
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from xpert_cli.errors import BadInput
+from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.llama.context import Floats
 from xpert_cli.llama.model import Model
 from xpert_cli.paths import identity
@@ -29,7 +30,7 @@ PROMPT_STEP = 128  # prompt tokens a pass beside texts that are being answered, 
 CONTINUES, REPEATS = 0.75, 0.9  # share of a slot's tokens, or of a prompt's, that makes the slot worth continuing
 MOST_ADAPTERS = 16  # adapter files that stay loaded
 
-AdapterSet = tuple[tuple[Path, float], ...]
+AdapterSet = tuple[WeightedAdapter, ...]
 _Key = tuple[tuple[tuple[str, int, int], float], ...]  # the identities of a set's files, with their weights
 
 
@@ -93,8 +94,8 @@ class Slots(Model):
     The arguments are those of `Context`; `context` is shared out evenly among the sequences.
     """
 
-    def __init__(self, path: str | Path, **options: Any) -> None:
-        super().__init__(path, **options)
+    def __init__(self, source: Path | BaseModel, **options: Any) -> None:
+        super().__init__(source, **options)
         self._slots = [_Slot() for _ in range(self.sequences)]
         self._applied: _Key | None = None
         self._turn = 0  # passes left to the set that is applied
@@ -124,9 +125,9 @@ class Slots(Model):
         """
         if not tokens or len(tokens) >= self.room:
             raise BadInput(f"a prompt of {len(tokens)} tokens does not fit in a context of {self.room}. Use --context.")
-        key = tuple((identity(path), weight) for path, weight in adapters)
-        for path, _ in adapters:
-            self._adapter(path)
+        key = tuple((identity(one.file.path), one.weight) for one in adapters)
+        for one in adapters:
+            self._adapter(one.file)
         index, common = self._choose(key, tokens)
         slot = self._slots[index]
         if not common or not self._lib.llama_memory_seq_rm(self._memory, index, common, -1):

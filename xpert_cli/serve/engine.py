@@ -18,9 +18,9 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from xpert_cli.errors import BadModel, XpertError
+from xpert_cli.gguf import BaseModel
 from xpert_cli.llama.chat import CONTEXT, LEAST_CONTEXT
 from xpert_cli.llama.slots import AdapterSet, Draw, Slots, Token
 from xpert_cli.serve.api import ApiError
@@ -173,7 +173,13 @@ class Engine:
     """
 
     def __init__(
-        self, base: Path, *, context: int | None = None, slots: int = 4, queue: int = 128, threads: int | None = None
+        self,
+        base: BaseModel,
+        *,
+        context: int | None = None,
+        slots: int = 4,
+        queue: int = 128,
+        threads: int | None = None,
     ) -> None:
         size = (context or CONTEXT) * slots
         self.model = Slots(base, context=size, sequences=slots, threads=threads, least=context or LEAST_CONTEXT)

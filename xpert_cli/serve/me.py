@@ -15,9 +15,9 @@ from typing import Any
 from xpert_cli import corpus
 from xpert_cli.errors import XpertError
 from xpert_cli.plot import portrait
+from xpert_cli.runs import MESSAGES, Run
 from xpert_cli.selection.select import Ranked, Selection, select
 from xpert_cli.serve.names import Names
-from xpert_cli.training.run_folders import Run
 
 
 class Me:
@@ -74,7 +74,7 @@ class Me:
             return self._selection
 
     def _explain(self, run: Run) -> tuple[Selection | None, str]:
-        messages = run.folder / "messages.jsonl"
+        messages = run.folder / MESSAGES
         if self._names.cache is None:
             return None, "There is no cache for this base, so there is nothing to compare with."
         if not messages.is_file():

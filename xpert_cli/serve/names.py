@@ -1,7 +1,7 @@
 """Model names, and the adapters that they stand for.
 
     names = Names(base, catalogue)
-    names.adapters("cache:terse=0.6+cache:warm=0.4")     # ((Path(".../terse.gguf"), 0.6), (Path(".../warm.gguf"), 0.4))
+    names.adapters("cache:terse=0.6+cache:warm=0.4")     # two adapters, weighted
 
 | name                | model                                                          |
 |---------------------|----------------------------------------------------------------|
@@ -21,14 +21,14 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from xpert_cli import gguf
 from xpert_cli.cache.catalogue import Catalogue
 from xpert_cli.cache.screening import admitted
 from xpert_cli.errors import XpertError
+from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.llama.slots import AdapterSet
 from xpert_cli.paths import identity
+from xpert_cli.runs import Run, finished_runs
 from xpert_cli.serve.api import ApiError
-from xpert_cli.training.run_folders import Run, finished_runs
 
 BASE, ME = "base", "me"
 MOST_PARTS = 8  # adapters in a mixture
@@ -52,12 +52,11 @@ class Names:
         cache: None where there is none for this base.
     """
 
-    def __init__(self, base: Path, cache: Catalogue | None) -> None:
-        info = gguf.base_info(base)
-        self.base, self.cache, self.fingerprint, self.base_name = base, cache, info.fingerprint, info.name
-        self._created = int(base.stat().st_mtime)
+    def __init__(self, base: BaseModel, cache: Catalogue | None) -> None:
+        self.base, self.cache, self.fingerprint, self.base_name = base, cache, base.fingerprint, base.info.name
+        self._created = int(base.path.stat().st_mtime)
         self._lock = threading.Lock()
-        self._admitted: dict[tuple[str, int, int], Path] = {}
+        self._admitted: dict[tuple[str, int, int], AdapterFile] = {}
         self._scales: dict[str, float] | None = None  # what POST /lora-adapters set, by name
 
     def runs(self) -> list[Run]:
@@ -97,7 +96,7 @@ class Names:
         Raises:
             ApiError: there is no such number, or an adapter cannot be used.
         """
-        return tuple((self._file(name), weight) for name, weight in self._numbered(scales) if weight)
+        return tuple(WeightedAdapter(self._file(name), weight) for name, weight in self._numbered(scales) if weight)
 
     def adapters(self, model: str) -> AdapterSet:
         """The adapters of a model's name; "" is the default model.
@@ -107,11 +106,11 @@ class Names:
         """
         if model in ("", "default"):
             parts = tuple(self._default_scales().items())
-        elif model in (BASE, self.base_name, self.base.stem):
+        elif model in (BASE, self.base_name, self.base.path.stem):
             return ()
         else:
             parts = self._parts(model)
-        return tuple((self._file(name), weight) for name, weight in parts if weight)
+        return tuple(WeightedAdapter(self._file(name), weight) for name, weight in parts if weight)
 
     def _default_scales(self) -> dict[str, float]:
         if self._scales is not None:
@@ -163,8 +162,8 @@ class Names:
         entries = {entry.id: entry for entry in self.cache.entries}
         return self.cache.source.here(entries[rest].file, entries[rest].sha256) if rest in entries else None
 
-    def _file(self, name: str) -> Path:
-        """The file of a name, checked and tried once before llama.cpp loads it here."""
+    def _file(self, name: str) -> AdapterFile:
+        """The adapter of a name, checked and tried once before llama.cpp loads it here."""
         path = self._path(name)
         if path is None:
             raise self._unknown(name)
@@ -173,8 +172,10 @@ class Names:
                 key = identity(path)
                 if key not in self._admitted:
                     if name.startswith("cache:") and self.cache is not None:
-                        path = self.cache.fetch(name.removeprefix("cache:"))  # which verifies it
-                    self._admitted[key] = admitted(path, self.base)
+                        adapter = self.cache.open_adapter(name.removeprefix("cache:"))  # which verifies it
+                    else:
+                        adapter = AdapterFile.open(path)
+                    self._admitted[key] = admitted(adapter, self.base)
                 return self._admitted[key]
         except (XpertError, OSError) as error:
             raise ApiError(400, f"{name} cannot be used: {error}", param="model") from error

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from xpert_cli import corpus, runs
 from xpert_cli.cache.catalogue import Catalogue
-from xpert_cli.cache.opening import ADAPTER, adapter_path, is_file_name
+from xpert_cli.cache.opening import adapter_path, is_file_name
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.selection.select import select
-from xpert_cli.training.runs import earlier_messages, last_run
 
 BASE, LAST, SELECTION = "base", "last", "selection"
 
@@ -60,8 +60,8 @@ def find_start(
     if name == BASE:
         return Start()
     if name == LAST:
-        folder = last_run()
-        return Start((WeightedAdapter.open(folder / ADAPTER),), earlier=earlier_messages(folder))
+        run = runs.find(LAST)
+        return Start((WeightedAdapter.open(run.adapter),), earlier=earlier_messages(run))
     if not needs_cache(name):
         return Start((WeightedAdapter(AdapterFile.open(adapter_path(name), name)),))
     assert cache is not None
@@ -71,3 +71,9 @@ def find_start(
     return Start(
         chosen.files, chosen.explanation if chosen.selected else f"{chosen.explanation} Starting from the base model."
     )
+
+
+def earlier_messages(run: runs.Run) -> Corpus | None:
+    """The messages that a run learnt from; None where it kept none."""
+    messages = run.folder / runs.MESSAGES
+    return corpus.read([str(messages)]) if messages.exists() else None

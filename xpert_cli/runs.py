@@ -10,17 +10,20 @@ that the user gave is kept in run.json, and the folder keeps its own. Not here: 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from xpert_cli import paths
 from xpert_cli.errors import BadInput, CannotWrite
 
+ADAPTER, MESSAGES, MERGED, RECORD = "adapter.gguf", "messages.jsonl", "merged.gguf", "run.json"  # in a run's folder
+CHECKPOINTS = "checkpoints"
 NEWEST = ("last", "me")  # names that stand for the newest finished run
 _NAME = re.compile(r"[\w][\w.-]{0,63}")
 
@@ -53,12 +56,10 @@ class Run:
     loss_after: float | None = None
     started_from: tuple[tuple[str, float], ...] = ()
 
-    json_omit: ClassVar[tuple[str, ...]] = ()
-
     @property
     def adapter(self) -> Path:
         """The adapter's file."""
-        return self.folder / "adapter.gguf"
+        return self.folder / ADAPTER
 
     @property
     def when(self) -> str:
@@ -66,14 +67,14 @@ class Run:
         return time.strftime("%Y-%m-%d %H:%M", time.localtime(self.written))
 
 
-def runs_folder() -> Path:
+def runs_dir() -> Path:
     """Where runs are kept unless --out says otherwise."""
     return paths.data_dir() / "runs"
 
 
 def all_runs() -> list[Run]:
     """All runs, the newest first."""
-    folders = [path for path in runs_folder().glob("*") if path.is_dir() and not path.is_symlink()]
+    folders = [path for path in runs_dir().glob("*") if path.is_dir() and not path.is_symlink()]
     return sorted(map(_read, folders), key=lambda run: (-run.written, run.name))
 
 
@@ -93,7 +94,7 @@ def find(name: str, *, finished: bool = True) -> Run:
     """
     runs = finished_runs() if finished else all_runs()
     if not runs:
-        raise BadInput("there is no finished run yet. Make one with: xpert finetune TEXT")
+        raise BadInput("there is no earlier run. Make one with: xpert finetune TEXT")
     if name in NEWEST:
         return runs[0]
     exact = [run for run in runs if name in (run.name, run.folder.name)]
@@ -117,7 +118,7 @@ def rename(run: Run, name: str) -> Run:
         raise BadInput(f"{name!a} cannot be a run's name. Use letters, digits, dots, dashes and underscores.")
     if any(name in (other.name, other.folder.name) for other in all_runs() if other.folder != run.folder):
         raise BadInput(f"another run is called {name!r}. Choose another name.")
-    record = run.folder / "run.json"
+    record = run.folder / RECORD
     try:
         told = json.loads(record.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -157,19 +158,17 @@ def size_of(folder: Path) -> int:
 
 def _set_time(path: Path, moment: int) -> None:
     """Keep a record's time: the newest run is the one that ended last, not the one renamed last."""
-    import os
-
     os.utime(path, ns=(moment, moment))
 
 
 def _read(folder: Path) -> Run:
-    record = folder / "run.json"
+    record = folder / RECORD
     try:
         written = (record if record.is_file() else folder).stat().st_mtime
     except OSError:
         written = 0.0
     told: Any = None
-    if record.is_file() and (folder / "adapter.gguf").is_file():
+    if record.is_file() and (folder / ADAPTER).is_file():
         try:
             told = json.loads(record.read_text("utf-8"))
         except (OSError, ValueError, RecursionError):
