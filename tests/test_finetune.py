@@ -101,7 +101,17 @@ def test_a_run_prints_its_fields_and_leaves_a_whole_folder(from_base):
 
 
 def test_kept_messages_are_readable_by_their_owner_alone(from_base):
-    assert (from_base[0] / "messages.jsonl").stat().st_mode & 0o777 == 0o600
+    assert {path.name: path.stat().st_mode & 0o777 for path in from_base[0].iterdir()} == dict.fromkeys(FILES, 0o600)
+    assert from_base[0].stat().st_mode & 0o777 == 0o700
+
+
+def test_the_record_holds_none_of_the_words_that_are_printed(from_base):
+    folder, result = from_base
+    text = (folder / "run.json").read_text("utf-8")
+    for key in ("prompt", "before", "after"):
+        assert result[key]
+        assert key not in json.loads(text)["result"]
+        assert json.dumps(result[key])[1:-1] not in text
 
 
 def test_the_adapter_tells_where_its_text_lies_in_the_caches_space(from_base, base):

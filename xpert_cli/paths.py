@@ -1,8 +1,13 @@
-"""Where things are: packaged data, the user's folders, and files written whole or not at all."""
+"""Where things are: packaged data, the user's folders, and files written whole or not at all, for their owner alone.
+
+Almost all that xpert writes holds a person's text, or was trained on it. So files are made with mode 0600 and folders
+with 0700 before anything is in them, whatever the umask is; `share` opens a file that holds nothing of a person's.
+"""
 
 from __future__ import annotations
 
 import configparser
+import errno
 import glob
 import hashlib
 import os
@@ -47,6 +52,42 @@ def default(name: str) -> str:
     return settings["xpert"][name]
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and the ones above it that are missing, for their owner alone; what is there stays as it is.
+
+    Below the data folder, what an earlier version made readable for others is closed.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    for ours in (one for one in (folder, *folder.parents) if data_dir() in one.parents):
+        if ours.stat().st_mode & 0o077:
+            with suppress(PermissionError):  # another user's
+                ours.chmod(0o700)
+
+
+def private_file(path: Path) -> None:
+    """Make an empty file for its owner alone where there is none, and close one that others can read.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    os.close(handle)
+    path.chmod(0o600)
+
+
+def share(path: Path) -> None:
+    """Give a file that holds nothing of a person's the permissions of an ordinary one."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
 def writable(folder: Path, option: str = "--out") -> Path:
     """`folder`, made if need be and known to take files; `option` is what named it.
 
@@ -54,7 +95,7 @@ def writable(folder: Path, option: str = "--out") -> Path:
         CannotWrite: it cannot be made or written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         why = error.strerror
@@ -116,7 +157,7 @@ def whole(target: Path, option: str = "--out") -> Iterator[Path]:
         CannotWrite: the folder cannot be written, or the disk is full.
     """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_private(target.parent)
         for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
             with suppress(FileNotFoundError):  # somebody else was faster
                 if left.stat().st_mtime < time.time() - ABANDONED:
@@ -144,7 +185,6 @@ def finished(part: Path, target: Path, option: str = "--out") -> Iterator[None]:
         yield
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        part.chmod(0o666 & ~_umask())
         part.replace(target)
     except OSError as error:
         if error.errno is None:
@@ -152,9 +192,3 @@ def finished(part: Path, target: Path, option: str = "--out") -> Iterator[None]:
         raise CannotWrite(
             f"cannot write {target}: {error.strerror}. Free some space or choose another place with {option}."
         ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

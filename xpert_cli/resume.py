@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xpert_cli.errors import CannotWrite, TimeIsUp
-from xpert_cli.paths import data_dir, finished, whole
+from xpert_cli.paths import data_dir, finished, make_private, private_file, whole
 
 EVERY = 10.0  # seconds between two files: short computations leave none
 STALE = 7 * 24 * 3600.0  # seconds after which nobody is expected to come back
@@ -64,7 +64,7 @@ class PartialResults:
             if file:
                 file.flush()
                 os.fsync(file.fileno())
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self.path.parent)
             _forget_stale(self.path.parent)
             with whole(self.path) as part, part.open("wb") as file:
                 np.savez(file, done=done, values=values)
@@ -113,7 +113,7 @@ def write_pieces(
     kept = PartialResults("file", str(target.absolute()), ends, made_of)
     part = _beside(target, kept, "part")
     with _alone(target, part), _left_if_time_is_up(part, kept), finished(part, target):
-        part.touch()
+        private_file(part)
         with part.open("r+b") as file:
             first, _ = kept.found() or (0, None)
             first = first if os.fstat(file.fileno()).st_size >= ends[first] else 0
@@ -154,7 +154,7 @@ def _alone(target: Path, path: Path) -> Iterator[None]:
 
     lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=0)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_private(target.parent)
         lock.acquire()
     except Timeout as error:
         raise CannotWrite(f"another process is writing {target}. Wait until it has ended.") from error

@@ -27,6 +27,7 @@ from xpert_cli.cache.catalogue import ANSWERS, Catalogue, Entry, write_cache
 from xpert_cli.cache.gains import Gains, gains
 from xpert_cli.cache.outliers import traits
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
+from xpert_cli.foreign.data import read_object
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.llama.model import Model
 from xpert_cli.models.quantize import for_many_texts
@@ -278,10 +279,10 @@ def answer_probes(
 def _pending(path: Path, setting: Mapping[str, Any]) -> dict[str, list[str]]:
     """Answers an interrupted build left behind, if they were made under the same setting."""
     try:
-        left = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        left = read_object(path.read_bytes())
+        return dict(left["answers"]) if left.get("setting") == json.loads(json.dumps(setting)) else {}
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return dict(left["answers"]) if left.get("setting") == json.loads(json.dumps(setting)) else {}
 
 
 def build_space(
@@ -381,12 +382,12 @@ def _provenance(path: Path) -> dict[str, Any]:
     if path.name != "adapter.gguf" or not record.exists():
         return {}
     try:
-        run = json.loads(record.read_text("utf-8"))
+        run = read_object(record.read_bytes())
         result = {
             key: run["result"][key] for key in ("steps", "messages", "held_out", "tokens", "loss_before", "loss_after")
         }
         return {"data": run["data"], "recipe": run["recipe"], **result}
-    except (ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadModel(f"{record}: not the record of a finished run ({error}). Fine-tune again.") from error
 
 

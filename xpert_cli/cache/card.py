@@ -13,6 +13,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from xpert_cli.foreign.text import markdown
+
 if TYPE_CHECKING:
     from xpert_cli.cache.catalogue import Entry
 
@@ -23,7 +25,7 @@ _GENERATED = "## Adapters"
 def write_card(base: str, about: str, entries: Sequence[Entry]) -> str:
     """A card for adapters of a base; `about` is its owner's Markdown: the data, and its terms."""
     front = "base_model_relation: adapter\nlibrary_name: gguf\npipeline_tag: text-generation\ntags: [xpert, lora, gguf]"
-    head = f"---\nbase_model: {json.dumps(base)}\n{front}\n---\n\n# LoRA adapters of {base}\n\n"
+    head = f"---\nbase_model: {json.dumps(base)}\n{front}\n---\n\n# LoRA adapters of {markdown(base)}\n\n"
     return head + (f"{about.strip()}\n\n" if about.strip() else "") + _adapters(entries)
 
 
@@ -42,9 +44,10 @@ def _adapters(entries: Sequence[Entry]) -> str:
     rows = []
     for entry in entries:
         ran = entry.provenance
-        losses = f"{ran['loss_before']:.3f} → {ran['loss_after']:.3f}" if ran else "not told"
-        told = entry.explanation, ran.get("messages", "not told"), losses, checked(entry.checked)
-        rows.append(f"| {entry.id} | {' | '.join(map(str, told))} |")
+        known = "loss_before" in ran and "loss_after" in ran
+        losses = f"{ran['loss_before']:.3f} → {ran['loss_after']:.3f}" if known else "not told"
+        told = entry.id, entry.explanation, ran.get("messages", "not told"), losses, checked(entry.checked)
+        rows.append(f"| {' | '.join(markdown(str(one)) for one in told)} |")
     return "\n".join(
         [
             f"{_GENERATED}\n\nA cache of {len(entries)} for `xpert select`. An explanation counts in standard",

@@ -17,19 +17,22 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from xpert_cli import gguf, paths
 from xpert_cli.cache.trust import Published, check, published
 from xpert_cli.errors import BadInput, CacheMismatch
+from xpert_cli.foreign.data import read_arrays, read_json, read_object
 from xpert_cli.hub.sources import CATALOGUE, Source
 from xpert_cli.style import described as style
 from xpert_cli.style.space import Axis, Floats, Space
 
 SCHEMA = 1
 COORDINATES, ANSWERS = "coordinates.npz", "base_answers.jsonl"
+MOST_ANSWERS = 16 << 20  # bytes of the base's answers: 200 take 60 kB
+MOST_BASIS = 64 << 20  # bytes of the described axes' directions
+MOST_NAME, MOST_WORDS = 200, 10_000  # characters of an id or an axis, and of an explanation
 MOST_BYTES = 256 << 20  # of coordinates.npz: 100,000 adapters on 500 axes take 200 MB
 _TOP = {"schema", "base", "summarizer", "probes", "axes", "adapters", "coordinates"}
 _TOP_MORE = {"files", "published"}
@@ -65,8 +68,28 @@ class Entry:
             raise TypeError(f"the entry {self.id!r:.40} has a value of the wrong kind")
         if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in (self.traits or {}).values()):
             raise TypeError(f"the entry {self.id!r:.40} has traits that are no numbers")
+        if len(self.id) > MOST_NAME or len(self.file) > 2 * MOST_NAME or len(self.explanation) > MOST_WORDS:
+            raise ValueError(f"the entry {self.id!r:.40} has a name or an explanation of many thousand characters")
+        if not all(isinstance(part, str) for part in self.explained_by):
+            raise TypeError(f"the entry {self.id!r:.40} tells wrongly what it is explained by")
+        self._require_records()
         if not self.id.isprintable() or not 0 < self.bytes < 1 << 40 or not re.fullmatch("[0-9a-f]{64}", self.sha256):
             raise ValueError(f"the entry {self.id!r:.40} tells id, size or digest wrongly")
+
+    def _require_records(self) -> None:
+        """Refuse a provenance or a check that the card and the commands could not read.
+
+        Raises:
+            TypeError: naming the entry.
+        """
+        ran, told = self.provenance, {} if self.checked is None else self.checked
+        numbers = [ran.get(key, 0) for key in ("steps", "messages", "loss_before", "loss_after")] if ran else []
+        numbers += [told.get(key) for key in ("findings", "verbatim", "verbatim_base") if told]
+        numbers += [one for key in ("exposure", "exposure_base") if (one := told.get(key)) is not None]
+        if not isinstance(ran.get("data", {}), dict) or not isinstance(ran.get("recipe", {}), dict):
+            raise TypeError(f"the entry {self.id!r:.40} tells its training wrongly")
+        if any(isinstance(one, bool) or not isinstance(one, (int, float)) for one in numbers):
+            raise TypeError(f"the entry {self.id!r:.40} tells numbers of its training that are none")
 
 
 @dataclass(frozen=True)
@@ -166,9 +189,10 @@ def open_cache(source: Source, *, trusted: bool = True) -> Catalogue:
     notes = (*source.notes, *(check(source, data, by) if trusted else ()))
     try:
         axes, entries = _contents(source, told)
+        _require_kinds(told)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise CacheMismatch(f"{source.name}: catalogue.json is damaged ({error}). Get the cache anew.") from error
-    arrays = _arrays(source, told["coordinates"], len(entries), len(axes))
+    arrays = _arrays(source, told["coordinates"], len(entries), axes)
     space = Space(
         axes,
         arrays["basis"].astype(np.float32),
@@ -185,7 +209,7 @@ def _contents(source: Source, told: Mapping[str, Any]) -> tuple[tuple[Axis, ...]
     axes, entries = [], []
     for one in told["axes"]:
         _known(source, one, _AXIS, "an axis", _AXIS_MORE)
-        axes.append(Axis(**one))
+        axes.append(_axis(one))
     if repeated := [name for name, count in Counter(axis.name for axis in axes).items() if count > 1]:
         raise ValueError(f"two axes are called {repeated[0]!r:.40}")
     for one in told["adapters"]:
@@ -193,16 +217,40 @@ def _contents(source: Source, told: Mapping[str, Any]) -> tuple[tuple[Axis, ...]
         entries.append(Entry(**{**one, "explained_by": tuple(one["explained_by"])}))
     if len({entry.id for entry in entries}) < len(entries):
         raise CacheMismatch(f"{source.name}: two adapters have one id. Get the cache anew, or use another.")
-    for text in (*told["base"].values(), told["coordinates"]["sha256"], told["coordinates"]["bytes"]):
-        if not isinstance(text, (str, int, list)):
-            raise TypeError(f"{text!r:.40} is not what a catalogue tells")
     source.known = {name: (str(one["sha256"]), int(one["bytes"])) for name, one in told.get("files", {}).items()}
     return style.worded(axes), tuple(entries)
 
 
+def _axis(told: Mapping[str, Any]) -> Axis:
+    axis = Axis(**told)
+    texts = (axis.name, axis.low, axis.high, axis.digest or "-")
+    if not all(isinstance(text, str) and 0 < len(text) <= MOST_NAME and text.isprintable() for text in texts):
+        raise ValueError(f"the axis {axis.name!r:.40} has a name or words that are no short text")
+    if axis.kind not in ("measured", "described") or not isinstance(axis.length, bool):
+        raise ValueError(f"the axis {axis.name!r:.40} is of an unknown kind")
+    return axis
+
+
+def _require_kinds(told: Mapping[str, Any]) -> None:
+    """Refuse what is not of the kind that a catalogue has there.
+
+    Raises:
+        TypeError, KeyError, ValueError: naming it.
+    """
+    base, summarizer = told["base"], told["summarizer"]
+    texts = {f"base.{key}": base[key] for key in ("name", "architecture", "fingerprint")}
+    texts |= {f"summarizer.{key}": summarizer[key] for key in ("fingerprint", "questions")}
+    texts |= {"probes": told["probes"], "coordinates.sha256": told["coordinates"]["sha256"]}
+    for name, text in texts.items():
+        if not isinstance(text, str) or len(text) > MOST_NAME:
+            raise TypeError(f"{name} is no short text")
+    if not isinstance(told["coordinates"]["bytes"], int):
+        raise TypeError("coordinates.bytes is no number")
+
+
 def _json(source: Source, data: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(data)
+        told = read_json(data)
     except ValueError as error:
         raise CacheMismatch(f"{source.name}: catalogue.json is damaged ({error}). Get the cache anew.") from error
     if not isinstance(told, dict) or not isinstance(told.get("schema"), int):
@@ -224,25 +272,67 @@ def _known(source: Source, told: Mapping[str, Any], keys: set[str], where: str, 
         )
 
 
-def _arrays(source: Source, told: Mapping[str, Any], adapters: int, axes: int) -> dict[str, Any]:
+def _arrays(source: Source, told: Mapping[str, Any], adapters: int, named: Sequence[Axis]) -> dict[str, Any]:
     """The arrays of coordinates.npz, their shapes checked against the catalogue."""
+    axes, rows = len(named), sum(axis.kind == "described" for axis in named)
     path = source.file(COORDINATES, told["sha256"], told["bytes"])
     size = path.stat().st_size
     if size > MOST_BYTES or size != told["bytes"]:
         raise CacheMismatch(f"{source.name}: {COORDINATES} has {size} bytes, not {told['bytes']}. Get the cache anew.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, BadZipFile) as error:
-        raise CacheMismatch(f"{source.name}: {COORDINATES} is damaged ({error}). Get the cache anew.") from error
     shapes = {"answers": (adapters, axes), "source": (adapters, axes), "reference": (axes,), "gap": (axes,)}
     shapes |= {"spread": (axes,), "precision": (axes, axes)}
-    wrong = [name for name, shape in shapes.items() if name not in arrays or arrays[name].shape != shape]
-    if wrong or "basis" not in arrays or arrays["basis"].ndim != 2:
-        raise CacheMismatch(
-            f"{source.name}: {COORDINATES} does not fit the catalogue ({', '.join(wrong)}). Get the cache anew."
-        )
+    expanded = 8 * sum(math.prod(shape) for shape in shapes.values()) + MOST_BASIS
+    try:
+        arrays = read_arrays(path, most_bytes=expanded, shapes=shapes)
+        _require_numbers(arrays)
+        if arrays["basis"].shape[0] != rows:
+            raise ValueError(f"it does not fit: {rows} described axes")
+    except ValueError as error:
+        what = "does not fit the catalogue" if "does not fit" in str(error) else "is damaged"
+        raise CacheMismatch(f"{source.name}: {COORDINATES} {what} ({error}). Get the cache anew.") from error
     return arrays
+
+
+def _require_numbers(arrays: Mapping[str, Any]) -> None:
+    """Refuse arrays that no space can be made of; training coordinates may be missing, as NaN.
+
+    Raises:
+        ValueError: texts, complex numbers, numbers that are not finite, or no basis.
+    """
+    if "basis" not in arrays or arrays["basis"].ndim != 2:
+        raise ValueError("it does not fit: no basis")
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"{name} holds no numbers")
+        may_lack = {"source": np.isnan(array), "spread": array == np.inf}  # no training text; an axis that never varies
+        if not (np.isfinite(array) | may_lack.get(name, False)).all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+    if (arrays["spread"] <= 0).any():
+        raise ValueError("spread is not above 0")
+    precision = arrays["precision"].astype(np.float64)
+    if not np.allclose(precision, precision.T, rtol=1e-3, atol=1e-4) or np.linalg.eigvalsh(precision).min() <= 0:
+        raise ValueError("precision is no metric")
+
+
+def base_answers(source: Source) -> list[tuple[str, str]]:
+    """The probes of a cache and what its base answered, in their order.
+
+    Raises:
+        CacheMismatch: there are none, or the file is damaged.
+    """
+    path = source.file(ANSWERS)
+    try:
+        told = [read_object(line) for line in path.read_bytes().splitlines()] if _small(path) else []
+        pairs = [(one["prompt"], one["response"]) for one in told]
+        if not pairs or not all(isinstance(text, str) for pair in pairs for text in pair):
+            raise ValueError("it does not hold prompts and responses")
+    except (ValueError, KeyError) as error:
+        raise CacheMismatch(f"{source.name}: {ANSWERS} is damaged ({error}). Get the cache anew.") from error
+    return pairs
+
+
+def _small(path: Path) -> bool:
+    return path.stat().st_size <= MOST_ANSWERS
 
 
 def write_cache(

@@ -53,7 +53,6 @@ def make_key(path: Path) -> Key:
     body = _ALGORITHM + b"\0\0" + b"B2" + bytes(32 + 8 + 8) + key.number + pair + checksum
     with paths.whole(path) as part:
         part.write_text(f"untrusted comment: minisign unencrypted secret key\n{_base64(body)}\n", "utf-8")
-    path.chmod(0o600)
     return key
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from xpert_cli import paths
 from xpert_cli.cache import signing
 from xpert_cli.errors import BadInput, CacheMismatch
+from xpert_cli.foreign.data import read_object
 from xpert_cli.hub.sources import Source
 
 SIGNATURE = "catalogue.json.minisig"
@@ -150,8 +151,8 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return dict(json.loads(path.read_text("utf-8")))
-    except ValueError as error:
+        return {str(name): dict(told) for name, told in read_object(path.read_bytes()).items()}
+    except (ValueError, TypeError) as error:
         raise BadInput(
             f"{path}, which holds the keys you trust, is damaged. Remove it to trust every publisher anew."
         ) from error

@@ -20,6 +20,7 @@ from xpert_cli.cli import views
 from xpert_cli.cli.cache import app as cache_app
 from xpert_cli.cli.finetune import finetune
 from xpert_cli.cli.import_ import import_
+from xpert_cli.cli.input import all_input, next_line, prepare_streams, require_unicode
 from xpert_cli.cli.options import (
     AdapterOpt,
     AuthorOpt,
@@ -221,7 +222,7 @@ def run(
     from xpert_cli.llama import chat
 
     with Output(json=json, quiet=quiet) as out:
-        asked = sys.stdin.read() if prompt == "-" else prompt
+        asked = all_input() if prompt == "-" else prompt
         sampling = _sampling(max_tokens, temperature, top_p, seed)
         model = open_base(base, offline, out)
         adapters = open_adapters(adapter, cache, offline, out, model)
@@ -260,7 +261,7 @@ def chat(
             out.notes(conversation.notes)
             if sys.stdin.isatty():
                 out.note("Ctrl-C stops an answer, Ctrl-D ends the conversation.")
-            while (said := _line()) is not None:
+            while (said := next_line()) is not None:
                 if said:
                     turns.append(_turn(conversation, said, out))
         out.show({"turns": [turn for turn in turns if turn], "notes": conversation.notes})
@@ -352,14 +353,6 @@ def _sampling(max_tokens: int, temperature: float, top_p: float, seed: int) -> S
     return Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
 
 
-def _line() -> str | None:
-    """The next line the user types, None at the end."""
-    try:
-        return input("> " if sys.stdin.isatty() and sys.stdout.isatty() else "").strip()
-    except EOFError:
-        return None
-
-
 def _turn(conversation: Any, said: str, out: Output) -> dict[str, str] | None:
     """One exchange; None if the user stopped it."""
     try:
@@ -375,10 +368,9 @@ def _turn(conversation: Any, said: str, out: Output) -> dict[str, str] | None:
 
 def main() -> None:
     """Run the command line; any failure is one line on standard error and exit status 1."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    prepare_streams()
     try:
+        require_unicode(sys.argv)
         app(prog_name="xpert")
     except KeyboardInterrupt:
         sys.exit(130)

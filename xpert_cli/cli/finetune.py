@@ -127,3 +127,4 @@ def _draw(result: Any, path: Path) -> None:
 
     with paths.whole(path) as part:
         part.write_text(loss_curve(result.curve, result.loss_base, result.best_step, "Held-out loss"), "utf-8")
+    paths.share(path)

@@ -5,30 +5,47 @@
         out.show(result, views.summary(result))
         out.hint("xpert select notes.txt")
 
-With --json a result is exactly one JSON object, and so is an error. Progress is drawn on a terminal only. What results
-look like for people: views.py.
+With --json a result is exactly one JSON object, and so is an error. Progress is drawn on a terminal only. All text is
+made printable here, whoever wrote it: no name, quote, answer or error of a library is obeyed by the terminal or read
+as rich's markup. What results look like for people: views.py.
 """
 
 from __future__ import annotations
 
 import json as json_module
 import math
+import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
-from xpert_cli.errors import TimeIsUp, XpertError
+from xpert_cli.errors import CannotWrite, TimeIsUp, XpertError
+from xpert_cli.foreign.text import one_line, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+class Screen(Console):
+    """rich's console, which takes no markup and shows what would move the cursor, set a title or make a link."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """The segments of a renderable, rich's own control codes aside as printable text."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else Segment(printable(piece.text), piece.style)
 
 
 class Output:
@@ -43,8 +60,7 @@ class Output:
     def __init__(self, *, json: bool = False, quiet: bool = False, minutes: float | None = None) -> None:
         self.json, self.quiet, self._minutes = json, quiet, minutes
         self._end = math.inf if minutes is None else time.monotonic() + 60 * minutes
-        self._out = Console(highlight=False)
-        self._err = Console(highlight=False, stderr=True)
+        self._out, self._err = Screen(), Screen(stderr=True)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._message = ""
@@ -68,21 +84,23 @@ class Output:
             fields = plain(result)
             _print_json({**plain(self.beside), **fields} if isinstance(fields, dict) else fields)
         elif view is not None:
-            self._out.print(view)
+            with _standard_output():
+                self._out.print(view)
 
     def write(self, text: str) -> None:
-        """A piece of a streamed text, as it is."""
+        """A piece of a streamed text."""
         if not self.json:
             self._settle()
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            with _standard_output():
+                sys.stdout.write(printable(text))
 
     def note(self, text: str) -> None:
         """Something worth knowing beside the result, said once; the result holds it with --json."""
         if not self.json and not self.quiet and text not in self._noted:
             self._noted.add(text)
             self._settle()
-            self._err.print(Text(text, style="dim"))
+            with suppress(OSError):  # a full disk behind standard error ends no work
+                self._err.print(Text(text, style="dim"))
 
     def notes(self, texts: Iterable[str]) -> None:
         """Several of them."""
@@ -93,7 +111,8 @@ class Output:
         """The next step: a command to type, on one line so that it can be copied."""
         if not self.json and not self.quiet:
             self._settle()
-            self._err.print(Text(f"Next: {command}", style="dim"), soft_wrap=True)
+            with suppress(OSError):
+                self._err.print(Text(f"Next: {command}", style="dim"), soft_wrap=True)
 
     def progress(self, message: str, fraction: float) -> None:
         """What is being done and how much of it, 0 to 1; a new message starts a new estimate of the time left.
@@ -110,13 +129,13 @@ class Output:
         if self._progress is None:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = TextColumn("{task.description}"), BarColumn(bar_width=20), TimeRemainingColumn()
+            columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), TimeRemainingColumn()
             self._progress = Progress(*columns, console=self._err, transient=True)
             self._progress.start()
         if self._task is None or message != self._message:
             if self._task is not None:
                 self._progress.remove_task(self._task)
-            self._task, self._message = self._progress.add_task(Text(message).plain, total=1.0), message
+            self._task, self._message = self._progress.add_task(one_line(message), total=1.0), message
         self._progress.update(self._task, completed=min(max(fraction, 0.0), 1.0))
 
     def _settle(self) -> None:
@@ -137,7 +156,8 @@ def reason(error: Exception) -> str:
 def complain(error: Exception) -> None:
     """The one line about an error, on standard error."""
     line = Text.assemble(("error: ", "bold red"), reason(error))
-    Console(highlight=False, stderr=True).print(line, soft_wrap=True)
+    with suppress(OSError):
+        Screen(stderr=True).print(line, soft_wrap=True)
 
 
 def plain(value: Any) -> Any:
@@ -158,5 +178,22 @@ def plain(value: Any) -> Any:
 
 
 def _print_json(value: Any) -> None:
-    sys.stdout.write(json_module.dumps(value, allow_nan=False) + "\n")
-    sys.stdout.flush()
+    text = json_module.dumps(value, allow_nan=False) + "\n"
+    with _standard_output():
+        sys.stdout.write(text)
+
+
+@contextmanager
+def _standard_output() -> Iterator[None]:
+    """Write to standard output, and to the end; where that fails, as on a full disk, it is an error in one line."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        with suppress(OSError, ValueError):  # what is left in the buffer would fail again when Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise CannotWrite(
+            f"cannot write to standard output: {error.strerror}. Free some space, or send it to another place."
+        ) from error

@@ -143,6 +143,7 @@ def _pieces(url: str, part: Path, have: int, size: int) -> Iterator[int]:
         carries_on = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         at = have if response.status_code == 206 and carries_on else 0
         try:
+            paths.private_file(part)
             with part.open("ab" if at else "wb") as file:
                 for piece in response.iter_raw():
                     wanted = piece[: size - at]  # not a byte more than there should be

@@ -22,7 +22,7 @@ from xpert_cli.models.hf_checkpoint import files, locate
 from xpert_cli.models.hf_model import FloatType, write_gguf
 from xpert_cli.models.hf_tokenizer import Unsupported
 from xpert_cli.models.quantize import FLOATS, quantization_type, quantize, quantized_already
-from xpert_cli.paths import identity, whole
+from xpert_cli.paths import identity, share, whole
 from xpert_cli.resume import middle
 
 Progress = Callable[[str, float], None]
@@ -92,6 +92,7 @@ def convert(
                     _to_gguf(folder, unquantized, None, name, progress)
                 fallback = quantize(unquantized, target, kind, progress=lambda f: progress("quantizing", f))
     header = read_header(target)
+    share(target)
     return Converted(
         out=str(target),
         architecture=str(header.metadata["general.architecture"]),

@@ -9,13 +9,13 @@ the tensors' files (models/safetensors_file.py).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from xpert_cli.errors import BadInput, BadModel
+from xpert_cli.foreign.data import read_object
 from xpert_cli.models.safetensors_file import StoredTensor, read_safetensors
 
 _FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.jinja", "merges.txt", "README.md"]
@@ -66,14 +66,11 @@ def read_json(path: Path) -> dict[str, Any]:
         BadModel: missing, or not a JSON object.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path.read_bytes())
     except FileNotFoundError as error:
         raise BadModel(f"{path} is missing. Give a folder that save_pretrained wrote, or a Hub repo.") from error
     except (OSError, ValueError) as error:
         raise BadModel(f"{path} cannot be read: {error}. Download the model again.") from error
-    if not isinstance(data, dict):
-        raise BadModel(f"{path} is not a JSON object. Download the model again.")
-    return data
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:

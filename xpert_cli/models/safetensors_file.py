@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpert_cli.errors import BadModel
+from xpert_cli.foreign.data import read_object
 from xpert_cli.gguf.adapter import Floats
 from xpert_cli.gguf.dequantize import widen_bfloat16
 from xpert_cli.paths import whole
@@ -68,12 +69,12 @@ def read_safetensors(file: Path, max_header: int = MAX_HEADER) -> dict[str, Stor
             length = int.from_bytes(handle.read(8), "little")
             if not 2 <= length <= min(max_header, size - 8):
                 raise ValueError("its header does not fit the file")
-            header = json.loads(handle.read(length))
+            header = read_object(handle.read(length), most_bytes=MAX_HEADER)
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
         return {name: _stored(file, name, entry, 8 + length, size) for name, entry in entries.items()}
     except FileNotFoundError as error:
         raise BadModel(f"{file} is missing. Download the model again, or save it again.") from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadModel(f"{file} is not a whole safetensors file: {error}. Download or save it again.") from error
 
 

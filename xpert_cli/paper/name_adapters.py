@@ -10,7 +10,6 @@ so that an interrupted call goes on. Not here: choosing by these words (paper/co
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,8 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xpert_cli.cache.catalogue import ANSWERS, Catalogue, Entry
-from xpert_cli.errors import BadInput
+from xpert_cli.cache.catalogue import Catalogue, Entry, base_answers
 from xpert_cli.gguf import BaseModel
 from xpert_cli.llama.model import Model
 from xpert_cli.paper import two_answers, word_index
@@ -156,12 +154,8 @@ def _with(current: Words, entry: Entry, v: Floats, step: Grown) -> Words:
 
 def _asked(cache: Catalogue) -> tuple[list[str], list[str]]:
     """Probes, and what the base answered."""
-    lines = cache.source.file(ANSWERS).read_text("utf-8").splitlines()[: two_answers.PAIRS]
-    try:
-        answers = [json.loads(line) for line in lines]
-        return [one["prompt"] for one in answers], [one["response"] for one in answers]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{cache.source.name}: {ANSWERS} is damaged ({error}). Build the cache again.") from error
+    pairs = base_answers(cache.source)[: two_answers.PAIRS]
+    return [prompt for prompt, _ in pairs], [response for _, response in pairs]
 
 
 def _vectors(model: Model, names: list[str], centre: Floats) -> Iterator[tuple[str, Floats]]:

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from xpert_cli import paths
 from xpert_cli.errors import BadModel, CacheMismatch
+from xpert_cli.foreign.data import read_arrays
 from xpert_cli.hub.sources import Source
 from xpert_cli.paper.basis import Basis
 from xpert_cli.style.space import Floats
 
 FILE = "words.npz"
-MOST_BYTES = 256 << 20
+MOST_BYTES = 256 << 20  # of all arrays, expanded
 _TEXTS, _NUMBERS = ("words", "seen", "ids", "sha256", "made_by"), ("units", "states", "centre")
 
 
@@ -95,11 +95,9 @@ def read(source: Source) -> Words:
     except CacheMismatch as error:
         raise CacheMismatch(f"{source.name} has no {FILE}. Whoever made it can add one: xpert cache words") from error
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError(f"over {MOST_BYTES >> 20} MB")
-        with np.load(path, allow_pickle=False) as file:
-            texts = {name: tuple(map(str, file[name])) for name in _TEXTS}
-            numbers = {name: file[name].astype(np.float64) for name in _NUMBERS}
+        arrays = read_arrays(path, most_bytes=MOST_BYTES)
+        texts = {name: tuple(map(str, arrays[name])) for name in _TEXTS}
+        numbers = {name: arrays[name].astype(np.float64) for name in _NUMBERS}
         _check(texts, numbers)
         summarizer, question = texts["made_by"]
         return Words(
@@ -112,7 +110,7 @@ def read(source: Source) -> Words:
             numbers["states"],
             numbers["centre"],
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, BadModel) as error:
+    except (OSError, ValueError, KeyError, TypeError, BadModel) as error:
         raise CacheMismatch(f"{source.name}: {FILE} is damaged ({error}). Get the cache anew.") from error
 
 

@@ -54,6 +54,7 @@ def write(portrait: Portrait, path: Path) -> None:
         content = (page(portrait) if kind == ".html" else drawn(portrait)).encode()
     with paths.whole(path, "--plot") as part:
         part.write_bytes(content)
+    paths.share(path)  # it is made to be shown: axis names and numbers only
 
 
 def _png(svg: str, zoom: float = 1.0) -> bytes:

@@ -9,7 +9,6 @@ joined, and do not show how long messages are: axes of length are left out. Not 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from xpert_cli.cache.catalogue import ANSWERS, Catalogue
+from xpert_cli.cache.catalogue import Catalogue, base_answers
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf import BaseModel
 from xpert_cli.style import described
@@ -130,10 +129,8 @@ def _retold(cache: Catalogue, summarizer: BaseModel, progress: Callable[[str, fl
     """The cache's space with the described axes of another summarizer, from the base's own answers."""
     own, basis = described.described_axes(summarizer)
     axes = (*(axis for axis in cache.space.axes if axis.kind == "measured"), *own)
-    lines = cache.source.file(ANSWERS).read_text("utf-8").splitlines()
-    answers = described.read(
-        [json.loads(line)["response"] for line in lines], axes, basis, summarizer, progress, asked=len(lines)
-    )
+    plain = [response for _, response in base_answers(cache.source)]
+    answers = described.read(plain, axes, basis, summarizer, progress, asked=len(plain))
     spread, precision = pooled([answers.scatter])
     gap = np.zeros(len(axes))
     told = {axis.name: index for index, axis in enumerate(cache.space.axes) if axis.kind == "measured"}

@@ -11,7 +11,6 @@ here: asking the user (cli/cache.py), the Hub (sharing/upload.py), making a cach
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -28,6 +27,7 @@ from xpert_cli.cache.catalogue import ANSWERS, COORDINATES, Catalogue, Entry, de
 from xpert_cli.cache.trust import SIGNATURE, Published
 from xpert_cli.corpus import Corpus, Message
 from xpert_cli.errors import BadInput, CacheMismatch
+from xpert_cli.foreign.data import read_object
 from xpert_cli.gguf import AdapterFile, BaseModel
 from xpert_cli.hub.sources import CATALOGUE, open_source
 from xpert_cli.llama.model import Vocabulary
@@ -276,9 +276,9 @@ def _before(repo: str, there: upload.There | None) -> dict[str, Any] | None:
     if there is None or CATALOGUE not in there.files:
         return None
     try:
-        told = json.loads(open_source(f"{repo}@{there.commit}").file(CATALOGUE).read_bytes())
+        told = read_object(open_source(f"{repo}@{there.commit}").file(CATALOGUE).read_bytes())
         return dict(told.get("published", {}))
-    except (ValueError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise CacheMismatch(
             f"{repo}: its catalogue.json is damaged ({error}). Mend or remove it there first."
         ) from error
@@ -291,7 +291,7 @@ def _times(now: datetime, days: int | None) -> tuple[str, str]:
 
 def _catalogue(cache: Catalogue, entries: Sequence[Entry], others: Mapping[str, Path], by: Published) -> bytes:
     """catalogue.json with its publisher, what was checked, and the digests of all files beside the adapters."""
-    told = json.loads(cache.source.file(CATALOGUE).read_bytes())
+    told = read_object(cache.source.file(CATALOGUE).read_bytes())
     for one, entry in zip(told["adapters"], entries, strict=True):
         one |= {"checked": dict(entry.checked)} if entry.checked else {}
     files = {name: described(path) for name, path in others.items() if name != COORDINATES}

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xpert_cli import gguf, paths, platform
-from xpert_cli.errors import BadModel
+from xpert_cli.errors import BadModel, CacheMismatch
 from xpert_cli.gguf import BaseModel
 from xpert_cli.gguf.adapter import Adapter, Metadata
 from xpert_cli.llama.layers import layered_states, separable
@@ -158,6 +158,8 @@ def read(
     if summarizer is not None and len(basis) and texts:
         chosen = sorted(range(len(texts)), key=lambda i: hashlib.sha256(texts[i].encode()).digest())[:asked]
         found = states([texts[i] for i in chosen], summarizer, progress)
+        if found.shape[1] != basis.shape[1]:
+            raise CacheMismatch("the cache's described axes are not of this summarizer's size. Get the cache anew.")
         values[np.array(chosen)[:, None], np.flatnonzero(~counted)] = found.astype(np.float64) @ basis.T.astype(
             np.float64
         )

@@ -43,6 +43,7 @@ MOST_HELD_OUT = 40  # messages; more would cost more time than they add certaint
 BATCH = 4
 ASKED = 120  # texts that the described axes are read from: this is done once, and others rely on it
 PATIENCE = 4  # evaluations without a new best after which training ends
+NOT_RECORDED = ("prompt", "before", "after")  # words of a held-out message, which may be another person's
 AFTERWARDS = 15.0  # seconds of a time budget that merging and the first answers take
 
 
@@ -191,13 +192,14 @@ def finetune(
 
 
 def _write_record(path: Path, base: BaseModel, messages: Corpus, recipe: dict[str, Any], result: Finetuned) -> None:
-    """What was trained on what, how, and what came of it."""
+    """What was trained on what, how, and what came of it; none of the words."""
+    told = {key: value for key, value in dataclasses.asdict(result).items() if key not in NOT_RECORDED}
     record = {
         "xpert": __version__,
         "base": dataclasses.asdict(base.info),
         "data": {"digest": messages.digest, "messages": len(messages)},
         "recipe": recipe,
-        "result": dataclasses.asdict(result),
+        "result": told,
     }
     with paths.whole(path) as part:
         part.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
@@ -358,7 +360,6 @@ def _write_messages(path: Path, messages: Sequence[Message]) -> None:
     lines = [json.dumps({"prompt": m.prompt, "response": m.response}, ensure_ascii=False) for m in different]
     with paths.whole(path) as part:
         part.write_text("\n".join(lines) + "\n", "utf-8")
-    path.chmod(0o600)
 
 
 def _notes(trained: loop.Trained) -> tuple[str, ...]:
