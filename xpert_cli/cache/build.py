@@ -383,9 +383,8 @@ def _provenance(path: Path) -> dict[str, Any]:
         return {}
     try:
         run = read_object(record.read_bytes())
-        result = {
-            key: run["result"][key] for key in ("steps", "messages", "held_out", "tokens", "loss_before", "loss_after")
-        }
+        keys = ("steps", "messages", "held_out", "tokens", "loss_before", "loss_after")
+        result = {key: run["result"][key] for key in keys}
         return {"data": run["data"], "recipe": run["recipe"], **result}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadModel(f"{record}: not the record of a finished run ({error}). Fine-tune again.") from error
