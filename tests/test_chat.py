@@ -119,9 +119,48 @@ def test_samples_are_scored_from_the_response_on(base):
         assert asked[-1] == model.end_of_turn
         assert unasked[:alone] == model.chat(PROMPT)
         assert model.detokenize(unasked[alone:-1]) == "A note."
-        assert tokenized(model, corpus, start + 1)[0][0] == asked[: start + 1]
-        with pytest.raises(BadInput, match="longer than 5 tokens"):
+        with pytest.raises(BadInput, match="template alone takes 5 tokens"):
             tokenized(model, corpus, 5)
+
+
+@pytest.mark.model
+def test_long_texts_are_split_and_every_token_is_scored_once(base):
+    with Vocabulary(base) as model:
+        text, said = " ".join(f"word {number}" for number in range(300)), []
+        samples = tokenized(model, Corpus((Message("Hi?", text, "a"),)), 128, said.append)
+        scored = [token for tokens, start in samples for token in tokens[start:]]
+        assert scored == [*model.tokenize(text), model.end_of_turn]
+        assert all(len(tokens) <= 128 for tokens, _ in samples)
+        assert said == [f"1 long text is learnt in {len(samples)} pieces of 128 tokens"]
+        assert samples[1][0][: len(model.chat("Hi?"))] == model.chat("Hi?")
+
+
+@pytest.mark.model
+def test_earlier_turns_are_shown_and_the_oldest_give_way(base):
+    with Vocabulary(base) as model:
+        turns = [("user", "Tea?"), ("assistant", "Always."), ("user", "And cake? " * 10), ("assistant", "No.")]
+        message = Message("Why?", "Too sweet.", "a", earlier=tuple(turns))
+        told = [{"role": role, "content": text} for role, text in turns]
+        (tokens, start), *_ = tokenized(model, Corpus((message,)), 512)
+        assert tokens[:start] == model.chat([*told, {"role": "user", "content": "Why?"}])
+        assert model.detokenize(tokens[start:-1]) == "Too sweet."
+        size, said = len(model.chat([*told[2:], {"role": "user", "content": "Why?"}])) + 8, []
+        (tokens, start), *_ = tokenized(model, Corpus((message,)), size, said.append)
+        assert tokens[:start] == model.chat([*told[2:], {"role": "user", "content": "Why?"}])
+        assert said == []
+
+
+@pytest.mark.model
+def test_a_long_question_loses_its_beginning_and_no_answer_is_lost(base):
+    with Vocabulary(base) as model:
+        said = []
+        asked = f"{'never mind ' * 2000}really?"
+        (tokens, start), *more = tokenized(model, Corpus((Message(asked, "Yes, really.", "a"),)), 100, said.append)
+        assert more == []
+        assert model.detokenize(tokens[start:-1]) == "Yes, really."
+        assert "really?" in model.detokenize(tokens[:start])
+        assert len(tokens) <= 100
+        assert said == ["the beginning of 1 long question is left out"]
 
 
 @pytest.mark.model

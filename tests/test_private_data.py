@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from xpert_cli.corpus import private_data
+from xpert_cli.corpus.private_data import Finding, scan
 from xpert_cli.errors import MissingExtra
-from xpert_cli.sharing import private_data
-from xpert_cli.sharing.private_data import Finding, scan
 
 pytest.importorskip("detect_secrets", reason="the extra publish is not installed")
 

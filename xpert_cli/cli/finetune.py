@@ -14,6 +14,8 @@ from xpert_cli.cli.options import (
     AuthorOpt,
     BaseOpt,
     CacheOpt,
+    ExcludeOpt,
+    GapOpt,
     JsonOpt,
     MaxTokensOpt,
     MemoryOpt,
@@ -21,14 +23,18 @@ from xpert_cli.cli.options import (
     OutOpt,
     QuietOpt,
     RankOpt,
+    ScrubOpt,
     SeedOpt,
+    SinceOpt,
     TextArg,
     TypeOpt,
+    UntilOpt,
     again,
     catalogue_at_hand,
     memory_size,
     open_base,
     open_catalogue,
+    scrubbed,
     written_by,
 )
 from xpert_cli.cli.output import Output
@@ -60,6 +66,11 @@ def finetune(
     export: Annotated[
         str | None, typer.Option("--export", metavar="ollama", help="Write a Modelfile beside the merged model.")
     ] = None,
+    since: SinceOpt = None,
+    until: UntilOpt = None,
+    exclude: ExcludeOpt = None,
+    session_gap: GapOpt = None,
+    scrub: ScrubOpt = False,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
     json: JsonOpt = False,
@@ -78,7 +89,9 @@ def finetune(
         if plot and plot.suffix != ".svg":
             raise BadInput(f"--plot draws SVG, not {plot.suffix or 'a file without a suffix'}. Name it FILE.svg.")
         limit = memory_size(memory) if memory else None
-        written = written_by(text, author, o)
+        written = written_by(
+            text, author, o, since=since, until=until, exclude=exclude, session_gap=session_gap, scrub=scrub
+        )
         plan.require()  # before selecting, which takes a while too
         model = open_base(base, offline, o)
         chosen = starts.needs_cache(start)
@@ -86,6 +99,7 @@ def finetune(
         begin = starts.find_start(start, written, model, catalogue, o.progress)
         if begin.why:
             o.note(begin.why)
+        earlier = scrubbed(begin.earlier, o) if scrub and begin.earlier else begin.earlier
         awake = platform.wake_lock(o.note) if wake_lock else nullcontext()
         try:
             with awake:
@@ -94,7 +108,7 @@ def finetune(
                     model,
                     catalogue,
                     start=begin.parts,
-                    earlier=begin.earlier,
+                    earlier=earlier,
                     out=out,
                     steps=steps,
                     rank=rank,

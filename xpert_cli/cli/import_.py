@@ -19,6 +19,7 @@ from xpert_cli.cli.options import (
     JsonOpt,
     MinutesOpt,
     QuietOpt,
+    ScrubOpt,
     SinceOpt,
     TextArg,
     UntilOpt,
@@ -37,6 +38,7 @@ def import_(
     until: UntilOpt = None,
     exclude: ExcludeOpt = None,
     session_gap: GapOpt = None,
+    scrub: ScrubOpt = False,
     minutes: MinutesOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
@@ -47,7 +49,9 @@ def import_(
     with Output(json=json, quiet=quiet, minutes=minutes) as o:
         if out.is_dir():
             raise BadInput(f"-o {out} is a folder. Name a file, such as {out / 'messages.jsonl'}.")
-        written = written_by(text, author, o, since=since, until=until, exclude=exclude, session_gap=session_gap)
+        written = written_by(
+            text, author, o, since=since, until=until, exclude=exclude, session_gap=session_gap, scrub=scrub
+        )
         with paths.whole(out) as part:
             part.chmod(0o600)
             with part.open("w", encoding="utf-8") as file:

@@ -50,6 +50,9 @@ UntilOpt = Annotated[str | None, typer.Option("--until", metavar="DATE", help="O
 ExcludeOpt = Annotated[
     list[str] | None, typer.Option("--exclude", metavar="PATTERN", help="Leave out texts that hold this; repeatable.")
 ]
+ScrubOpt = Annotated[
+    bool, typer.Option("--scrub", help="Replace names of others, numbers, addresses, links and secrets first.")
+]
 GapOpt = Annotated[
     float | None,
     typer.Option("--session-gap", metavar="HOURS", min=0.0, help="A silence that ends a conversation: 8 hours."),
@@ -95,6 +98,7 @@ def written_by(
     until: str | None = None,
     exclude: Sequence[str] | None = None,
     session_gap: float | None = None,
+    scrub: bool = False,
 ) -> Corpus:
     """The user's own writing in TEXT; what was read and left out is said in one line, and in the JSON under "read"."""
     from xpert_cli import corpus
@@ -104,7 +108,17 @@ def written_by(
     out.note(written.reading.line)
     out.notes(written.reading.notes)
     out.beside["read"] = written.reading
-    return written
+    return scrubbed(written, out) if scrub else written
+
+
+def scrubbed(written: Corpus, out: Output) -> Corpus:
+    """The writing with placeholders for what is private; how many is said, and in the JSON under "scrubbed"."""
+    from xpert_cli.corpus.scrub import scrub
+
+    result = scrub(written, out.progress)
+    out.note(result.line)
+    out.beside["scrubbed"] = result.counts
+    return result.corpus
 
 
 def memory_size(told: str) -> int:

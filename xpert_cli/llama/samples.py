@@ -2,32 +2,96 @@
 
     for tokens, start in tokenized(model, corpus, 512): ...   # tokens[start:] is what the user wrote
 
-Each message answers its prompt in the base model's chat template. Not here: reading text (corpus/reading.py).
+Each message answers its prompt, after the turns before it, in the base model's chat template. Not here: reading text
+(corpus/reading.py), and which turns come before a message (corpus/pairing.py).
 """
 
 from __future__ import annotations
 
-from xpert_cli.corpus import Corpus
+from collections.abc import Callable, Sequence
+
+from xpert_cli.corpus import Corpus, Message
 from xpert_cli.errors import BadInput
 from xpert_cli.llama.model import Sample, Vocabulary
 
 PROMPT = "Write a short note."  # what a message answers that came without a prompt
+OVERLAP = 64  # tokens of a long text that are shown again, unscored, before its next piece
+CHARACTERS = 8  # of a token, at most: what is cut is cut to this before it is tokenized
 
 
-def tokenized(model: Vocabulary, corpus: Corpus, max_tokens: int) -> list[Sample]:
+def tokenized(
+    model: Vocabulary, corpus: Corpus, max_tokens: int, note: Callable[[str], None] = lambda text: None
+) -> list[Sample]:
     """(tokens, index of the first scored one) of every message, in the corpus's order.
 
-    Scored are the response and its end-of-turn token. Tokens past `max_tokens` are cut off; a message whose prompt
-    alone fills them is left out.
+    Scored are the response and its end-of-turn token, all of them: a response that does not fit is split into several
+    samples. Where they are short of room, the earliest turns are left out first, then the beginning of the prompt.
+
+    Args:
+        max_tokens: of a sample.
+        note: told what was split and shortened.
 
     Raises:
-        BadInput: nothing is left.
+        BadInput: `max_tokens` has no room for anything.
     """
     samples: list[Sample] = []
+    split = pieces = shortened = 0
+    one = {"role": "user", "content": "a"}
+    around = (len(model.chat([one, {**one, "role": "assistant"}, one])) - len(model.chat([one])) + 1) // 2
     for message in corpus.messages:
-        start = len(model.chat(message.prompt or PROMPT))
-        if start < max_tokens:
-            samples.append((model.chat(message.prompt or PROMPT, reply=message.response)[:max_tokens], start))
+        answer = [*model.tokenize(message.response), model.end_of_turn]
+        head, cut = _head(model, message, max(max_tokens - len(answer), max_tokens // 2), around)
+        if len(head) >= max_tokens:
+            raise BadInput(f"the chat template alone takes {max_tokens} tokens. Raise --max-tokens.")
+        made = _pieces(head, answer, max_tokens)
+        samples += made
+        shortened += cut
+        split += len(made) > 1
+        pieces += len(made) if len(made) > 1 else 0
+    if split:
+        note(
+            f"{split} long {'text is' if split == 1 else 'texts are'} learnt in {pieces} pieces of {max_tokens} tokens"
+        )
+    if shortened:
+        note(f"the beginning of {shortened} long {'question' if shortened == 1 else 'questions'} is left out")
     if not samples:
-        raise BadInput(f"every message's prompt is longer than {max_tokens} tokens. Raise --max-tokens.")
+        raise BadInput("there is nothing to tokenize. Give text you wrote.")
+    return samples
+
+
+def _head(model: Vocabulary, message: Message, room: int, around: int) -> tuple[list[int], bool]:
+    """At most `room` tokens that come before the answer, and whether the prompt was cut for it.
+
+    Args:
+        around: tokens that the template puts around one turn.
+    """
+    turns = [{"role": role, "content": text} for role, text in message.earlier]
+    asked, cut = message.prompt or PROMPT, False
+    if len(asked) > CHARACTERS * room:
+        asked, cut = asked[-CHARACTERS * room :], True
+    head = model.chat(asked)
+    while len(head) > room and asked:
+        excess = (len(head) - room) * len(asked) // max(len(model.tokenize(asked)), 1)
+        asked, cut = asked[max(1, excess) :], True
+        head = model.chat(asked)
+    left, kept = room - len(head), len(turns)
+    sizes = [len(model.tokenize(turn["content"])) + around for turn in turns]
+    while kept >= 2 and left >= sum(sizes[kept - 2 : kept]):
+        left -= sum(sizes[kept - 2 : kept])
+        kept -= 2
+    return (model.chat([*turns[kept:], {"role": "user", "content": asked}]) if kept < len(turns) else head), cut
+
+
+def _pieces(head: Sequence[int], answer: Sequence[int], max_tokens: int) -> list[Sample]:
+    """The answer after its head; what does not fit goes on in further samples, after the end of the piece before."""
+    room = max_tokens - len(head)
+    if len(answer) <= room:
+        return [([*head, *answer], len(head))]
+    overlap = min(OVERLAP, room // 4)
+    samples: list[Sample] = [([*head, *answer[:room]], len(head))]
+    at = room
+    while at < len(answer):
+        end = at + room - overlap
+        samples.append(([*head, *answer[at - overlap : end]], len(head) + overlap))
+        at = end
     return samples

@@ -6,7 +6,7 @@
 Verbatim is asked of the adapter that is to be published. Exposure cannot be, for nobody knows what it may have learnt:
 canaries, sentences with a random number, are put among the messages of a twin, trained as the adapter was. Both are
 lower bounds: another prompt, or a stronger attack, may bring up more. Not here: training (the caller's `train`), and
-what in the messages is private (sharing/private_data.py).
+what in the messages is private (corpus/private_data.py).
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from xpert_cli.cache import card, signing
 from xpert_cli.cache.catalogue import ANSWERS, COORDINATES, Catalogue, Entry, described, encoded
 from xpert_cli.cache.trust import SIGNATURE, Published
 from xpert_cli.corpus import Corpus, Message
+from xpert_cli.corpus import private_data as private
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.foreign.data import read_object
 from xpert_cli.gguf import AdapterFile, BaseModel
@@ -34,7 +35,6 @@ from xpert_cli.llama.model import Vocabulary
 from xpert_cli.llama.samples import tokenized
 from xpert_cli.paper import word_index
 from xpert_cli.sharing import memorization, upload
-from xpert_cli.sharing import private_data as private
 
 Progress = Callable[[str, float], None]
 HELD_OUT = 0.1  # of the messages, which a twin is not trained on

@@ -22,7 +22,7 @@ from typing import Any
 
 from xpert_cli import __version__, gguf, paths, platform
 from xpert_cli.cache.catalogue import Catalogue, Chosen
-from xpert_cli.corpus import Corpus, Message
+from xpert_cli.corpus import Corpus, Message, record
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.gguf.adapter import BASE_NAME, FINGERPRINT, Adapter, merge, recompress
@@ -140,7 +140,7 @@ def finetune(
     folder = paths.writable(out or _run_folder(identity))
     paths.require_room(folder, _room(header, recipe.rank))
     with Vocabulary(base) as model:
-        samples, checks = (tokenized(model, part, max_tokens) for part in (training, held))
+        samples, checks = tokenized(model, training, max_tokens, note), tokenized(model, held, max_tokens)
     keep = Checkpoints(folder / "checkpoints", identity)
     plan = _plan(keep, header, max(len(tokens) for tokens, _ in (*samples, *checks)), recipe.rank, budget.memory)
     note(f"about {plan.memory >> 20} MB of memory, {plan.threads} threads, {plan.dtype}")
@@ -357,7 +357,7 @@ def _with_source(adapter: Adapter, corpus: Corpus, base: BaseModel, cache: Catal
 def _write_messages(path: Path, messages: Sequence[Message]) -> None:
     """Each different message once, readable by its owner alone."""
     different = {message.key(): message for message in messages}.values()
-    lines = [json.dumps({"prompt": m.prompt, "response": m.response}, ensure_ascii=False) for m in different]
+    lines = [json.dumps(record(message), ensure_ascii=False) for message in different]
     with paths.whole(path) as part:
         part.write_text("\n".join(lines) + "\n", "utf-8")
 

@@ -1,4 +1,4 @@
-"""Secrets and personal data in a text, looked for before what was trained on it is published.
+"""Secrets and personal data in a text, looked for before it is trained on and before an adapter is published.
 
     scan(["hello\\nwrite to anna.m@posteo.de"])
     # (Finding(kind="e-mail address", message=0, line=2, hint="e-mail address, 16 characters, a…e"),)
@@ -96,13 +96,24 @@ def scan(texts: Sequence[str]) -> tuple[Finding, ...]:
     Raises:
         MissingExtra: detect-secrets, phonenumbers or python-stdnum is not installed.
     """
-    rules = _rules()
     return tuple(
-        Finding(kind, message, number, _hint(kind, line[start:end]))
+        Finding(kind, message, text.count("\n", 0, start) + 1, _hint(kind, text[start:end]))
         for message, text in enumerate(texts)
-        for number, line in enumerate(text.translate(_ALIKE).split("\n"), 1)
-        for kind, start, end in _found(line, rules)
+        for kind, start, end in spans(text)
     )
+
+
+def spans(text: str) -> list[tuple[str, int, int]]:
+    """(kind, start, end) of what may be private in a text, from left to right and without overlaps.
+
+    Raises:
+        MissingExtra: detect-secrets, phonenumbers or python-stdnum is not installed.
+    """
+    rules, found, begin = _rules(), [], 0
+    for line in text.translate(_ALIKE).split("\n"):
+        found += [(kind, begin + start, begin + end) for kind, start, end in _found(line, rules)]
+        begin += len(line) + 1
+    return found
 
 
 def _found(line: str, rules: Sequence[Rule]) -> list[tuple[str, int, int]]:
