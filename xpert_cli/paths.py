@@ -45,6 +45,53 @@ def data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "xpert"
 
 
+def names() -> list[str]:
+    """The settings there are."""
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(PACKAGE / "defaults.ini", encoding="utf-8")
+    return list(settings["xpert"])
+
+
+def known(name: str) -> str:
+    """`name`, which must be a setting.
+
+    Raises:
+        BadInput: it is none.
+    """
+    if name not in names():
+        raise BadInput(f"there is no setting {name!a}. There are: {', '.join(names())}.")
+    return name
+
+
+def own_settings() -> set[str]:
+    """The settings that config.ini changes."""
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(config_file(), encoding="utf-8")
+    return set(settings["xpert"]) if settings.has_section("xpert") else set()
+
+
+def set_default(name: str, value: str) -> None:
+    """Change a setting in config.ini, whose other lines stay as they are; an empty value gives the default back.
+
+    Raises:
+        BadInput: there is no such setting, or the value has several lines.
+        CannotWrite: config.ini cannot be written.
+    """
+    if len(value.splitlines()) > 1:
+        raise BadInput(f"the value of {known(name)} has several lines. Give one.")
+    path = config_file()
+    lines = text(path).lstrip("\ufeff").splitlines() if path.is_file() else []
+    starts = [at for at, line in enumerate(lines) if line.strip().lower() == "[xpert]"]
+    if not starts:
+        lines += ["[xpert]"]
+        starts = [len(lines) - 1]
+    end = next((at for at in range(starts[0] + 1, len(lines)) if lines[at].startswith("[")), len(lines))
+    kept = [line for line in lines[starts[0] + 1 : end] if line.partition("=")[0].strip().lower() != known(name)]
+    changed = [f"{name} = {value.strip()}"] if value.strip() else []
+    with whole(path, "XDG_CONFIG_HOME") as part:
+        part.write_text("\n".join([*lines[: starts[0] + 1], *changed, *kept, *lines[end:]]) + "\n", "utf-8")
+
+
 def default(name: str) -> str:
     """A default from xpert_cli/defaults.ini, or from the user's config.ini where it says otherwise."""
     settings = configparser.ConfigParser(interpolation=None)

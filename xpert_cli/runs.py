@@ -92,7 +92,7 @@ def find(name: str, *, finished: bool = True) -> Run:
     Raises:
         BadInput: there is none, or several; the names there are, are in the message.
     """
-    runs = finished_runs() if finished else all_runs()
+    runs = finished_runs() if finished or name in NEWEST else all_runs()
     if not runs:
         raise BadInput("there is no earlier run. Make one with: xpert finetune TEXT")
     if name in NEWEST:

@@ -18,6 +18,7 @@ import typer
 from xpert_cli import __version__
 from xpert_cli.cli import views
 from xpert_cli.cli.cache import app as cache_app
+from xpert_cli.cli.config import app as config_app
 from xpert_cli.cli.finetune import finetune
 from xpert_cli.cli.import_ import import_
 from xpert_cli.cli.input import all_input, next_line, prepare_streams, require_unicode
@@ -53,6 +54,8 @@ from xpert_cli.cli.options import (
     written_by,
 )
 from xpert_cli.cli.output import Output, complain, plain
+from xpert_cli.cli.runs import app as runs_app
+from xpert_cli.cli.runs import disk
 from xpert_cli.cli.serve import serve
 from xpert_cli.errors import BadInput
 
@@ -61,6 +64,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.add_typer(cache_app, name="cache")
+app.add_typer(runs_app, name="runs")
+app.add_typer(config_app, name="config")
 
 
 def _version(wanted: bool) -> None:
@@ -200,6 +205,7 @@ def select(
 app.command("import")(import_)
 app.command()(finetune)
 app.command()(serve)
+app.command()(disk)
 
 
 @app.command()

@@ -67,6 +67,11 @@ class Output:
         self._noted: set[str] = set()
         self.beside: dict[str, object] = {}  # fields that the result gets with --json: what was read
 
+    @property
+    def asks(self) -> bool:
+        """Whether somebody is there to answer a question."""
+        return not self.json and sys.stdin.isatty() and sys.stderr.isatty()
+
     def __enter__(self) -> Output:
         return self
 

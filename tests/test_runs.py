@@ -1,0 +1,171 @@
+"""`xpert runs`, `xpert disk` and `xpert config`: what is kept, under which names, and what it takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import called
+from tiny_chat import write_chat_base
+from tiny_gguf import adapter
+
+from xpert_cli import gguf, paths, runs
+from xpert_cli.errors import BadInput
+
+RESULT = {
+    "messages": 20,
+    "loss_base": 3.9,
+    "loss_before": 3.5,
+    "loss_after": 3.1,
+    "started_from": [{"adapter": "terse", "weight": 0.6}, {"adapter": "warm", "weight": 0.4}],
+    "prompt": "a private question",
+    "before": "x",
+    "after": "y",
+}
+
+
+def make(name: str, when: int, record: Any = None, merged: bytes = b"") -> Path:
+    """A run's folder, finished if it has a record."""
+    folder = runs.runs_dir() / name
+    folder.mkdir(parents=True)
+    (folder / "messages.jsonl").write_text('{"prompt": "a", "response": "secret words"}\n', "utf-8")
+    if record is not None:
+        gguf.write_adapter(adapter(1), folder / "adapter.gguf")
+        (folder / "run.json").write_text(json.dumps(record), "utf-8")
+        os.utime(folder / "run.json", (1_795_000_000 + when,) * 2)
+    if merged:
+        (folder / "merged.gguf").write_bytes(merged)
+    return folder
+
+
+@pytest.fixture
+def three() -> list[Path]:
+    """Two finished runs, the second newer, and an unfinished one."""
+    base = {"name": "Tiny", "fingerprint": "ab" * 32}
+    return [
+        make("20261128-100000-aaaaaaaa", 1, {"base": base, "result": RESULT}, b"m" * 5000),
+        make("20261128-110000-bbbbbbbb", 2, {"base": base, "result": {**RESULT, "started_from": []}}),
+        make("20261128-120000-cccccccc", 3),
+    ]
+
+
+def test_runs_are_found_by_name_by_first_letters_and_as_the_newest(three: list[Path]) -> None:
+    assert [run.folder for run in runs.finished_runs()] == [three[1], three[0]]
+    assert [run.finished for run in runs.all_runs() if run.folder == three[2]] == [False]
+    assert runs.find("last").folder == runs.find("me").folder == three[1]
+    assert runs.find("20261128-10").folder == three[0]
+    assert runs.find("20261128-12", finished=False).folder == three[2]
+    with pytest.raises(BadInput, match="may be one of 2 runs"):
+        runs.find("2026")
+    with pytest.raises(BadInput, match="there is no run 'nobody'"):
+        runs.find("nobody")
+    old = runs.find("20261128-10")
+    assert (old.messages, old.loss_after, old.started_from) == (20, 3.1, (("terse", 0.6), ("warm", 0.4)))
+
+
+def test_a_run_that_is_renamed_keeps_its_folder_and_its_age(three: list[Path]) -> None:
+    runs.rename(runs.find("20261128-10"), "mara")
+    assert runs.find("mara").folder == runs.find("20261128-10").folder == three[0]
+    assert runs.find("last").folder == three[1]
+    record = json.loads((three[0] / "run.json").read_text("utf-8"))
+    assert (record["name"], record["result"]) == ("mara", RESULT)
+    for wrong in ("", "a b", "../x", "last", "me", "-x", "20261128-110000-bbbbbbbb"):
+        with pytest.raises(BadInput):
+            runs.rename(runs.find("mara"), wrong)
+    with pytest.raises(BadInput, match="another run is called 'mara'"):
+        runs.rename(runs.find("last"), "mara")
+
+
+@pytest.mark.parametrize("record", [[], "x", {"base": 3, "result": []}, {"result": {"messages": "many"}, "name": 7}])
+def test_a_record_of_the_wrong_kind_is_no_trouble(record: Any) -> None:
+    make("20261128-100000-dddddddd", 1, record)
+    [run] = runs.all_runs()
+    assert (run.name, run.messages, run.loss_after) == ("20261128-100000-dddddddd", 0, None)
+
+
+def test_list_show_and_rm(
+    three: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = called(monkeypatch, capsys, "runs", "list", "--json")
+    told = json.loads(out)["runs"]
+    assert (status, sorted(one["finished"] for one in told)) == (0, [False, True, True])
+    status, out, err = called(monkeypatch, capsys, "runs", "show", "last")
+    assert "base 3.900, start 3.500, end 3.100 nats a token" in out
+    assert "started from  the base model" in out
+    assert "Next: xpert chat --adapter 20261128-110000-bbbbbbbb" in err
+    status, out, err = called(monkeypatch, capsys, "runs", "rm", "last")
+    assert (status, three[1].exists()) == (1, True)
+    assert "Say yes beforehand with --yes" in err
+    status, out, _ = called(monkeypatch, capsys, "runs", "rm", "last", "20261128-12", "--yes")
+    assert (status, three[1].exists(), three[2].exists(), three[0].exists()) == (0, False, False, True)
+
+
+def test_disk_counts_and_prunes_what_can_be_had_again(
+    three: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fetched = paths.data_dir() / "files" / "ab" / "x.gguf"
+    fetched.parent.mkdir(parents=True)
+    fetched.write_bytes(b"f" * 700)
+    status, out, _ = called(monkeypatch, capsys, "disk", "--json")
+    told = json.loads(out)
+    parts = {one["what"]: one["bytes"] for one in told["parts"]}
+    assert parts["merged models of runs"] == 5000
+    assert parts["files fetched from the Hub"] == 700
+    assert told["bytes"] == runs.size_of(paths.data_dir())
+    status, out, _ = called(monkeypatch, capsys, "disk", "--prune", "--yes")
+    assert (status, fetched.exists(), three[2].exists(), (three[0] / "merged.gguf").exists()) == (
+        0,
+        False,
+        False,
+        False,
+    )
+    assert (three[0] / "adapter.gguf").exists()
+    assert (three[0] / "messages.jsonl").exists()
+
+
+def test_exports_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    base = write_chat_base(tmp_path / "tiny.gguf")
+    info = gguf.base_info(base)
+    told = {"name": "mara", "base": {"name": info.name, "fingerprint": info.fingerprint}, "result": RESULT}
+    make("20261128-100000-eeeeeeee", 1, told)
+    for kind, name in (("gguf", "mara.gguf"), ("peft", "mara-peft"), ("ollama", "mara-ollama"), ("zip", "mara.zip")):
+        status, out, err = called(monkeypatch, capsys, "runs", "export", "mara", kind, "--base", str(base))
+        assert status == 0, err
+        assert name in out
+        assert Path(name).exists()
+    assert gguf.base_info(Path("mara.gguf")).fingerprint == info.fingerprint
+    assert (Path("mara-peft") / "adapter_config.json").is_file()
+    assert (Path("mara-ollama") / "Modelfile").read_text("utf-8").startswith("FROM ./merged.gguf")
+    with zipfile.ZipFile("mara.zip") as archive:
+        assert archive.namelist() == ["mara/adapter.gguf", "mara/run.json"]
+        record = archive.read("mara/run.json").decode()
+    assert "private question" not in record
+    assert json.loads(record)["result"]["loss_after"] == 3.1
+    status, _, err = called(monkeypatch, capsys, "runs", "export", "mara", "zip")
+    assert (status, "mara.zip is there already" in err) == (1, True)
+    status, _, err = called(monkeypatch, capsys, "runs", "export", "mara", "tar")
+    assert (status, "It can be: gguf, peft, ollama, zip" in err) == (1, True)
+
+
+def test_settings_are_read_and_changed_and_other_lines_stay(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert paths.names() == ["base", "cache"]
+    assert called(monkeypatch, capsys, "config", "get", "cache")[:2] == (0, "embedded\n")
+    file = paths.config_file()
+    file.parent.mkdir(parents=True)
+    file.write_text("# mine\n[xpert]\nbase = old.gguf\n# about caches\n", "utf-8")
+    assert called(monkeypatch, capsys, "config", "set", "cache", "anna/styles")[:2] == (0, "cache = anna/styles\n")
+    assert file.read_text("utf-8") == "# mine\n[xpert]\ncache = anna/styles\nbase = old.gguf\n# about caches\n"
+    assert paths.default("cache") == "anna/styles"
+    called(monkeypatch, capsys, "config", "set", "base", "")
+    assert paths.default("base") == "smollm2-135m-instruct"
+    told = json.loads(called(monkeypatch, capsys, "config", "list", "--json")[1])
+    assert told["settings"] == {"base": "smollm2-135m-instruct", "cache": "anna/styles"}
+    status, _, err = called(monkeypatch, capsys, "config", "get", "bass")
+    assert (status, "There are: base, cache." in err) == (1, True)

@@ -1,0 +1,348 @@
+"""`xpert runs` and `xpert disk`: the runs of fine-tuning that are kept, and what takes room.
+
+Runs are found in runs.py; what is made of one is made by models/merge.py and models/ollama.py.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from xpert_cli import paths, runs
+from xpert_cli.cli.options import BaseOpt, JsonOpt, OfflineOpt, OutOpt, QuietOpt, again, open_base
+from xpert_cli.cli.output import Output
+from xpert_cli.cli.views import size
+from xpert_cli.errors import BadInput
+
+app = typer.Typer(no_args_is_help=True, help="List, show, rename, delete and export runs of fine-tuning.")
+
+YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def run_names() -> list[str]:
+    """The names that a shell completes."""
+    return [*runs.NEWEST[:1], *(run.name for run in runs.all_runs())]
+
+
+RunArg = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's name, its first letters, or last.", autocompletion=run_names)
+]
+
+
+@app.command("list")
+def list_runs(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+    """List the runs, the newest first.
+
+    Examples:
+
+        xpert runs list
+
+        xpert runs list --json
+    """
+    with Output(json=json, quiet=quiet) as out:
+        found = runs.all_runs()
+        out.show({"runs": [_told(run) for run in found], "folder": runs.runs_dir()}, _listed(found))
+        if not found:
+            out.hint("xpert finetune TEXT")
+
+
+@app.command()
+def show(run: RunArg, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+    """Show one run: what it was trained on, from what, and how well it did.
+
+    Examples:
+
+        xpert runs show last
+
+        xpert runs show mara --json
+    """
+    with Output(json=json, quiet=quiet) as out:
+        found = runs.find(run, finished=False)
+        out.show(_told(found), _shown(found))
+        if found.finished:
+            out.hint(again("chat", adapter=found.name))
+
+
+@app.command()
+def rename(
+    run: RunArg,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its new name.")],
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Give a run a name, which --adapter and --from then take.
+
+    Examples:
+
+        xpert runs rename last mara
+
+        xpert run "Hello!" --adapter mara
+    """
+    with Output(json=json, quiet=quiet) as out:
+        found = runs.rename(runs.find(run), name)
+        out.show(_told(found), Text(f"{found.folder.name} is now called {found.name}."))
+
+
+@app.command("rm")
+def remove(
+    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Their names.", autocompletion=run_names)],
+    yes: YesOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Delete runs with everything that is in them.
+
+    Examples:
+
+        xpert runs rm mara
+
+        xpert runs rm 20261128-114500-ab12cd34 --yes
+    """
+    with Output(json=json, quiet=quiet) as out:
+        found = [runs.find(name, finished=False) for name in names]
+        total = sum(run.bytes for run in found)
+        listed = ", ".join(run.name for run in found)
+        _agree(f"Delete {listed} ({size(total)})?", yes, out)
+        for run in found:
+            runs.remove(run)
+        result = {"removed": [run.name for run in found], "bytes": total}
+        out.show(result, Text(f"deleted {listed}: {size(total)} are free"))
+
+
+@app.command()
+def export(
+    run: RunArg,
+    kind: Annotated[str, typer.Argument(metavar="gguf|peft|ollama|zip", help="What to make of it.")],
+    out: OutOpt = None,
+    base: BaseOpt = None,
+    offline: OfflineOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Make of a run a model (gguf), a PEFT folder (peft), a folder for Ollama (ollama), or an archive (zip).
+
+    The archive holds the adapter and its record, and none of your messages.
+
+    Examples:
+
+        xpert runs export last gguf -o me.gguf
+
+        xpert runs export mara ollama -o mara
+    """
+    with Output(json=json, quiet=quiet) as o:
+        if kind not in _EXPORTS:
+            raise BadInput(f"{kind!a} is no form of a run. It can be: {', '.join(_EXPORTS)}.")
+        found = runs.find(run)
+        target = out or Path(found.name + {"gguf": ".gguf", "zip": ".zip"}.get(kind, f"-{kind}"))
+        if target.exists():
+            raise BadInput(f"{target} is there already. Choose another name with --out.")
+        if kind == "zip":
+            _zip(found, target)
+        else:
+            _EXPORTS[kind](found, open_base(base, offline, o), target, o)
+        told = {"run": found.name, "kind": kind, "out": target, "bytes": _bytes(target)}
+        o.show(told, Text(f"{found.name} is in {target} ({size(_bytes(target))})"))
+        if kind == "gguf":
+            o.hint(again("chat", base=target))
+        if kind == "ollama":
+            o.hint(f"cd {target} && ollama create {found.name} -f Modelfile")
+
+
+def _gguf(run: runs.Run, base: Any, target: Path, out: Output) -> None:
+    """A model of its own: the merged one that the run made, or one that is made now."""
+    from xpert_cli.models import merge
+
+    if (made := run.folder / runs.MERGED).is_file():
+        with paths.whole(target) as part:
+            shutil.copyfile(made, part)
+    else:
+        merge.merge([(run.adapter, 1.0)], base, target, progress=out.progress)
+
+
+def _peft(run: runs.Run, base: Any, target: Path, out: Output) -> None:
+    """The folder that transformers and peft read."""
+    from xpert_cli.models import merge
+
+    if target.suffix == ".gguf":
+        raise BadInput(f"{target} names a GGUF file, and peft writes a folder. Choose another name with --out.")
+    merge.merge([(run.adapter, 1.0)], base, target, progress=out.progress)
+
+
+def _ollama(run: runs.Run, base: Any, target: Path, out: Output) -> None:
+    """A folder with the merged model and its Modelfile."""
+    from xpert_cli.models import ollama
+
+    paths.writable(target)
+    _gguf(run, base, target / runs.MERGED, out)
+    with paths.whole(target / "Modelfile") as part:
+        part.write_text(ollama.modelfile(target / runs.MERGED), "utf-8")
+
+
+def _zip(run: runs.Run, target: Path) -> None:
+    """The adapter and its record. Messages, and what the record quotes of them, stay here."""
+    import json
+
+    told = json.loads((run.folder / runs.RECORD).read_text("utf-8"))
+    result = told.get("result")
+    if isinstance(result, dict):
+        private = ("prompt", "before", "after", "folder", "adapter", "merged", "modelfile")
+        told["result"] = {key: value for key, value in result.items() if key not in private}
+    with paths.whole(target) as part, zipfile.ZipFile(part, "w") as archive:
+        archive.write(run.adapter, f"{run.name}/{runs.ADAPTER}")
+        archive.writestr(f"{run.name}/{runs.RECORD}", json.dumps(told, indent=1) + "\n")
+
+
+_EXPORTS: dict[str, Any] = {"gguf": _gguf, "peft": _peft, "ollama": _ollama, "zip": _zip}
+
+
+def disk(
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete what can be made or fetched again, after asking.")
+    ] = False,
+    yes: YesOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Say what takes room in xpert's folder, and free what can be had again.
+
+    --prune deletes unfinished runs, merged models (which are made again when they are needed) and what was fetched from
+    the Hub. Adapters and your messages stay.
+
+    Examples:
+
+        xpert disk
+
+        xpert disk --prune
+    """
+    with Output(json=json, quiet=quiet) as out:
+        parts = _usage()
+        free = shutil.disk_usage(_existing(paths.data_dir())).free
+        total = sum(count for _, count, _ in parts)
+        spare = [(what, count, files) for what, count, files in parts if files is not None]
+        told = {
+            "folder": paths.data_dir(),
+            "parts": [{"what": what, "bytes": count, "prunable": files is not None} for what, count, files in parts],
+            "bytes": total,
+            "free_bytes": free,
+        }
+        could = sum(count for _, count, _ in spare)
+        if not prune:
+            out.show(told, _room(parts, free))
+            if could:
+                out.hint("xpert disk --prune")
+            return
+        if could:
+            _agree(f"Delete {', '.join(what for what, count, _ in spare if count)} ({size(could)})?", yes, out)
+            for _, _, files in spare:
+                for path in files or ():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        out.show({**told, "pruned_bytes": could}, Text(f"{size(could)} were freed; {size(total - could)} are in use"))
+
+
+def _usage() -> list[tuple[str, int, list[Path] | None]]:
+    """(what, bytes, what --prune deletes) of each part of the folder; None where it stays."""
+    found, home = runs.all_runs(), paths.data_dir()
+    merged = [path for run in found if run.finished and (path := run.folder / runs.MERGED).is_file()]
+    begun = [run for run in found if not run.finished]
+    merged_bytes = sum(path.stat().st_size for path in merged)
+    fetched = [path for name in ("hub", "files") if (path := home / name).is_dir()]
+    rest = [path for path in home.glob("*") if path not in fetched and path != runs.runs_dir()]
+    return [
+        ("adapters and messages of runs", sum(run.bytes for run in found if run.finished) - merged_bytes, None),
+        ("merged models of runs", merged_bytes, merged),
+        ("unfinished runs", sum(run.bytes for run in begun), [run.folder for run in begun]),
+        ("files fetched from the Hub", sum(map(_bytes, fetched)), fetched),
+        ("other", sum(map(_bytes, rest)), None),
+    ]
+
+
+def _bytes(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else runs.size_of(path)
+
+
+def _existing(folder: Path) -> Path:
+    return next(parent for parent in (folder, *folder.parents) if parent.exists())
+
+
+def _agree(question: str, yes: bool, out: Output) -> None:
+    """Go on if the user agrees."""
+    if yes:
+        return
+    if not out.asks:
+        raise BadInput("this asks before it deletes, and nobody is there to answer. Say yes beforehand with --yes.")
+    if not typer.confirm(question, err=True):
+        raise typer.Exit(1)
+
+
+def _told(run: runs.Run) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "folder": run.folder,
+        "finished": run.finished,
+        "when": run.when,
+        "messages": run.messages,
+        "base": run.base,
+        "loss_base": run.loss_base,
+        "loss_before": run.loss_before,
+        "loss_after": run.loss_after,
+        "started_from": [{"adapter": name, "weight": weight} for name, weight in run.started_from],
+        "bytes": run.bytes,
+    }
+
+
+def _listed(found: list[runs.Run]) -> RenderableType:
+    if not found:
+        return Text("There are no runs yet.")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    for _ in range(4):
+        table.add_column(justify="right", no_wrap=True)
+    table.add_row(*(Text(name, "dim") for name in ("run", "when", "messages", "loss", "size")))
+    for run in found:
+        loss = "unfinished" if not run.finished else "" if run.loss_after is None else f"{run.loss_after:.3f}"
+        table.add_row(Text(run.name), run.when, str(run.messages or ""), loss, size(run.bytes))
+    return table
+
+
+def _shown(run: runs.Run) -> RenderableType:
+    started = " + ".join(name if weight == 1 else f"{weight:g} {name}" for name, weight in run.started_from)
+    losses = [
+        f"{name} {value:.3f}"
+        for name, value in (("base", run.loss_base), ("start", run.loss_before), ("end", run.loss_after))
+        if value is not None
+    ]
+    rows = [
+        ("run", run.name),
+        ("ended" if run.finished else "unfinished since", run.when),
+        ("base", run.base),
+        ("messages", str(run.messages or "")),
+        ("started from", started or ("the base model" if run.finished else "")),
+        ("loss", ", ".join(losses) and f"{', '.join(losses)} nats a token, on messages held out"),
+        ("size", size(run.bytes)),
+        ("folder", str(run.folder)),
+    ]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        if text:
+            table.add_row(name, Text(text))
+    return table
+
+
+def _room(parts: list[tuple[str, int, list[Path] | None]], free: int) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style="dim", overflow="fold")
+    for what, count, files in parts:
+        table.add_row(what, size(count), "--prune frees it" if files is not None and count else "")
+    table.add_row(Text("together", "bold"), size(sum(count for _, count, _ in parts)), f"{size(free)} are free")
+    return Group(Text(str(paths.data_dir()), "dim"), table)
