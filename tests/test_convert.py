@@ -127,7 +127,7 @@ def test_a_damaged_sentencepiece_model_is_refused(data: bytes, models: dict[str,
         convert(str(folder), tmp_path / "out.gguf", "F16")
 
 
-@pytest.mark.parametrize("pre", ["smollm", "gpt-2", "llama-bpe", "qwen2"])
+@pytest.mark.parametrize("pre", ["smollm", "gpt-2", "llama-bpe", "dbrx", "qwen2"])
 def test_llama_cpp_cuts_text_as_hugging_face_does(pre: str, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     from tokenizers import Tokenizer
@@ -278,11 +278,11 @@ def copied(folder: Path, tmp_path: Path, **changes: Any) -> Path:
     [
         ({"architectures": ["MambaForCausalLM"]}, "MambaForCausalLM.*convert_hf_to_gguf.py"),
         ({"architectures": None}, "architecture.*convert_hf_to_gguf.py"),
-        ({"hidden_act": "gelu"}, "gelu activations.*convert_hf_to_gguf.py"),
-        ({"rope_parameters": {"rope_type": "longrope"}}, "longrope.*convert_hf_to_gguf.py"),
-        ({"hidden_size": None}, "lacks hidden_size"),
+        ({"hidden_act": "gelu"}, "gelu activations, which a GGUF file of architecture llama cannot say"),
+        ({"rope_parameters": {"rope_type": "longrope"}}, "longrope rotary embeddings, which a GGUF file"),
+        ({"hidden_size": None}, "has no usable hidden_size"),
         ({"num_hidden_layers": 3}, "lacks 9 tensors"),
-        ({"vocab_size": 300}, "beyond the model's vocabulary of 300"),
+        ({"vocab_size": 300}, r"lm_head.weight is \(321, 64\), and by config.json \(300, 64\)"),
         ({"quantization_config": {"quant_method": "awq"}}, "already quantized by awq"),
     ],
 )
@@ -308,11 +308,22 @@ def test_llama_cpps_converter_on_path_is_used(
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(program.parent))
     folder = copied(models["llama"], tmp_path, architectures=["MambaForCausalLM"])
-    assert convert(str(folder), tmp_path / "out.gguf", "Q8_0").tensors == 21
+    with pytest.raises(BadModel, match=rf"runs Python code from {folder}. If you trust both.*--llama-converter"):
+        convert(str(folder), tmp_path / "out.gguf", "Q8_0")
+    asked: list[str] = []
+    allow = lambda what: asked.append(what) is None  # noqa: E731
+    assert convert(str(folder), tmp_path / "out.gguf", "Q8_0", permission=allow).tensors == 21
+    assert f"{program} may be able to. For some models it runs Python code from {folder}." in asked[0]
+
+    (tmp_path / "out.gguf").unlink()
+    program.write_text(f"#!{sys.executable}\nimport sys\nopen(sys.argv[3], 'wb').write(b'GGUF, but no more')\n")
+    with pytest.raises(BadModel, match=r"\.part"):
+        convert(str(folder), tmp_path / "out.gguf", "F16", permission=allow)
+    assert not list(tmp_path.glob("*out.gguf*"))
 
     program.write_text(f"#!{sys.executable}\nraise SystemExit('Model MambaForCausalLM is too new')\n")
     with pytest.raises(BadModel, match="Model MambaForCausalLM is too new"):
-        convert(str(folder), tmp_path / "out.gguf", "Q8_0")
+        convert(str(folder), tmp_path / "out.gguf", "Q8_0", permission=allow)
 
 
 def test_pytorch_weights_are_refused(models: dict[str, Path], tmp_path: Path) -> None:

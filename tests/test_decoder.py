@@ -38,7 +38,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma3": ("gemma3", {"num_hidden_layers": 6}),
     "gemma3-linear-capped": (
         "gemma3",
-        {"num_hidden_layers": 6, "rope_parameters": GEMMA_LINEAR, "final_logit_softcapping": 30.0},
+        {"num_hidden_layers": 6, "rope_parameters": GEMMA_LINEAR, "final_logit_softcapping": 30.0}
+        | {"layer_types": ["sliding_attention", "sliding_attention", "full_attention"] * 2},
     ),
 }
 LENGTHS = ((300, 20), (70, 3), (33, 32), (9, 1), (2, 1))  # tokens, first scored: blocks, windows of 32, and edges

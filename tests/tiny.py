@@ -127,7 +127,7 @@ def bpe_tokenizer(folder: Path, pre_tokenizer: str) -> int:
     """Write a byte-level BPE tokenizer of a few hundred tokens; returns how many.
 
     Args:
-        pre_tokenizer: smollm, gpt-2, llama-bpe or qwen2, as llama.cpp calls them.
+        pre_tokenizer: smollm, gpt-2, llama-bpe, dbrx or qwen2, as llama.cpp calls them.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -136,6 +136,7 @@ def bpe_tokenizer(folder: Path, pre_tokenizer: str) -> int:
         "smollm": [pre_tokenizers.Digits(individual_digits=True)],
         "gpt-2": [],
         "llama-bpe": [pre_tokenizers.Split(Regex(WORDS % "{1,3}"), "isolated")],
+        "dbrx": [pre_tokenizers.Split(Regex(WORDS % "{1,3}"), "isolated")],
         "qwen2": [pre_tokenizers.Split(Regex(WORDS % ""), "isolated")],
     }
     tokenizer = Tokenizer(models.BPE(ignore_merges=pre_tokenizer == "llama-bpe"))

@@ -97,6 +97,10 @@ def convert(
     type: TypeOpt = "Q4_K_M",
     revision: Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit of a Hub repo.")] = None,
     offline: OfflineOpt = False,
+    llama_converter: Annotated[
+        bool,
+        typer.Option("--llama-converter", help="Let llama.cpp's converter run where xpert cannot convert."),
+    ] = False,
     minutes: MinutesOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
@@ -105,8 +109,10 @@ def convert(
     from xpert_cli.models import convert
 
     with Output(json=json, quiet=quiet, minutes=minutes) as o:
-        kind = type or "Q4_K_M"
-        result = convert.convert(model, out, kind, revision=revision, offline=offline, progress=o.progress)
+        kind, permission = type or "Q4_K_M", (lambda what: True) if llama_converter else o.confirm
+        result = convert.convert(
+            model, out, kind, revision=revision, offline=offline, permission=permission, progress=o.progress
+        )
         o.show(result, views.converted(result))
         o.hint(again("run", ["Hello!"], base=result.out))
 
@@ -325,6 +331,7 @@ def merge(
         target = out or Path("merged.gguf")
         adapters = find_adapters(adapter, lambda: open_catalogue(cache, offline, o))
         result = merge.merge(adapters, model, target, rank=rank, type_name=type, progress=o.progress)
+        o.notes(result.notes)
         o.show(result, views.merged(result))
         if result.kind == "model":
             o.hint(again("chat", base=result.out))

@@ -172,10 +172,12 @@ def _version(package: str) -> str:
 
 
 def _converter() -> Check:
+    from xpert_cli.gguf.architectures import ARCHITECTURES
+
     name = "convert_hf_to_gguf.py"
     if (found := shutil.which(name)) is not None:
         return Check("other models", True, f"{name} at {Path(found).parent}")
-    return Check("other models", None, f"{name} is not on PATH; xpert converts Llama, Qwen and Gemma itself")
+    return Check("other models", None, f"{name} is not on PATH; xpert converts {', '.join(ARCHITECTURES)} itself")
 
 
 def _hub() -> Check:

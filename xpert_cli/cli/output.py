@@ -119,6 +119,14 @@ class Output:
             with suppress(OSError):
                 self._err.print(Text(f"Next: {command}", style="dim"), soft_wrap=True)
 
+    def confirm(self, what: str) -> bool:
+        """Whether the user, told `what`, wants it; False where nobody can be asked."""
+        if self.json or self.quiet or not (sys.stdin.isatty() and self._err.is_terminal):
+            return False
+        self._settle()
+        self._err.print(Text(what))
+        return typer.confirm("Run it?", err=True)
+
     def progress(self, message: str, fraction: float) -> None:
         """What is being done and how much of it, 0 to 1; a new message starts a new estimate of the time left.
 

@@ -214,6 +214,7 @@ def converted(result: Converted) -> RenderableType:
         rows.append(("note", f"{len(result.fallback)} tensors do not fit {result.type} and became {kinds}"))
     if result.requantized:
         rows.append(("note", "the source was quantized already, which costs quality: convert the original if you can"))
+    rows += [("note", note) for note in result.notes]
     return _pairs(rows)
 
 

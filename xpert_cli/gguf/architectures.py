@@ -38,7 +38,6 @@ _GEMMA_NORMS = {
     "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
 }
-_LLAMA_KEYS = {"vocab_size": "vocab_size", "rope.dimension_count": "head_dim"}
 
 
 @dataclass(frozen=True)
@@ -51,25 +50,34 @@ class Architecture:
         blocks: the module names inside `model.layers.N.` -> those inside `blk.N.`. Norms that a family does not have
             are left out; a norm on queries or keys is one of each head or one of them all, as its size says.
         top: the same for the modules outside of the layers.
+        biases: linear layers of a block that always have a bias; config.json may state others.
         interleaved: rotary pairs are neighbours in the GGUF file; the rows of q and k are permuted on the way there.
         norm_offset: what the stored weights of norms lack: gemma3 multiplies by 1 + w, and GGUF stores 1 + w.
         activation: of the gate.
         scaled_embeddings: embeddings are multiplied by the square root of their width.
+        padded_embeddings: checkpoints may have more rows of embeddings than the vocabulary has tokens.
+        rope_factors: llama.cpp reads factors of the rotary frequencies, as llama3's long context needs them.
         window_period: in each run of so many layers, all but the last see only `attention.sliding_window` tokens; 0:
             none does. A GGUF file may state another period.
-        integers, floats: keys of the GGUF file, after the architecture, that only this family has -> config.json's.
+        space_prefix: whether SentencePiece puts a space before each text; None: as the tokenizer's settings say.
+        llama_keys: the GGUF file repeats the sizes of the vocabulary and of rotated heads, as llama's do.
+        floats: keys of the GGUF file, after the architecture, that only this family has -> config.json's.
     """
 
     name: str
     classes: Mapping[str, Mapping[str, Any]]
     blocks: Mapping[str, str]
     top: Mapping[str, str] = field(default_factory=lambda: MappingProxyType(_TOP))
+    biases: tuple[str, ...] = ()
     interleaved: bool = False
     norm_offset: float = 0.0
     activation: Literal["silu", "gelu"] = "silu"
     scaled_embeddings: bool = False
+    padded_embeddings: bool = False
+    rope_factors: bool = False
     window_period: int = 0
-    integers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    space_prefix: bool | None = None
+    llama_keys: bool = False
     floats: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -83,15 +91,23 @@ _ENTRIES = (
         "llama",
         {
             "LlamaForCausalLM": {"max_position_embeddings": 2048},
+            "MistralForCausalLM": {
+                "max_position_embeddings": 131072,
+                "num_key_value_heads": 8,
+                "use_sliding_window": True,
+                "sliding_window": 4096,
+            },
         },
         _LINEAR | _NORMS,
         interleaved=True,
-        integers=_LLAMA_KEYS,
+        rope_factors=True,
+        llama_keys=True,
     ),
     Architecture(
         "qwen2",
         {"Qwen2ForCausalLM": {"max_position_embeddings": 32768, "num_key_value_heads": 32}},
         _LINEAR | _NORMS,
+        biases=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     ),
     Architecture(
         "qwen3",
@@ -116,6 +132,8 @@ _ENTRIES = (
         norm_offset=1.0,
         activation="gelu",
         scaled_embeddings=True,
+        padded_embeddings=True,
+        space_prefix=False,
         window_period=6,
         floats={"final_logit_softcapping": "final_logit_softcapping"},
     ),

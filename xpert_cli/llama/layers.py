@@ -94,13 +94,22 @@ def _architecture(header: Header) -> Architecture:
     return ARCHITECTURES[header.metadata["general.architecture"]]
 
 
+def _period(header: Header) -> int:
+    """After how many layers they are alike again."""
+    known = _architecture(header)
+    stated = header.metadata.get(f"{known.name}.attention.sliding_window_pattern", known.window_period)
+    if not isinstance(stated, int):  # one of each layer
+        raise BadModel(f"{header.path}: its layers differ by their number. Give another summarizer.")
+    return stated or 1
+
+
 def layer_groups(header: Header, memory: int, first: int = 0) -> list[range]:
     """Consecutive layers from the `first` on, as many together as take at most `memory` bytes.
 
     Raises:
         BadModel: the architecture is not one whose layers repeat, or those that must stay together take more.
     """
-    count, period = gguf.layer_count(header), _architecture(header).window_period or 1
+    count, period = gguf.layer_count(header), _period(header)
     groups: list[range] = []
     for start in range(first, count, period):
         few = range(start, min(start + period, count))

@@ -2,8 +2,9 @@
 
     convert("HuggingFaceTB/SmolLM2-135M-Instruct", None, "Q4_K_M").out     # SmolLM2-135M-Instruct-Q4_K_M.gguf
 
-What xpert does not convert itself goes to llama.cpp's `convert_hf_to_gguf.py` if that is on PATH. Not covered: vision
-towers, importance matrices, files split in parts.
+What xpert does not convert itself goes to llama.cpp's `convert_hf_to_gguf.py`, if that is on PATH and the caller lets
+it: for some models it runs Python code that comes with the model. Not covered: vision towers, importance matrices,
+files split in parts.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +28,7 @@ from xpert_cli.paths import identity, share, whole
 from xpert_cli.resume import middle
 
 Progress = Callable[[str, float], None]
+Permission = Callable[[str], bool]
 _CONVERTER = "convert_hf_to_gguf.py"
 
 
@@ -34,7 +37,8 @@ class Converted:
     """A converted model.
 
     `fallback` names the tensors that got another type than the mix intends, because their rows do not fit it;
-    `requantized` says that the source was quantized already, so that quality was lost twice.
+    `requantized` says that the source was quantized already, so that quality was lost twice; `notes` what else there is
+    to know, in sentences.
     """
 
     out: str
@@ -45,6 +49,7 @@ class Converted:
     fallback: dict[str, str]
     requantized: bool
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def convert(
@@ -54,6 +59,7 @@ def convert(
     *,
     revision: str | None = None,
     offline: bool = False,
+    permission: Permission = lambda what: False,
     progress: Progress = lambda message, fraction: None,
 ) -> Converted:
     """Convert `model` to one GGUF file.
@@ -64,6 +70,7 @@ def convert(
         type_name: a quantization type by llama.cpp's name, or F32, F16, BF16.
         revision: branch, tag or commit of a Hub repo.
         offline: take a Hub repo from the local cache only.
+        permission: asked before llama.cpp's converter is run, with a sentence that says what it may do.
         progress: told what is done and its fraction, 0 to 1.
 
     Raises:
@@ -77,6 +84,8 @@ def convert(
     target = out or Path(f"{Path(model).stem if is_gguf else Path(model).resolve().name}-{kind}.gguf")
     fallback: dict[str, str] = {}
     requantized = False
+    notes: tuple[str, ...] = ()
+    to_gguf = partial(_to_gguf, permission=permission, progress=progress)
     if is_gguf:
         requantized = quantized_already(Path(model))
         fallback = quantize(Path(model), target, kind, progress=lambda f: progress("quantizing", f))
@@ -85,11 +94,11 @@ def convert(
         folder = locate(model, revision=revision, offline=offline)
         name = None if Path(model).is_dir() else Path(model).name
         if kind in FLOATS:
-            _to_gguf(folder, target, kind, name, progress)
+            notes = to_gguf(folder, target, kind, name)
         else:
             with middle(target, *map(identity, files(folder))) as unquantized:
                 if not unquantized.exists():
-                    _to_gguf(folder, unquantized, None, name, progress)
+                    notes = to_gguf(folder, unquantized, None, name)
                 fallback = quantize(unquantized, target, kind, progress=lambda f: progress("quantizing", f))
     header = read_header(target)
     share(target)
@@ -102,30 +111,47 @@ def convert(
         fallback=fallback,
         requantized=requantized,
         seconds=time.monotonic() - started,
+        notes=notes,
     )
 
 
-def _to_gguf(folder: Path, out: Path, kind: str | None, name: str | None, progress: Progress) -> None:
+def _to_gguf(
+    folder: Path, out: Path, kind: str | None, name: str | None, *, permission: Permission, progress: Progress
+) -> tuple[str, ...]:
+    """Write the unquantized file; what there is to know about it."""
     try:
-        write_gguf(folder, out, cast("FloatType | None", kind), name=name, progress=lambda f: progress("converting", f))
+        float_type = cast("FloatType | None", kind)
+        written = write_gguf(folder, out, float_type, name=name, progress=lambda f: progress("converting", f))
     except Unsupported as reason:
-        _with_llama_cpp(folder, out, kind or "auto", reason, progress)
+        _with_llama_cpp(folder, out, kind or "auto", reason, permission, progress)
+        return ()
+    return (written.note,) if written.note else ()
 
 
-def _with_llama_cpp(folder: Path, out: Path, kind: str, reason: Unsupported, progress: Progress) -> None:
-    """Let llama.cpp's own converter do it, where it is installed."""
+def _with_llama_cpp(
+    folder: Path, out: Path, kind: str, reason: Unsupported, permission: Permission, progress: Progress
+) -> None:
+    """Let llama.cpp's own converter do it, where it is installed and allowed."""
     if (program := shutil.which(_CONVERTER)) is None:
         raise BadModel(
-            f"{reason} Put llama.cpp's {_CONVERTER} on PATH and xpert will use it, or choose another model."
+            f"{reason} Put llama.cpp's {_CONVERTER} on PATH and xpert can use it, or choose another model."
+        ) from reason
+    if not permission(f"{reason} {program} may be able to. For some models it runs Python code from {folder}."):
+        raise BadModel(
+            f"{reason} {program} may be able to, and for some models it runs Python code from {folder}. "
+            "If you trust both, say so with --llama-converter."
         ) from reason
     progress(f"converting with {_CONVERTER}", 0.0)
     with whole(out) as part:
         done = subprocess.run(
             [program, str(folder), "--outfile", str(part), "--outtype", kind.lower()],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
         )
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-            raise BadModel(f"{program} cannot convert {folder}: {last}. Choose another model.")
+            raise BadModel(f"{program} cannot convert {folder}: {ascii(last)[1:-1]}. Choose another model.")
+        read_header(part)  # what is not sound never gets the name of the output

@@ -9,6 +9,7 @@ the tensors' files (models/safetensors_file.py).
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,19 +80,17 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         BadModel: a file is missing, damaged or in another format; names the fix.
     """
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise BadModel(
+            f"{folder} is an adapter, not a model. Put it into its base model with: "
+            f"xpert merge --adapter {shlex.quote(str(folder))} --base BASE.gguf --out model.gguf"
+        )
     config = read_json(folder / "config.json")
-    tensors: dict[str, StoredTensor] = {}
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        shards = read_json(index).get("weight_map")
-        if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
-            raise BadModel(f"{index} has no weight map. Download the model again.")
-        for shard in sorted(set(shards.values())):
-            tensors |= read_safetensors(folder / Path(shard).name)
-        if missing := sorted(shards.keys() - tensors.keys()):
-            raise BadModel(f"{folder} lacks {len(missing)} tensors, {missing[0]} first. Download the model again.")
-    elif (single := folder / "model.safetensors").is_file():
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file():  # transformers too takes it rather than an index, which may be left from before
         tensors = read_safetensors(single)
+    elif index.is_file():
+        tensors = _read_shards(folder, index)
     elif list(folder.glob("*.bin")):
         raise BadModel(
             f"{folder} holds PyTorch .bin weights. Convert them to safetensors: load the model with transformers "
@@ -99,4 +98,26 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         )
     else:
         raise BadModel(f"{folder} holds no model.safetensors. Download the model again.")
-    return Checkpoint(folder, config, dict(sorted(tensors.items())))
+    plain = {_plain(name): stored for name, stored in sorted(tensors.items())}
+    if len(plain) < len(tensors):
+        raise BadModel(f"{folder} holds tensors twice, with and without a wrapper's name. Save the model again.")
+    return Checkpoint(folder, config, dict(sorted(plain.items())))
+
+
+def _read_shards(folder: Path, index: Path) -> dict[str, StoredTensor]:
+    shards = read_json(index).get("weight_map")
+    if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
+        raise BadModel(f"{index} has no weight map. Download the model again.")
+    tensors: dict[str, StoredTensor] = {}
+    for shard in sorted(set(shards.values())):
+        tensors |= read_safetensors(folder / Path(shard).name)
+    if missing := sorted(shards.keys() - tensors.keys()):
+        raise BadModel(f"{folder} lacks {len(missing)} tensors, {missing[0]} first. Download the model again.")
+    return tensors
+
+
+def _plain(name: str) -> str:
+    """A tensor's name without what torch.compile, FSDP and DistributedDataParallel put into it."""
+    for wrapper in ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."):
+        name = name.replace(wrapper, "")
+    return name.removeprefix("module.")

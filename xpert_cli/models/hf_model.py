@@ -3,8 +3,8 @@
     write_gguf(Path("SmolLM2-135M-Instruct"), Path("smollm2.gguf"), "F16")
 
 Tensors are streamed one at a time from the mapped safetensors. Covered: the architectures of
-gguf/architectures.py, with default, linear, YaRN and (llama) llama3 rotary embeddings. Anything else is
-`Unsupported`. Not here: quantizing (models/quantize.py).
+gguf/architectures.py, with default, linear, YaRN and (llama) llama3 rotary embeddings. Not here: what config.json says
+and which of it is refused (models/hf_config.py), quantizing (models/quantize.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,16 +25,19 @@ from numpy.typing import NDArray
 
 from xpert_cli import paths
 from xpert_cli.errors import BadModel
-from xpert_cli.gguf.architectures import ARCHITECTURES, Architecture, gguf_name, is_permuted, permute
+from xpert_cli.gguf.architectures import Architecture, gguf_name, is_permuted, permute
 from xpert_cli.gguf.dequantize import widen_bfloat16
-from xpert_cli.gguf.header import ALIGNMENT, padded
+from xpert_cli.gguf.header import ALIGNMENT, padded, read_header
 from xpert_cli.models.hf_checkpoint import Checkpoint, files, open_checkpoint
-from xpert_cli.models.hf_tokenizer import Unsupported, add_tokenizer
+from xpert_cli.models.hf_config import attention_factor, read_settings, rotary
+from xpert_cli.models.hf_tokenizer import add_tokenizer
+from xpert_cli.models.model_card import add_general
 from xpert_cli.models.safetensors_file import DTYPES, StoredTensor
 from xpert_cli.resume import Piece, write_pieces
 
 FloatType = Literal["F32", "F16", "BF16"]
 _FILE_TYPES: dict[str, int] = {"F32": 0, "F16": 1, "BF16": 32}
+_LAYER = re.compile(r"model\.layers\.(\d{1,9})\.")
 _IGNORED = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
 
 
@@ -43,6 +47,7 @@ class Written:
 
     architecture: str
     tensors: int
+    note: str | None = None  # what was left out of the model card
 
 
 def write_gguf(
@@ -65,8 +70,7 @@ def write_gguf(
         BadModel: the folder is incomplete, damaged, quantized, or not in safetensors.
     """
     checkpoint = open_checkpoint(folder)
-    known, defaults = _architecture(checkpoint)
-    config = _settings(known, defaults, checkpoint)
+    known, config = read_settings(checkpoint)
     jobs = list(_jobs(known, config, checkpoint, kind))
     from gguf import GGMLQuantizationType, GGUFWriter
 
@@ -78,9 +82,9 @@ def write_gguf(
             size = math.prod(job.shape) * DTYPES[job.kind].itemsize
             writer.add_tensor_info(job.name, job.shape, np.dtype(np.float32), size, GGMLQuantizationType[job.kind])
             pieces.append(Piece(padded(size, ALIGNMENT), partial(_numbers, job)))
-        _add_general(writer, folder, name, kind)
+        note = add_general(writer, folder, checkpoint.config, name, _FILE_TYPES[kind] if kind else None)
         _add_hyperparameters(writer, known, config)
-        add_tokenizer(folder, config, known.name, writer)
+        add_tokenizer(folder, config, known, writer)
         try:
             writer.write_header_to_file()
             writer.write_kv_data_to_file()
@@ -88,9 +92,21 @@ def write_gguf(
         finally:
             writer.close()
         head = (Path(scratch) / "head").read_bytes()
+        _check_head(Path(scratch) / "head", padded(len(head), ALIGNMENT) + sum(piece.size for piece in pieces), out)
     made_of = [hashlib.sha256(head).hexdigest(), *map(paths.identity, files(folder))]
     write_pieces(out, [Piece(padded(len(head), ALIGNMENT), lambda: head), *pieces], made_of, progress)
-    return Written(known.name, len(jobs))
+    return Written(known.name, len(jobs), note)
+
+
+def _check_head(head: Path, size: int, out: Path) -> None:
+    """That a file which begins like `head` would be sound, before its tensors are worked out."""
+    with head.open("r+b") as file:
+        file.truncate(size)  # a hole: it takes no room
+    try:
+        read_header(head)
+    except BadModel as error:
+        reason = str(error).removeprefix(f"{head}: ")
+        raise BadModel(f"the model would make no sound GGUF file {out.name}: {reason}") from error
 
 
 def _numbers(job: _Job) -> NDArray[Any]:
@@ -107,75 +123,79 @@ class _Job:
     values: Callable[[str], NDArray[Any]]
 
 
-def _architecture(checkpoint: Checkpoint) -> tuple[Architecture, Mapping[str, Any]]:
-    """What the model is, and what transformers assumes of its class where config.json is silent."""
-    classes = checkpoint.config.get("architectures") or ["a model without a name for its architecture"]
-    for known in ARCHITECTURES.values():
-        if classes[0] in known.classes:
-            return known, known.classes[classes[0]]
-    names = ", ".join(name for known in ARCHITECTURES.values() for name in known.classes)
-    raise Unsupported(f"xpert does not convert {classes[0]} itself (it does {names}).")
-
-
-def _settings(known: Architecture, defaults: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
-    """config.json with the defaults of its class filled in."""
-    given = {key: value for key, value in checkpoint.config.items() if value is not None}
-    config = {"rms_norm_eps": 1e-6, "rope_theta": 10000.0, **defaults, **given}
-    needed = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
-    if lacking := [key for key in needed if not isinstance(config.get(key), int) or config[key] <= 0]:
-        raise BadModel(f"{checkpoint.folder}/config.json lacks {', '.join(lacking)}. Download the model again.")
-    if "quantization_config" in config:
-        method = config["quantization_config"].get("quant_method", "another tool")
+def _check_names(known: Architecture, config: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    """That every tensor is there whose absence would change the model, and none that has no place in it."""
+    count, names = config["num_hidden_layers"], checkpoint.tensors.keys()
+    layers = (f"model.layers.{i}.{module}" for i in range(count) for module in known.blocks)
+    needed = {f"{module}.weight" for module in ("model.embed_tokens", "model.norm", *layers)}
+    if not config["tie_word_embeddings"]:
+        needed.add("lm_head.weight")
+    attention, mlp = ({name for name in known.blocks if name.startswith(part)} for part in ("self_attn", "mlp"))
+    linear = {name for name in known.blocks if name.endswith("_proj")}
+    biased = set(known.biases)
+    biased |= attention & linear if config.get("attention_bias") else set()
+    biased |= mlp & linear if config.get("mlp_bias") else set()
+    needed |= {f"model.layers.{i}.{module}.bias" for i in range(count) for module in biased}
+    if missing := sorted(needed - names):
         raise BadModel(
-            f"{checkpoint.folder} is already quantized by {method}. Convert the original checkpoint instead."
+            f"{checkpoint.folder} lacks {len(missing)} tensors, {missing[0]} first. Download the model again."
         )
-    if config.get("hidden_act", "silu") != "silu" and known.activation == "silu":
-        raise Unsupported(
-            f"xpert does not convert a {known.name} model with {config['hidden_act']} activations itself."
+    if beyond := [name for name in names if (found := _LAYER.match(name)) and int(found[1]) >= count]:
+        raise BadModel(
+            f"{checkpoint.folder} holds {beyond[0]:.80}, and config.json tells of {count} layers. "
+            "Download the model again."
         )
-    if "attn_logit_softcapping" in config:
-        raise Unsupported("xpert does not convert models with attention soft-capping itself.")
-    scales = (
-        config.get("head_dim"),
-        config["hidden_size"] // config["num_attention_heads"],
-    )  # the latter in Gemma 3 27B
-    if known.name == "gemma3" and config.get("query_pre_attn_scalar", 256) not in scales:
-        raise Unsupported("xpert does not convert Gemma 3 models with an attention scale of their own itself.")
-    config.setdefault("num_key_value_heads", config["num_attention_heads"])
-    if known.name == "llama":
-        config.setdefault("head_dim", config["hidden_size"] // config["num_attention_heads"])
-    return config
+    unused = {name for name in names if name.endswith(_IGNORED)} | {"lm_head.weight"}
+    known_names = needed | unused
+    if unknown := [name for name in names if name not in known_names]:
+        raise BadModel(
+            f"{checkpoint.folder} holds a tensor {unknown[0]:.80} that {known.name} models have no place for. "
+            "Choose another model."
+        )
 
 
-def _rotary(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The rotary parameters of full attention, from config.json as transformers 5 or as earlier versions wrote it."""
-    given = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    given = given.get("full_attention", given)
-    return {"rope_theta": config["rope_theta"], "rope_type": given.get("type", "default"), **given}
+def _shape(known: Architecture, config: Mapping[str, Any], name: str) -> tuple[tuple[int, ...], ...]:
+    """The shapes that a tensor of the GGUF file may have, by what config.json says of the model's sizes."""
+    hidden, wide = config["hidden_size"], config["intermediate_size"]
+    size = config.get("head_dim", hidden // config["num_attention_heads"])
+    q, kv = size * config["num_attention_heads"], size * config["num_key_value_heads"]
+    rows, columns = {
+        "token_embd": (config["vocab_size"], hidden),
+        "output": (config["vocab_size"], hidden),
+        "attn_q": (q, hidden),
+        "attn_k": (kv, hidden),
+        "attn_v": (kv, hidden),
+        "attn_qkv": (q + 2 * kv, hidden),
+        "attn_output": (hidden, q),
+        "ffn_gate": (wide, hidden),
+        "ffn_up": (wide if "ffn_gate" in known.blocks.values() else 2 * wide, hidden),
+        "ffn_down": (hidden, wide),
+    }.get(name.split(".")[-2], (hidden, 0))
+    if name.endswith(("attn_q_norm.weight", "attn_k_norm.weight")):
+        return (size,), (q if "attn_q" in name else kv,)
+    return ((rows,),) if name.endswith("_norm.weight") or name.endswith(".bias") else ((rows, columns),)
 
 
 def _jobs(known: Architecture, config: Mapping[str, Any], checkpoint: Checkpoint, kind: str | None) -> Iterator[_Job]:
     """All tensors of the file, matrices of type `kind` (None: of their own), vectors and norms of type F32."""
-    layers = (f"model.layers.{i}.{module}" for i in range(config["num_hidden_layers"]) for module in known.blocks)
-    needed = {f"{module}.weight" for module in ("model.embed_tokens", "model.norm", *layers)}
-    if missing := sorted(needed - checkpoint.tensors.keys()):
-        raise BadModel(
-            f"{checkpoint.folder} lacks {len(missing)} tensors, {missing[0]} first. Download the model again."
-        )
-    if (rotary := _rotary(config))["rope_type"] == "llama3" and known.name == "llama":
-        factors = llama3_factors(rotary, config["head_dim"])
+    _check_names(known, config, checkpoint)
+    if (parameters := rotary(config))["rope_type"] == "llama3":
+        factors = llama3_factors(parameters, config["head_dim"])
         yield _Job("rope_freqs.weight", factors.shape, "F32", lambda _: factors)
     for hf, stored in checkpoint.tensors.items():
-        if hf.endswith(_IGNORED):
-            continue
         if (name := gguf_name(known.name, hf)) is None:
-            raise Unsupported(f"{checkpoint.folder} holds a tensor {hf} that {known.name} models have no place for.")
+            continue
         vector = len(stored.shape) < 2 or name.endswith("_norm.weight")
-        rows = stored.shape[0]
-        if (known.name, name) == ("gemma3", "token_embd.weight"):
-            rows = min(rows, config["vocab_size"])  # its checkpoints pad the embedding
-        values = partial(_values, known, name, stored, rows, config)
-        yield _Job(name, (rows, *stored.shape[1:]), "F32" if vector else kind or stored.kind, values)
+        shape = stored.shape
+        if known.padded_embeddings and name == "token_embd.weight" and shape:
+            shape = (min(shape[0], config["vocab_size"]), *shape[1:])
+        if shape not in (expected := _shape(known, config, name)):
+            raise BadModel(
+                f"{checkpoint.folder}: {hf} is {stored.shape}, and by config.json {expected[0]}. "
+                "Download the model again."
+            )
+        values = partial(_values, known, name, stored, shape[0], config)
+        yield _Job(name, shape, "F32" if vector else kind or stored.kind, values)
 
 
 def _values(
@@ -189,6 +209,8 @@ def _values(
         data = widen_bfloat16(data)
     if known.norm_offset and name.endswith("_norm.weight"):
         data = data + data.dtype.type(known.norm_offset)
+    if not (data & 0x7F80 != 0x7F80 if data.dtype == np.uint16 else np.isfinite(data)).all():
+        raise BadModel(f"{stored.file}: {name} holds values that are not finite. Choose another model.")
     if stored.kind == kind:
         return data
     from gguf import GGMLQuantizationType, quants
@@ -205,7 +227,7 @@ def llama3_factors(rotary: Mapping[str, Any], head_dim: int) -> NDArray[np.float
 
     Wavelengths beyond the original context are slowed by `factor`, short ones kept, those between interpolated.
     """
-    context = rotary.get("original_max_position_embeddings", 8192)
+    context = rotary["original_max_position_embeddings"]
     low, high = rotary.get("low_freq_factor", 1.0), rotary.get("high_freq_factor", 4.0)
     factor = rotary.get("factor", 8.0)
     powers = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
@@ -214,21 +236,6 @@ def llama3_factors(rotary: Mapping[str, Any], head_dim: int) -> NDArray[np.float
     between = 1 / ((1 - smooth) / np.float32(factor) + smooth)
     factors = np.where(wavelengths < context / high, 1, np.where(wavelengths > context / low, factor, between))
     return factors.astype(np.float32)
-
-
-def _add_general(writer: Any, folder: Path, name: str | None, kind: str | None) -> None:
-    """The `general.*` keys: type, name, and what the model card says of author, licence and base model."""
-    from gguf import GGML_QUANT_VERSION, GGUFType, Metadata, size_label
-
-    total, shared, expert, experts = writer.get_total_parameter_count()
-    metadata = Metadata.load(None, folder, name, total)
-    metadata.name = metadata.name or folder.name
-    metadata.size_label = metadata.size_label or size_label(total, shared, expert, experts)
-    writer.add_type(GGUFType.MODEL)
-    metadata.set_gguf_meta_model(writer)
-    if kind is not None:
-        writer.add_file_type(_FILE_TYPES[kind])
-    writer.add_quantization_version(GGML_QUANT_VERSION)
 
 
 def _add_hyperparameters(writer: Any, known: Architecture, config: Mapping[str, Any]) -> None:
@@ -244,9 +251,12 @@ def _add_hyperparameters(writer: Any, known: Architecture, config: Mapping[str, 
         "attention.key_length": "head_dim",
         "attention.value_length": "head_dim",
     }
-    integers |= known.integers
-    if known.window_period and config.get("sliding_window_pattern") != 1:
+    if known.llama_keys:
+        integers |= {"vocab_size": "vocab_size", "rope.dimension_count": "head_dim"}
+    if known.window_period and (period := config["sliding_window_pattern"]) != 1:
         integers["attention.sliding_window"] = "sliding_window"
+        if period != known.window_period:
+            integers["attention.sliding_window_pattern"] = "sliding_window_pattern"
     for key, setting in integers.items():
         if setting in config:
             writer.add_uint32(f"{architecture}.{key}", config[setting])
@@ -259,27 +269,18 @@ def _add_hyperparameters(writer: Any, known: Architecture, config: Mapping[str, 
         writer.add_float32(
             f"{architecture}.rope.freq_base_swa", local.get("rope_theta", config["rope_local_base_freq"])
         )
-    _add_rotary(writer, architecture, _rotary(config))
+    _add_rotary(writer, architecture, rotary(config))
 
 
-def _add_rotary(writer: Any, architecture: str, rotary: Mapping[str, Any]) -> None:
-    kind = rotary["rope_type"]
-    if kind not in ("default", "linear", "yarn") and (architecture, kind) != ("llama", "llama3"):
-        raise Unsupported(f"xpert does not convert a {architecture} model with {kind} rotary embeddings itself.")
-    writer.add_float32(f"{architecture}.rope.freq_base", rotary["rope_theta"])
+def _add_rotary(writer: Any, architecture: str, parameters: Mapping[str, Any]) -> None:
+    kind = parameters["rope_type"]
+    writer.add_float32(f"{architecture}.rope.freq_base", parameters["rope_theta"])
     if kind not in ("linear", "yarn"):
         return
     scaling = f"{architecture}.rope.scaling."
     writer.add_string(scaling + "type", kind)
-    writer.add_float32(scaling + "factor", rotary["factor"])
+    writer.add_float32(scaling + "factor", parameters["factor"])
     if kind == "yarn":
-        writer.add_uint32(scaling + "original_context_length", rotary["original_max_position_embeddings"])
-        names = {
-            "extrapolation_factor": "ext_factor",
-            "attention_factor": "attn_factor",
-            "beta_fast": "beta_fast",
-            "beta_slow": "beta_slow",
-        }
-        for setting, key in names.items():
-            if rotary.get(setting) is not None:
-                writer.add_float32(f"{scaling}yarn_{key}", rotary[setting])
+        writer.add_uint32(scaling + "original_context_length", parameters["original_max_position_embeddings"])
+        if (factor := attention_factor(parameters)) != 1:
+            writer.add_float32(scaling + "attn_factor", factor)

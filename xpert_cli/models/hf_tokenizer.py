@@ -1,20 +1,22 @@
 """A Hugging Face folder's tokenizer, put into a GGUF file the way llama.cpp reads it.
 
-    add_tokenizer(folder, config, "llama", writer)
+    add_tokenizer(folder, config, ARCHITECTURES["llama"], writer)
 
-tokenizer.model (SentencePiece) is parsed from its protobuf; tokenizer.json must be byte-level BPE. llama.cpp knows
-pre-tokenizers of BPE by name only: they are recognised by their regular expressions, others are `Unsupported`.
-Not covered: WordPiece, Unigram in tokenizer.json, the infill tokens of CodeLlama.
+tokenizer.model (SentencePiece) is parsed from its protobuf. tokenizer.json may hold byte-level BPE or SentencePiece's
+BPE. llama.cpp knows pre-tokenizers of byte-level BPE by name only: they are recognised by their regular expressions,
+others are `Unsupported`. Not covered: WordPiece, Unigram in tokenizer.json, the infill tokens of CodeLlama.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from xpert_cli.errors import BadModel
+from xpert_cli.gguf.architectures import Architecture
 from xpert_cli.models.hf_checkpoint import read_json
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(
@@ -27,9 +29,11 @@ _WORDS = (
 _PRE_TOKENIZERS = {
     ("gpt2",): "gpt-2",
     ("digits", "gpt2"): "smollm",
-    (_WORDS % "{1,3}",): "llama-bpe",
+    (_WORDS % "{1,3}",): "dbrx",
+    (_WORDS % "{1,3}", "whole words"): "llama-bpe",
     (_WORDS % "",): "qwen2",
 }
+_BYTE_PIECE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 _BRACKETS = (("<|", "|>"), ("<｜", "｜>"), ("<unused", ">"))
 _SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -38,44 +42,46 @@ class Unsupported(BadModel):
     """A model that xpert cannot convert itself, though llama.cpp's own converter may."""
 
 
-def add_tokenizer(folder: Path, config: Mapping[str, Any], architecture: str, writer: Any) -> None:
+def add_tokenizer(folder: Path, config: Mapping[str, Any], known: Architecture, writer: Any) -> None:
     """Write every `tokenizer.*` key of `folder` into a gguf.GGUFWriter.
 
     Args:
         config: config.json, whose vocab_size says how many tokens the embedding has.
-        architecture: the GGUF architecture; llama and gemma3 have keys of their own.
+        known: the model's architecture.
 
     Raises:
         Unsupported: a kind of tokenizer, or a pre-tokenizer, without a name in llama.cpp.
         BadModel: a tokenizer file is missing or damaged.
     """
     settings = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
-    if architecture == "llama" and isinstance(settings.get("add_prefix_space"), bool):
-        writer.add_add_space_prefix(settings["add_prefix_space"])
+    stated = settings.get("add_prefix_space")
+    space = known.space_prefix
+    if space is None and known.llama_keys and isinstance(stated, bool):
+        space = stated
+    size = config["vocab_size"]
     try:
         if (folder / "tokenizer.model").is_file():
-            _add_sentencepiece(folder, settings, config["vocab_size"], writer)
-            if architecture == "gemma3":
-                writer.add_add_space_prefix(False)
+            _add_sentencepiece(folder, settings, size, writer)
         else:
-            _add_bpe(folder, settings, config["vocab_size"], writer)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error) as error:
-        raise BadModel(f"the tokenizer files in {folder} are damaged: {error!r}. Download the model again.") from error
-    if (
-        architecture == "llama" and config["vocab_size"] == 49152
-    ):  # SmolLM's post-processor asks for none, yet says nothing
+            tokenizer = read_json(folder / "tokenizer.json")
+            if tokenizer["model"].get("type", "BPE") == "BPE" and tokenizer["model"].get("byte_fallback"):
+                space = _add_sentencepiece_bpe(folder, tokenizer, settings, size, writer)
+            else:
+                _add_bpe(folder, tokenizer, settings, size, writer)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, struct.error) as error:
+        reason = " ".join(repr(error).split())[:200]
+        raise BadModel(f"the tokenizer files in {folder} are damaged: {reason}. Download the model again.") from error
+    if space is not None:
+        writer.add_add_space_prefix(space)
+    if known.llama_keys and size == 49152:  # SmolLM's post-processor asks for none, yet says nothing
         writer.add_add_bos_token(False)
 
 
-def _add_bpe(folder: Path, settings: Mapping[str, Any], size: int, writer: Any) -> None:
+def _add_bpe(folder: Path, tokenizer: Mapping[str, Any], settings: Mapping[str, Any], size: int, writer: Any) -> None:
     from gguf import SpecialVocab
 
-    tokenizer = read_json(folder / "tokenizer.json")
-    model = tokenizer["model"]
-    if model.get("type", "BPE") != "BPE" or model.get("byte_fallback"):
-        raise Unsupported(
-            f"{folder}/tokenizer.json is not byte-level BPE. Put the original model's tokenizer.model beside it."
-        )
+    if (kind := tokenizer["model"].get("type", "BPE")) != "BPE":
+        raise Unsupported(f"{folder}/tokenizer.json holds a tokenizer of kind {kind!s:.40}, which is not BPE.")
     tokens, types = bpe_tokens(tokenizer, settings, size)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(pre_tokenizer(tokenizer))
@@ -101,6 +107,8 @@ def pre_tokenizer(tokenizer: Mapping[str, Any]) -> str:
             steps.append(str(step.get("type")))
         elif step.get("use_regex", True):
             steps.append("gpt2")
+    if tokenizer.get("model", {}).get("ignore_merges"):
+        steps.append("whole words")
     if (name := _PRE_TOKENIZERS.get(tuple(steps))) is None:
         raise Unsupported(f"xpert does not know this model's pre-tokenizer {steps}.")
     return name
@@ -131,6 +139,58 @@ def bpe_tokens(tokenizer: Mapping[str, Any], settings: Mapping[str, Any], size: 
     for token, entry in added.items():
         tokens[token], types[token] = _added(entry)
     return tokens, types
+
+
+def _add_sentencepiece_bpe(
+    folder: Path, tokenizer: Mapping[str, Any], settings: Mapping[str, Any], size: int, writer: Any
+) -> bool:
+    """SentencePiece's BPE as tokenizer.json holds it; whether a space goes before each text.
+
+    llama.cpp merges the pair of the highest score first, tokenizer.json the pair that its list of merges names first:
+    a piece's score is minus the place of the merge that makes it.
+    """
+    from gguf import SpecialVocab
+
+    model = tokenizer["model"]
+    prefix = _space_prefix(tokenizer)
+    texts, types = bpe_tokens(tokenizer, settings, size)
+    scores = [0.0 if kind != UNUSED else -10000.0 for kind in types]
+    for place, merge in reversed(list(enumerate(model["merges"]))):
+        left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
+        scores[model["vocab"][left + right]] = float(-place)
+    for token, text in enumerate(texts):
+        if types[token] == NORMAL and _BYTE_PIECE.fullmatch(text):
+            types[token] = BYTE
+    if (unknown := model["vocab"].get(model.get("unk_token"))) is not None:
+        types[unknown] = UNKNOWN
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(texts)
+    writer.add_token_scores(scores)
+    writer.add_token_types(types)
+    SpecialVocab(folder, n_vocab=size).add_to_gguf(writer, quiet=True)
+    return prefix
+
+
+def _space_prefix(tokenizer: Mapping[str, Any]) -> bool:
+    """Whether SentencePiece's BPE puts a space before each text.
+
+    Raises:
+        Unsupported: it also does what llama.cpp does not.
+    """
+    normalizer, before = tokenizer.get("normalizer") or {}, tokenizer.get("pre_tokenizer") or {}
+    prefix = False
+    for step in normalizer.get("normalizers", [normalizer] if normalizer else []):
+        if step == {"type": "Prepend", "prepend": "▁"}:
+            prefix = True
+        elif step != {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}:
+            raise Unsupported(f"xpert does not know this model's normalizer {step.get('type')!s:.40}.")
+    if before.get("type") == "Metaspace" and before.get("split") is False and before.get("replacement") == "▁":
+        return bool(before.get("prepend_scheme", "always") != "never")
+    # gemma's splits at spaces, of which the normalizer leaves none
+    if before and not (before.get("type") == "Split" and before.get("pattern") == {"String": " "}):
+        raise Unsupported(f"xpert does not know this model's pre-tokenizer {before.get('type')!s:.40}.")
+    return prefix
 
 
 def _content(entry: Any) -> str | None:
@@ -208,8 +268,9 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
+    while shift < 64:
         value |= (data[at] & 127) << shift
         at, shift = at + 1, shift + 7
         if data[at - 1] < 128:
             return value, at
+    raise ValueError("tokenizer.model has a number of over 64 bits")

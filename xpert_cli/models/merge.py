@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from xpert_cli import gguf
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, BadModel
 from xpert_cli.gguf import AdapterFile, BaseModel
 from xpert_cli.gguf import adapter as algebra
 from xpert_cli.gguf.adapter import Adapter
@@ -24,7 +26,10 @@ from xpert_cli.models.merging import merge_into_base
 
 @dataclass(frozen=True)
 class Merged:
-    """What was written: `error` is what recompression lost, relative to the whole change; None without it."""
+    """What was written: `error` is what recompression lost, relative to the whole change; None without it.
+
+    `notes` are sentences to tell the user.
+    """
 
     out: str
     kind: str  # "adapter" or "model"
@@ -33,6 +38,7 @@ class Merged:
     bytes: int
     type: str
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def merge(
@@ -59,10 +65,13 @@ def merge(
     """
     started = time.monotonic()
     base = None if base is None else BaseModel.open(base)
+    notes = tuple(note for adapter, _ in adapters if base and (note := _note(adapter, base)))
     merged = algebra.merge([(_read(adapter, base), weight) for adapter, weight in adapters])
     error = None
+    _require_numbers(merged)
     if rank is not None:
         merged, error = algebra.recompress(merged, rank)
+        _require_numbers(merged)
     if base is not None:
         gguf.check_adapter(merged, base)
     kind = "adapter"
@@ -74,7 +83,15 @@ def merge(
     else:
         kind, written = "model", merge_into_base(base, merged, out, type_name, progress)
     size = sum(file.stat().st_size for file in ([out] if out.is_file() else out.iterdir()))
-    return Merged(str(out), kind, merged.rank, error, size, written, time.monotonic() - started)
+    return Merged(str(out), kind, merged.rank, error, size, written, time.monotonic() - started, notes)
+
+
+def _require_numbers(adapter: Adapter) -> None:
+    """Refuse an adapter with factors that are not finite: some product of weights was too large."""
+    if wrong := [name for name, pair in adapter.factors.items() if not all(np.isfinite(half).all() for half in pair)]:
+        raise BadModel(
+            f"the merged adapter's {algebra.shorten(wrong)} holds values that are not finite. Give smaller weights."
+        )
 
 
 def _heads(base: BaseModel | None, path: Path) -> gguf.BaseInfo:
@@ -90,6 +107,21 @@ def _read(adapter: AdapterFile | Path, base: BaseModel | None) -> Adapter:
         return AdapterFile.open(adapter).adapter
     info = _heads(base, adapter)
     return peft.read_peft(adapter, heads=info.heads, kv_heads=info.kv_heads, architecture=info.architecture)
+
+
+def _note(adapter: AdapterFile | Path, base: BaseModel) -> str | None:
+    """A sentence about an adapter that names another base; no refusal, for one base is written in several ways."""
+    if isinstance(adapter, Path) and adapter.is_dir():
+        name, named = adapter.name, peft.base_named(adapter)
+    else:
+        file = AdapterFile.open(adapter)
+        said = file.header.metadata.get("general.base_model.0.name")
+        name, named = file.path.name, said if isinstance(said, str) else None
+    own = base.info.name
+    mine, theirs = ("".join(filter(str.isalnum, text.lower())) for text in (own, named or ""))
+    if not theirs or mine in theirs or theirs in mine:
+        return None
+    return f"{name} says that it is for {ascii(named)[1:-1]:.60}; the base is {own}. Make sure that they are one."
 
 
 def _write_folder(merged: Adapter, base: BaseModel | None, out: Path, type_name: str | None) -> str:

@@ -97,7 +97,11 @@ def _merged(header: gguf.Header, adapter: Adapter, name: str, kind: str) -> NDAr
     """One tensor with its delta, in the bytes of a float type."""
     values: Floats = gguf.tensor(header, name)
     if name in adapter.factors:
-        values = values + adapter.delta(name)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = values + adapter.delta(name)
+    if not np.isfinite(values).all():
+        whose = "with the adapter, " if name in adapter.factors else ""
+        raise BadModel(f"{header.path}: {whose}{name} holds values that are not finite. Use another adapter or base.")
     if kind == "BF16":
         from gguf import GGMLQuantizationType, quants
 

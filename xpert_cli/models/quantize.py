@@ -99,6 +99,7 @@ def quantize(
         failed, log = _call(lib, os.fsencode(source), os.fsencode(part), params, progress)
         if failed:
             raise _reason(log, source, target, type_name)
+        read_header(part)  # what is not sound never gets the name of the output
     return _silent_fallback(target, type_name) | {name: kind.upper() for name, kind in _FALLBACK.findall(log)}
 
 

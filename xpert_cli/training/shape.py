@@ -29,6 +29,7 @@ class Shape:
     size: int
     epsilon: float
     window: int | None
+    window_period: int  # of so many layers, the last sees all tokens
     frequency: float
     local_frequency: float
     stretch: float
@@ -62,6 +63,7 @@ class Shape:
             raise BadModel(
                 f"{header.path}: xpert does not train models with {scaling} rotary embeddings yet. Use another base."
             )
+        period = value("attention.sliding_window_pattern", known.window_period)
         heads, hidden = value("attention.head_count"), value("embedding_length")
         return cls(
             architecture=known,
@@ -73,6 +75,7 @@ class Shape:
             size=value("attention.key_length", hidden // heads),
             epsilon=value("attention.layer_norm_rms_epsilon"),
             window=value("attention.sliding_window", 0) or None if known.window_period else None,
+            window_period=period,
             frequency=value("rope.freq_base", 10000.0),
             local_frequency=value("rope.freq_base_swa", 10000.0),
             stretch=value("rope.scaling.factor", 1.0) if scaling == "linear" else 1.0,
@@ -86,4 +89,4 @@ class Shape:
 
     def is_local(self, layer: int) -> bool:
         """Whether a layer sees only a window of the tokens before."""
-        return self.window is not None and (layer + 1) % self.architecture.window_period != 0
+        return self.window is not None and (layer + 1) % self.window_period != 0
