@@ -110,9 +110,9 @@ def test_patterns_match_as_in_peft(pattern: str, delta: float, tmp_path: Path) -
     assert adapter.delta(UP)[0, 0] == delta  # alpha / rank * (1 * 1 + 1 * 1)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "4", None, [4], {}])
+@pytest.mark.parametrize("value", ["4", None, [4], {}, float("nan"), float("inf")])
 def test_an_alpha_that_is_no_number_is_refused(value: Any, tmp_path: Path) -> None:
-    with pytest.raises(BadModel, match="makes no sense"):
+    with pytest.raises(BadModel, match=r"makes no sense|is no number"):
         read_peft(folder(tmp_path, lora(), lora_alpha=value), architecture="llama", **BASE)
 
 
@@ -171,7 +171,7 @@ def peft_for(base: Path, path: Path, **settings: Any) -> Path:
     [
         ("tiny", False),
         ("someone/Tiny-hf", False),
-        ("/home/anna/models/tiny/", False),
+        ("/data/models/tiny/", False),
         ("C:\\models\\TINY", False),
         (None, False),
         (7, False),

@@ -65,8 +65,9 @@ def merge(
     """
     started = time.monotonic()
     base = None if base is None else BaseModel.open(base)
-    notes = tuple(note for adapter, _ in adapters if base and (note := _note(adapter, base)))
-    merged = algebra.merge([(_read(adapter, base), weight) for adapter, weight in adapters])
+    opened = [(_opened(adapter), weight) for adapter, weight in adapters]
+    notes = tuple(note for adapter, _ in opened if base and (note := _note(adapter, base)))
+    merged = algebra.merge([(_read(adapter, base), weight) for adapter, weight in opened])
     error = None
     _require_numbers(merged)
     if rank is not None:
@@ -102,21 +103,25 @@ def _heads(base: BaseModel | None, path: Path) -> gguf.BaseInfo:
     return base.info
 
 
+def _opened(adapter: AdapterFile | Path) -> AdapterFile | Path:
+    """An open file, or the path of a PEFT folder."""
+    return adapter if isinstance(adapter, Path) and adapter.is_dir() else AdapterFile.open(adapter)
+
+
 def _read(adapter: AdapterFile | Path, base: BaseModel | None) -> Adapter:
-    if isinstance(adapter, AdapterFile) or not adapter.is_dir():
-        return AdapterFile.open(adapter).adapter
+    if isinstance(adapter, AdapterFile):
+        return adapter.adapter
     info = _heads(base, adapter)
     return peft.read_peft(adapter, heads=info.heads, kv_heads=info.kv_heads, architecture=info.architecture)
 
 
 def _note(adapter: AdapterFile | Path, base: BaseModel) -> str | None:
     """A sentence about an adapter that names another base; no refusal, for one base is written in several ways."""
-    if isinstance(adapter, Path) and adapter.is_dir():
-        name, named = adapter.name, peft.base_named(adapter)
+    if isinstance(adapter, AdapterFile):
+        said = adapter.header.metadata.get("general.base_model.0.name")
+        name, named = adapter.path.name, said if isinstance(said, str) else None
     else:
-        file = AdapterFile.open(adapter)
-        said = file.header.metadata.get("general.base_model.0.name")
-        name, named = file.path.name, said if isinstance(said, str) else None
+        name, named = adapter.name, peft.base_named(adapter)
     own = base.info.name
     mine, theirs = ("".join(filter(str.isalnum, text.lower())) for text in (own, named or ""))
     if not theirs or mine in theirs or theirs in mine:
