@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.report import table
 from benchmarks.run import Run
 from xpert_cli import platform
-from xpert_cli.cache.build import SEQUENCES, TEMPERATURE
+from xpert_cli.cache.answers import SEQUENCES, TEMPERATURE
 from xpert_cli.llama.chat import Chat, Sampling
 from xpert_cli.llama.model import Model
 from xpert_cli.models.quantize import for_many_texts

@@ -21,7 +21,8 @@ import numpy.typing as npt
 from benchmarks.adapters import adapter_file, diluted
 from benchmarks.run import STYLES, Run, say
 from xpert_cli import gguf
-from xpert_cli.cache.build import answer_probes, build_space
+from xpert_cli.cache.answers import answer_probes
+from xpert_cli.cache.build import build_space
 from xpert_cli.cache.catalogue import open_cache
 from xpert_cli.corpus import Message
 from xpert_cli.hub.sources import open_source

@@ -31,7 +31,7 @@ from gguf_mutations import KINDS, Sound
 
 from xpert_cli import gguf, platform
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch, XpertError
-from xpert_cli.llama.vocabulary import require_distinct_tokens
+from xpert_cli.gguf.vocabulary import check_vocabulary
 
 
 @dataclass
@@ -76,7 +76,7 @@ def examine(target: str, path: Path, base: gguf.Header) -> None:
         for key in header.metadata:
             header.metadata.kind(key), header.metadata.length(key), header.metadata[key]
     else:
-        require_distinct_tokens(header)
+        check_vocabulary(header)
         try:
             gguf.base_info(header)
         except XpertError as error:  # commands that only run a model do not ask; what matters is what is raised

@@ -80,9 +80,9 @@ HIDDEN = (
 )
 QUICK_BUILD = """
 from xpert_cli.style import described
-from xpert_cli.cache import build
+from xpert_cli.cache import answers
 described.probes = lambda: ("Name a fruit.", "Describe a rainy day in two sentences.", "How do I boil an egg?")
-build.ANSWER_TOKENS = 16
+answers.ANSWER_TOKENS = 16
 """
 
 

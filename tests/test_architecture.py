@@ -25,7 +25,7 @@ MODULES = {
 # docs/architecture.md says what each is for.
 ROOMS = (
     *("cli", "serve", "sharing", "training", "plot", "paper", "selection", "cache", "style", "models", "llama", "gguf"),
-    *("hub", "corpus", "runs", "resume", "paths", "platform", "foreign", "errors"),
+    *("hub", "corpus", "runs", "resume", "paths", "leftovers", "platform", "signals", "foreign", "errors"),
 )
 # Arrays or text in, arrays or text out: numpy, and no input or output.
 PURE = {

@@ -15,7 +15,7 @@ from command import MARA, called
 from tiny_gguf import write_base
 
 from xpert_cli import corpus, gguf, paths
-from xpert_cli.cache import build
+from xpert_cli.cache import answers, build
 from xpert_cli.cache.catalogue import Catalogue, open_cache, write_cache
 from xpert_cli.cache.gains import gains
 from xpert_cli.cache.verify import verify
@@ -150,7 +150,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three probes with short answers."""
     probes = ("Name a fruit.", "Describe a rainy day in two sentences.", "How do I boil an egg?")
     monkeypatch.setattr(described, "probes", lambda: probes)
-    monkeypatch.setattr(build, "ANSWER_TOKENS", 16)
+    monkeypatch.setattr(answers, "ANSWER_TOKENS", 16)
 
 
 def adapters(base: Path, folder: Path, **metadata: Any) -> list[Path]:
@@ -317,26 +317,34 @@ def test_a_gain_is_what_an_adapter_saves_in_nats_a_token(small, tmp_path, base):
 
 
 @pytest.mark.model
-def test_an_interrupted_build_goes_on_where_it_was(monkeypatch, small, tmp_path, base):
-    files, out = adapters(base, tmp_path), tmp_path / "new"
-    answered: list[Path] = []
-    answers, apply = Model.answers, Model.apply
+def test_an_interrupted_build_asks_for_no_answer_twice(monkeypatch, small, tmp_path, base):
+    for name, value in {"SEQUENCES": 1, "CONTEXT": 256, "ANSWER_TOKENS": 4}.items():
+        monkeypatch.setattr(answers, name, value)
+    files = {path.stem: gguf.AdapterFile.open(path) for path in adapters(base, tmp_path)}
+    model = gguf.BaseModel.open(base)
+    asked: list[int] = []
+    sampler = Model._sampler
 
-    def counting(self: Model, *arguments: Any, **options: Any) -> Any:
-        answered.append(self.path)
-        if len(answered) == 3:
+    def counting(self: Model, temperature: float, top_p: float, seed: int, repeat: float = 1.0) -> Any:
+        asked.append(seed)
+        if asked == [0, 1, 2, 0, 1]:
             raise KeyboardInterrupt
-        return answers(self, *arguments, **options)
+        return sampler(self, temperature, top_p, seed, repeat)
 
-    monkeypatch.setattr(Model, "answers", counting)
+    def answered(out: str) -> dict[str, list[str]]:
+        return answers.answer_probes(model, files, tmp_path / out, 0, lambda message, part: None)
+
+    monkeypatch.setattr(Model, "_sampler", counting)
     with pytest.raises(KeyboardInterrupt):
-        build.build(files, out, base)
-    assert not (out / "catalogue.json").exists()
-    again = build.build(files, out, base)
-    assert len(answered) == 4  # the base's and the first adapter's answers were kept
-    assert [one.id for one in again.adapters] == ["one", "two"]
-    assert Model.apply is apply
-    assert not list(out.glob("*part*"))
+        answered("stopped")
+    stored = json.loads((tmp_path / "stopped" / answers.FILE).read_text("utf-8"))["answers"]
+    assert sorted(map(len, stored.values())) == [0, 1, 3]  # none of the second, one of the first, all of the base's
+    carried_on = answered("stopped")
+    assert asked == [0, 1, 2, 0, 1, 1, 2, 0, 1, 2]
+    monkeypatch.setattr(Model, "_sampler", sampler)
+    assert answered("straight") == carried_on
+    answers.drop(tmp_path / "stopped")
+    assert list((tmp_path / "stopped").iterdir()) == []
 
 
 @pytest.mark.model

@@ -121,12 +121,16 @@ def test_a_bug_is_one_line_and_its_traceback_on_request(monkeypatch, capsys):
         app.main()
 
 
-def test_an_interrupt_is_quiet_and_status_130(monkeypatch, capsys):
+def test_an_interrupt_is_one_line_and_status_130(monkeypatch, capsys):
     def interrupted() -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("xpert_cli.cli.doctor.doctor", interrupted)
-    assert called(monkeypatch, capsys, "doctor", "--json") == (130, "", "")
+    monkeypatch.setattr("xpert_cli.resume._kept", set())
+    line = "stopped. Nothing was kept: the same command starts from the beginning."
+    assert called(monkeypatch, capsys, "doctor", "--quiet") == (130, "", f"{line}\n")
+    status, out, err = called(monkeypatch, capsys, "doctor", "--json")
+    assert (status, json.loads(out), err) == (130, {"error": line}, f"{line}\n")
 
 
 def test_the_one_line_of_an_error_stays_one_line():
@@ -350,7 +354,7 @@ def test_a_pipe_that_closes_early_is_no_trouble(base):
 
 
 @pytest.mark.model
-def test_an_interrupted_answer_is_quiet_and_status_130(base):
+def test_an_interrupted_answer_is_one_word_and_status_130(base):
     command = [
         sys.executable,
         "-m",
@@ -373,4 +377,4 @@ def test_an_interrupted_answer_is_quiet_and_status_130(base):
         assert running.stdout.read(1)
         running.send_signal(signal.SIGINT)
         _, err = running.communicate()
-    assert (running.returncode, err) == (130, b"")
+    assert (running.returncode, err) == (130, b"stopped.\n")

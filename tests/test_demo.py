@@ -50,5 +50,7 @@ def test_a_demo_that_is_stopped_cleans_up(base, tmp_path):
     for package in EXTRAS:
         pytest.importorskip(package)
     done = xpert("demo", "--json", fault=AT_STEP.format(number=1, signal="SIGINT"), TMPDIR=str(tmp_path))
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert done.returncode == 130
+    assert json.loads(done.stdout)["error"] == done.stderr.strip()
+    assert done.stderr.startswith("stopped.")
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from hub_server import HubServer, point_at
 from test_cache import adapters, edit, opened
 
 from xpert_cli import corpus, paths
-from xpert_cli.cache import build, signing
+from xpert_cli.cache import answers, build, signing
 from xpert_cli.cache.catalogue import open_cache
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.hub import sources
@@ -253,7 +253,7 @@ def test_quiet_publishing_has_to_be_agreed_to_beforehand(server, copy, monkeypat
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short answers."""
-    monkeypatch.setattr(build, "ANSWER_TOKENS", 8)
+    monkeypatch.setattr(answers, "ANSWER_TOKENS", 8)
 
 
 @pytest.mark.model

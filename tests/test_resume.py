@@ -42,6 +42,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder of the test's own, in which all is kept however short it took."""
     monkeypatch.setenv("XPERT_HOME", str(tmp_path))
     monkeypatch.setattr(resume, "EVERY", 0.0)
+    monkeypatch.setattr(resume, "_kept", set())
     return tmp_path
 
 
@@ -173,7 +174,7 @@ def test_an_evaluation_goes_on_with_the_messages_that_are_left(base, monkeypatch
 @pytest.mark.model
 def test_a_command_ends_when_its_minutes_are_over_and_says_how_to_go_on(monkeypatch, capsys):
     status, out, err = called(monkeypatch, capsys, "summarize", MARA, "--minutes", "0", "--json")
-    line = "0 minutes are over. What is done is kept: the same command goes on from there."
+    line = "0 minutes are over. Nothing was kept: the same command starts from the beginning."
     assert (status, json.loads(out), err) == (1, {"error": line}, f"error: {line}\n")
 
 
@@ -249,6 +250,16 @@ def test_time_that_is_up_leaves_the_file_and_an_error_does_not(tmp_path):
         write_pieces(target, numbered(made), "all", partial(ended, Killed()))
     assert made == [0, 1, 2, 3]
     assert list(target.parent.iterdir()) == []
+
+
+def test_what_nobody_came_back_for_takes_its_file_with_it(tmp_path):
+    killed(lambda: write_pieces(tmp_path / "file.bin", numbered([], 3), "all"))
+    (left,) = tmp_path.glob(".file.bin.*.part")
+    past = time.time() - resume.STALE - 60
+    for kept in (tmp_path / "unfinished").iterdir():
+        os.utime(kept, (past, past))
+    PartialResults("young").keep(1, np.zeros(1))
+    assert not left.exists()
 
 
 def test_two_processes_do_not_write_one_file(tmp_path):

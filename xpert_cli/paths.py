@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from xpert_cli import leftovers
 from xpert_cli.errors import BadInput, CannotWrite, XpertError
 
 PACKAGE = Path(__file__).resolve().parent
@@ -90,6 +91,11 @@ def set_default(name: str, value: str) -> None:
     changed = [f"{name} = {value.strip()}"] if value.strip() else []
     with whole(path, "XDG_CONFIG_HOME") as part:
         part.write_text("\n".join([*lines[: starts[0] + 1], *changed, *kept, *lines[end:]]) + "\n", "utf-8")
+
+
+def notes_dir() -> Path:
+    """Where running processes note their temporary files, so that what a kill leaves is cleared (leftovers.py)."""
+    return data_dir() / "writing"
 
 
 def default(name: str) -> str:
@@ -195,7 +201,8 @@ def digest(path: Path) -> str:
 def whole(target: Path, option: str = "--out") -> Iterator[Path]:
     """A temporary path beside `target` that becomes `target` if the block ends well, and vanishes if it does not.
 
-    What a kill left of earlier ones is removed once nobody has written to it for an hour.
+    What a kill leaves is deleted at the next start of any command (leftovers.py); where that cannot be noted, once
+    nobody has written to it for an hour.
 
     Args:
         option: the one that named the target, for the error.
@@ -215,7 +222,7 @@ def whole(target: Path, option: str = "--out") -> Iterator[Path]:
         raise CannotWrite(f"cannot write {target}: {error.strerror}. Choose another place with {option}.") from error
     part = Path(name)
     try:
-        with finished(part, target, option):
+        with leftovers.noted(part, notes_dir()), finished(part, target, option):
             yield part
     finally:
         part.unlink(missing_ok=True)

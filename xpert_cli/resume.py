@@ -19,7 +19,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -31,6 +31,26 @@ import numpy.typing as npt
 
 from xpert_cli.errors import CannotWrite, TimeIsUp
 from xpert_cli.paths import data_dir, finished, make_private, private_file, whole
+
+_kept: set[str] = set()  # what this process has kept, or found kept, of the work it has not finished
+
+
+def remember(what: object) -> None:
+    """Say that the same command would go on from `what`, a file as a rule."""
+    _kept.add(str(what))
+
+
+def forget(what: object) -> None:
+    """Say that `what` is not there any more, or not needed."""
+    _kept.discard(str(what))
+
+
+def outlook() -> str:
+    """What becomes of the work if it ends now, for people: true at this moment."""
+    if _kept:
+        return "What is done is kept: the same command goes on from there."
+    return "Nothing was kept: the same command starts from the beginning."
+
 
 EVERY = 10.0  # seconds between two files: short computations leave none
 STALE = 7 * 24 * 3600.0  # seconds after which nobody is expected to come back
@@ -52,9 +72,11 @@ class PartialResults:
         """How much was done and what came out; None where nothing sound is kept."""
         try:
             with np.load(self.path, allow_pickle=False) as file:
-                return int(file["done"]), file["values"]
+                done, values = int(file["done"]), file["values"]
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
+        remember(self.path)
+        return done, values
 
     def keep(self, done: int, values: Array, file: IO[bytes] | None = None) -> None:
         """Keep what is done, unless that was done just now; what was written to `file` is on the disk before."""
@@ -68,6 +90,7 @@ class PartialResults:
             _forget_stale(self.path.parent)
             with whole(self.path) as part, part.open("wb") as file:
                 np.savez(file, done=done, values=values)
+            remember(self.path)
         except (OSError, CannotWrite):
             pass
         self._latest = time.monotonic()
@@ -75,11 +98,17 @@ class PartialResults:
     def drop(self) -> None:
         """The computation has ended."""
         self.path.unlink(missing_ok=True)
+        forget(self.path)
 
 
 def _forget_stale(folder: Path) -> None:
+    """Delete what nobody came back for, and the file that it was to become."""
     for path in folder.glob("*.npz"):
         if time.time() - path.stat().st_mtime > STALE:
+            with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(path) as file:
+                part = Path(str(file["values"])) if file["values"].dtype.kind == "U" else path
+                if part.name.startswith("."):
+                    part.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
 
@@ -120,7 +149,7 @@ def write_pieces(
             file.seek(ends[first])
             file.truncate()
             for done in _written(file, pieces[first:]):
-                kept.keep(first + done, np.empty(0), file)
+                kept.keep(first + done, np.array(str(part.absolute())), file)
                 progress((first + done) / len(pieces))
     kept.drop()
 
@@ -139,8 +168,11 @@ def middle(target: Path, *made_of: object) -> Iterator[Path]:
     """Where a large file is to lie that `target` is made from: killed or out of time, the same call finds it again."""
     path = _beside(target, PartialResults("middle", *made_of), "middle")
     with _alone(target, path), _left_if_time_is_up(path):
+        if path.exists():
+            remember(path)
         yield path
         path.unlink(missing_ok=True)
+        forget(path)
 
 
 def _beside(target: Path, kept: PartialResults, kind: str) -> Path:
@@ -177,9 +209,12 @@ def _left_if_time_is_up(path: Path, kept: PartialResults | None = None) -> Itera
     try:
         yield
     except TimeIsUp:
+        if kept is None and path.exists():
+            remember(path)
         raise
     except BaseException:
         path.unlink(missing_ok=True)
+        forget(path)
         if kept:
             kept.drop()
         raise

@@ -5,8 +5,8 @@
 
 Adapters answer the probes, their answers are placed on the style axes, and the catalogue is written last. Where none
 brings its training text's place, they also score each other's answers. What is done is kept while it runs, so an
-interrupted call goes on where it was. Adding leaves the space, and all that is in it, as it
-was. Not here: opening a cache (cache/catalogue.py), publishing one (sharing/publish.py).
+interrupted call goes on where it was. Adding leaves the space, and all that is in it, as it was. Not here: asking the
+adapters (cache/answers.py), opening a cache (cache/catalogue.py), publishing one (sharing/publish.py).
 """
 
 from __future__ import annotations
@@ -23,24 +23,19 @@ import numpy as np
 
 from xpert_cli import gguf, paths
 from xpert_cli.cache import card
+from xpert_cli.cache.answers import answer_probes, drop
 from xpert_cli.cache.catalogue import ANSWERS, Catalogue, Entry, write_cache
 from xpert_cli.cache.gains import Gains, gains
 from xpert_cli.cache.outliers import traits
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.foreign.data import read_object
-from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
-from xpert_cli.llama.model import Model
-from xpert_cli.models.quantize import for_many_texts
+from xpert_cli.gguf import AdapterFile, BaseModel
 from xpert_cli.resume import PartialResults
 from xpert_cli.style import described
 from xpert_cli.style.likelihood import blended, fitted
 from xpert_cli.style.space import Axis, Floats, Readings, Scatter, Space, joined, measured, pooled, shrunk
 
 Progress = Callable[[str, float], None]
-ANSWER_TOKENS = 256
-TEMPERATURE = 0.7
-SEQUENCES = 16
-CONTEXT = SEQUENCES * (ANSWER_TOKENS + 128)
 PRIOR, MOST_TEXTS = 100, 1000  # texts that answers count for in what people's texts vary by, and one adapter's at most
 UNKNOWN = 0.9  # of the identity in the metric where the gap is not known: chosen on tuning rows, flat from 0.8 to 0.95
 FEWEST = 4  # adapters without training text whose gains on each other's answers are worth their time
@@ -127,7 +122,7 @@ def build(
         "probes": described.probes_digest(),
     }
     write_cache(out, made_with, entries, space, shown, told)
-    (out / _PENDING).unlink(missing_ok=True)
+    drop(out)
     return _built(out, entries, space, shown, told, began)
 
 
@@ -179,7 +174,7 @@ def add(
         np.concatenate([cache.answer_coordinates, shown]),
         np.concatenate([cache.training_coordinates, told]),
     )
-    (out / _PENDING).unlink(missing_ok=True)
+    drop(out)
     return _built(out, new, space, shown, told, began)
 
 
@@ -243,46 +238,6 @@ def _named(adapters: Sequence[Path], base: BaseModel) -> dict[str, AdapterFile]:
     for adapter in opened.values():
         gguf.check_adapter(adapter, base)
     return opened
-
-
-_PENDING = "answers.part.json"
-
-
-def answer_probes(
-    base: BaseModel, files: Mapping[str, AdapterFile], out: Path, seed: int, progress: Progress, *, plain: bool = True
-) -> dict[str, list[str]]:
-    """Answers of the base ("" in the result, unless `plain` is False) and of every adapter to the probes, sampled with
-    fixed seeds. What is done is kept in a file in `out`, so that an interrupted call goes on.
-    """
-    probes = described.probes()
-    setting = {"probes": probes, "seed": seed, "base": base.fingerprint, "tokens": ANSWER_TOKENS}
-    kept = _pending(out / _PENDING, setting)
-    wanted = {**({"": None} if plain else {}), **files}
-    keys = {name: adapter.digest if adapter else "base" for name, adapter in wanted.items()}
-    if missing := [name for name, key in keys.items() if key not in kept]:
-        with for_many_texts(base) as copy, Model(copy, context=CONTEXT, sequences=SEQUENCES) as model:
-            asked = [model.chat(probe) for probe in probes]
-            for done, name in enumerate(missing, len(wanted) - len(missing)):
-                adapter = wanted[name]
-                model.apply([WeightedAdapter(adapter)] if adapter else [])
-
-                def tell(part: float, done: int = done, name: str = name) -> None:
-                    progress(f"answers of {name or 'the base model'}", (done + part) / len(wanted))
-
-                said = model.answers(asked, max_tokens=ANSWER_TOKENS, temperature=TEMPERATURE, seed=seed, progress=tell)
-                kept[keys[name]] = [model.detokenize(answer) for answer in said]
-                with paths.whole(out / _PENDING) as part:
-                    part.write_text(json.dumps({"setting": setting, "answers": kept}), "utf-8")
-    return {name: kept[key] for name, key in keys.items()}
-
-
-def _pending(path: Path, setting: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Answers an interrupted build left behind, if they were made under the same setting."""
-    try:
-        left = read_object(path.read_bytes())
-        return dict(left["answers"]) if left.get("setting") == json.loads(json.dumps(setting)) else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
 
 
 def build_space(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xpert_cli import __version__
+from xpert_cli import __version__, leftovers, paths, signals
 from xpert_cli.cli import views
 from xpert_cli.cli.cache import app as cache_app
 from xpert_cli.cli.config import app as config_app
@@ -382,11 +382,13 @@ def _turn(conversation: Any, said: str, out: Output) -> dict[str, str] | None:
 def main() -> None:
     """Run the command line; any failure is one line on standard error and exit status 1."""
     prepare_streams()
+    signals.install()
+    leftovers.clear(paths.notes_dir())
     try:
         require_unicode(sys.argv)
         app(prog_name="xpert")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        sys.exit(signals.status(error))
     except Exception as error:
         if os.environ.get("XPERT_DEBUG"):
             raise

@@ -126,9 +126,9 @@ def finetune(
                     progress=o.progress,
                     note=o.note,
                 )
-        except Stopped:
+        except Stopped as stopped:
             o.note("stopped; nothing is lost. The same command carries on from here; with --minutes 0 it ends here.")
-            raise typer.Exit(130) from None
+            raise typer.Exit(stopped.status) from None
         if plot:
             _draw(result, plot)
         o.show(result, views.finetuned(result))

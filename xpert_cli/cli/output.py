@@ -29,6 +29,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from xpert_cli import signals
 from xpert_cli.errors import CannotWrite, TimeIsUp, XpertError
 from xpert_cli.foreign.text import one_line, printable
 
@@ -66,6 +67,7 @@ class Output:
         self._message = ""
         self._noted: set[str] = set()
         self.beside: dict[str, object] = {}  # fields that the result gets with --json: what was read
+        self._streamed = False
 
     @property
     def asks(self) -> bool:
@@ -79,6 +81,14 @@ class Output:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._settle()
+        if isinstance(error, KeyboardInterrupt):
+            from xpert_cli import resume
+
+            line = "stopped." if self._streamed else f"stopped. {resume.outlook()}"
+            if self.json:
+                _print_json({"error": line})
+            self._err.print(Text(line), soft_wrap=True)
+            raise typer.Exit(signals.status(error)) from None
         if self.json and isinstance(error, Exception) and not isinstance(error, (typer.Exit, BrokenPipeError)):
             _print_json({"error": reason(error)})
 
@@ -94,6 +104,7 @@ class Output:
 
     def write(self, text: str) -> None:
         """A piece of a streamed text."""
+        self._streamed = True
         if not self.json:
             self._settle()
             with _standard_output():
@@ -134,9 +145,7 @@ class Output:
             TimeIsUp: the command's time is over.
         """
         if time.monotonic() > self._end:
-            raise TimeIsUp(
-                f"{self._minutes:g} minutes are over. What is done is kept: the same command goes on from there."
-            )
+            raise TimeIsUp(f"{self._minutes:g} minutes are over.")
         if self.quiet or not self._err.is_terminal:
             return
         if self._progress is None:
@@ -160,6 +169,10 @@ class Output:
 
 def reason(error: Exception) -> str:
     """What went wrong, on one line."""
+    if isinstance(error, TimeIsUp):
+        from xpert_cli import resume
+
+        return f"{error} {resume.outlook()}"
     if isinstance(error, XpertError):
         return " ".join(str(error).split())
     where = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(": ")

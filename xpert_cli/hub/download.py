@@ -17,7 +17,7 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-from xpert_cli import __version__, paths
+from xpert_cli import __version__, paths, resume
 from xpert_cli.errors import CacheMismatch, CannotWrite
 
 TRIES = 5  # without a byte in between
@@ -99,6 +99,7 @@ def download(
                 with part.open("rb+") as file:
                     os.fsync(file.fileno())
                 part.replace(target)
+                resume.forget(part)
                 return received
             part.unlink()  # damaged on the way, or by an earlier process: from the beginning
     raise CacheMismatch(
@@ -119,6 +120,7 @@ def _fill(part: Path, url: str, size: int, what: str, progress: Callable[[str, f
         try:
             for arrived in _pieces(url, part, have, size):
                 received += arrived
+                resume.remember(part)
                 progress(message, _length(part) / size)
         except errors.HTTPError as error:
             trouble = error

@@ -17,7 +17,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from xpert_cli import gguf, paths, platform
+from xpert_cli import gguf, leftovers, paths, platform, signals
 from xpert_cli.errors import BadModel, CannotWrite
 from xpert_cli.gguf.architectures import ARCHITECTURES, Architecture
 from xpert_cli.gguf.dequantize import dequantizer
@@ -203,8 +203,10 @@ def _file(header: Header, layers: range) -> Iterator[Path]:
             if in_memory
             else tempfile.NamedTemporaryFile(dir=paths.writable(folder, "XPERT_HOME"), prefix=".layers.")
         ) as file:
-            _write(file, header, layers)
-            yield Path(f"/proc/self/fd/{file.fileno()}" if in_memory else file.name)
+            path = Path(f"/proc/self/fd/{file.fileno()}" if in_memory else file.name)
+            with nullcontext() if in_memory else leftovers.noted(path, paths.notes_dir()):
+                _write(file, header, layers)
+                yield path
     except OSError as error:
         raise CannotWrite(
             f"{header.path}: its layers cannot be copied ({error.strerror}). "
@@ -306,7 +308,9 @@ class _Layers(Model):
             batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0] = position, 1, sequence
             batch.logits[i] = wanted or not self._last
         batch.n_tokens = len(rows)
-        if status := self._lib.llama_decode(self._context, batch):
+        with signals.held():  # an interrupt inside `_see` would be lost
+            status = self._lib.llama_decode(self._context, batch)
+        if status:
             raise BadModel(
                 f"llama.cpp could not evaluate {len(rows)} tokens (status {status}). "
                 "Use shorter text or a larger context."

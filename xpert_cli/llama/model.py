@@ -10,12 +10,12 @@ quantizing (models/quantize.py), GGUF bytes (gguf/files.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, BadModel
 from xpert_cli.llama.context import Context, Floats
 from xpert_cli.llama.vocabulary import Vocabulary, library
 from xpert_cli.resume import PartialResults
@@ -175,10 +175,13 @@ class Model(Context):
                 f"prompt ({len(tokens)} tokens) and answer ({max_tokens}) exceed the context of {self.context}. "
                 "Use --context."
             )
+        if not tokens:
+            raise BadInput("there is no token to go on from. Give a text.")
         lib, sampler = self._lib, self._sampler(temperature, top_p, seed, repeat)
         try:
             self._hold(tokens, resume)
             for count in range(max_tokens):
+                self._require_numbers(-1)
                 token = lib.llama_sampler_sample(sampler, self._context, -1)
                 if lib.llama_vocab_is_eog(self._vocabulary, token):
                     return
@@ -188,6 +191,11 @@ class Model(Context):
                     self._held.append(token)
         finally:
             lib.llama_sampler_free(sampler)
+
+    def _require_numbers(self, row: int) -> None:
+        """Refuse to draw a token from numbers that are none: llama.cpp would abort."""
+        if not np.isfinite(self._logits(row).max()):
+            raise BadModel(f"{self.path}: the model came to no finite numbers. Use another base or adapter.")
 
     def _hold(self, tokens: Sequence[int], resume: bool) -> None:
         """Make sequence 0 hold `tokens`, the last freshly evaluated; with `resume`, keep what it has of them."""
@@ -211,14 +219,23 @@ class Model(Context):
         temperature: float,
         top_p: float = 0.9,
         seed: int = 0,
+        known: Mapping[int, Sequence[int]] | None = None,
+        finished: Callable[[int, Sequence[int]], None] = lambda index, answer: None,
         progress: Callable[[float], None] = lambda _: None,
     ) -> list[list[int]]:
         """Continuations of many prompts, `self.sequences` at a time.
 
         Prompt i is sampled with seed + i, whatever runs beside it.
+
+        Args:
+            known: answers by their prompts' places, which are not worked out again.
+            finished: given each new answer, with its prompt's place, as soon as it is whole.
         """
-        waiting = list(range(len(prompts)))[::-1]
-        results: list[list[int]] = [[] for _ in prompts]
+        known = known or {}
+        if not all(prompts):
+            raise BadInput("a prompt has no tokens. Give a text.")
+        waiting = [index for index in range(len(prompts)) if index not in known][::-1]
+        results: list[list[int]] = [list(known.get(index, ())) for index in range(len(prompts))]
         running: dict[int, tuple[int, Any, int]] = {}  # sequence -> prompt index, sampler, position
         self._clear()
         try:
@@ -232,14 +249,16 @@ class Model(Context):
                             self._sampler(temperature, top_p, seed + index),
                             len(prompts[index]),
                         )
-                        self._advance(running, sequence, -1, results, max_tokens)
+                        if self._advance(running, sequence, -1, results, max_tokens):
+                            finished(index, results[index])
                 rows = [(results[i][-1], position, s, True) for s, (i, _, position) in running.items()]
                 if rows:
                     self._decode(rows)
                     for row, sequence in enumerate(list(running)):
                         index, sampler, position = running[sequence]
                         running[sequence] = (index, sampler, position + 1)
-                        self._advance(running, sequence, row, results, max_tokens)
+                        if self._advance(running, sequence, row, results, max_tokens):
+                            finished(index, results[index])
                 progress(1 - (len(waiting) + len(running)) / max(1, len(prompts)))
             return results
         finally:
@@ -248,17 +267,20 @@ class Model(Context):
 
     def _advance(
         self, running: dict[int, tuple[int, Any, int]], sequence: int, row: int, results: list[list[int]], limit: int
-    ) -> None:
-        """Sample the next token of a sequence, and retire the sequence when its answer is complete."""
+    ) -> bool:
+        """Sample the next token of a sequence; True if that completes its answer, and the sequence is free again."""
         index, sampler, _ = running[sequence]
+        self._require_numbers(row)
         token = self._lib.llama_sampler_sample(sampler, self._context, row)
         ended = self._lib.llama_vocab_is_eog(self._vocabulary, token)
         if not ended:
             results[index].append(token)
-        if ended or len(results[index]) >= limit:
+        complete = bool(ended) or len(results[index]) >= limit
+        if complete:
             self._lib.llama_sampler_free(sampler)
             self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
             del running[sequence]
+        return complete
 
 
 def _surprise(logits: Floats, token: int) -> float:

@@ -3,7 +3,8 @@
     try_base(base)                                     # returns, or raises with what happened
     try_adapter(base, adapter)
 
-llama.cpp is a large program in C++: what its loader makes of a hostile file should end no session and fill no memory.
+llama.cpp is a large program in C++: what it makes of a hostile file should end no session and fill no memory. A base
+does there what it does in use: it reads texts of many kinds, renders its chat template, evaluates and writes tokens.
 What passed is remembered and not tried again: an adapter by its digest, its base's fingerprint and llama-cpp-python's
 version, a base by where it lies, its size, its time and that version. Not here: a sandbox (the process may do what its
 user may), and what an adapter makes the model say.
@@ -17,27 +18,41 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from xpert_cli import gguf, paths, platform
-from xpert_cli.errors import BadModel, CannotWrite
+from xpert_cli.errors import BadInput, BadModel, CannotWrite
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
+from xpert_cli.gguf.vocabulary import check_vocabulary
 from xpert_cli.llama import model as llama
 
 TOKENS = 16
+CONTEXT = 512  # tokens
 SPARE = 2 << 30  # bytes of memory beyond one copy of the base and three of the adapter, most of it the libraries'
 SECONDS = 60  # and one more for every SLOWEST bytes of the base
 SLOWEST = 32 << 20
 
-_NO_BASE, _REFUSED, _NO_NUMBERS, _NO_MEMORY = 11, 12, 13, 14  # how the process ends; Python's own are 1 and 2
+# How the process ends; Python's own are 1 and 2.
+_NO_BASE, _REFUSED, _NO_NUMBERS, _NO_MEMORY, _NO_TEXT = 11, 12, 13, 14, 15
 _SAID = {
     _NO_BASE: "could not load the base: llama.cpp refused it, or too little memory is free",
     _REFUSED: "was refused by llama.cpp",
     _NO_NUMBERS: "gave no finite numbers",
 }
+TEXTS = (  # what people write, and what they do not
+    "Hello! How are you today? It's 20:45, I'll be there in 10 min.",
+    "¿Dónde está? Ça va très bien, größer; Łódź, Ελληνικά, Привет",
+    "日本語の文章です。 한국어 中文 العربية हिन्दी 👍🏽👨‍👩‍👧 e\u0301",
+    "\n\n\n\t  \r\n" + 40 * " " + 40 * "!" + 400 * "a" + " x",
+    "<s></s><unk><|im_start|><|endoftext|>[UNK]<0x0A>[INST] {{ messages }} \\x41",
+    "".join(map(chr, (0, 1, 127, 128, 173, 0x200B, 0xFEFF, 0xFFFD, 0x10FFFF))),
+)
+DRAWN = 8  # tokens of an answer
+EDITION = "2"  # of what a trial does: what passed an earlier one is tried again
 _ENDED = [-getattr(signal, name) for name in ("SIGXCPU", "SIGKILL") if hasattr(signal, name)]
 _STARVED = (b"bad_alloc", b"mem_buffer", b"allocate", b"MemoryError")  # in last words of C++, ggml and Python
 
@@ -59,10 +74,12 @@ def try_base(base: BaseModel | Path) -> None:
     """Load a base model in a short-lived process and evaluate a few tokens, unless it would take all free memory.
 
     Raises:
-        BadModel: its header is not sound, or the process was aborted, took too long or too much memory, could not load
+        BadModel: its header or vocabulary is not sound, or the process was aborted, took too long or too much memory, could not load
             it, or came to numbers that are not finite.
     """
-    path = BaseModel.open(base).path
+    opened = BaseModel.open(base)
+    check_vocabulary(opened.header)
+    path = opened.path
     identity, room = paths.identity(path), platform.available_memory()
     if room is None or 2 * identity[1] < room:  # what is larger runs by layers (llama/layers.py) or not at all
         _once(tuple(map(str, identity)), path, None)
@@ -70,7 +87,7 @@ def try_base(base: BaseModel | Path) -> None:
 
 def _once(what: tuple[str, ...], base: Path, adapter: Path | None) -> None:
     """Try it unless `what` passed before with this llama.cpp."""
-    key = hashlib.sha256("\n".join((*what, version("llama-cpp-python"))).encode()).hexdigest()
+    key = hashlib.sha256("\n".join((*what, EDITION, version("llama-cpp-python"))).encode()).hexdigest()
     passed = paths.data_dir() / "trials" / key
     if passed.exists():
         return
@@ -95,6 +112,8 @@ def _run(base: Path, adapter: Path | None, memory: int, seconds: int) -> None:
         )
     except subprocess.TimeoutExpired:
         raise _failed(base, adapter, f"ran over {seconds} seconds") from None
+    if done.returncode == _NO_TEXT:
+        raise BadModel("".join(filter(str.isprintable, done.stderr.decode("utf-8", "replace")))[:600])
     if done.returncode:
         raise _failed(base, adapter, _told(done.returncode, done.stderr, memory, seconds))
 
@@ -139,7 +158,7 @@ def _attempt(base: Path, adapter: Path | None) -> int:
     """In the process: evaluate tokens from all over the vocabulary; the status to end with."""
     try:
         try:
-            model = llama.Model(base, context=2 * TOKENS, outputs=TOKENS)
+            model = llama.Model(base, context=CONTEXT, outputs=TOKENS)
         except BadModel:
             return _NO_BASE
         with model:
@@ -148,9 +167,40 @@ def _attempt(base: Path, adapter: Path | None) -> int:
                 found = model.logits([at * model.vocabulary_size // TOKENS for at in range(TOKENS)])
             except BadModel:
                 return _REFUSED
-            return 0 if np.isfinite(found).all() else _NO_NUMBERS
+            if not np.isfinite(found).all():
+                return _NO_NUMBERS
+            if adapter is None and model.reads_text:
+                try:
+                    use(model)
+                except (BadModel, BadInput) as error:
+                    sys.stderr.write(str(error))
+                    return _NO_TEXT
+            return 0
     except MemoryError:
         return _NO_MEMORY
+
+
+def use(model: llama.Model, texts: Sequence[str] = TEXTS) -> None:
+    """Do with a base what commands do: read texts, hold a conversation, write.
+
+    Raises:
+        BadModel: it cannot be used; one line says why.
+    """
+    for text in texts:
+        for special in (False, True):
+            model.detokenize(model.tokenize(text, special=special))
+    said = {"role": "user", "content": texts[0]}
+    asked = model.chat(texts[0])
+    model.chat(texts[0], reply=texts[0])
+    with contextlib.suppress(BadInput):  # a template may want a certain order
+        model.chat([said, {"role": "assistant", "content": texts[1 % len(texts)]}, said])
+    with contextlib.suppress(BadInput):
+        model.chat([{"role": "system", "content": texts[0]}, said])
+    asked = asked[-(CONTEXT - DRAWN) :]
+    for temperature in (0.0, 0.7):
+        model.detokenize(list(model.generate_tokens(asked, max_tokens=DRAWN, temperature=temperature, repeat=1.1)))
+    if not np.isfinite(model.states([asked])).all():
+        raise BadModel(f"{model.path}: the model came to no finite numbers. Use another base.")
 
 
 if __name__ == "__main__":

@@ -11,17 +11,23 @@ from __future__ import annotations
 
 import codecs
 import ctypes
+import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from xpert_cli import gguf, platform
-from xpert_cli.errors import BadInput, BadModel
+from xpert_cli.errors import BadModel
+from xpert_cli.gguf.vocabulary import check_vocabulary
+from xpert_cli.llama.template import render
 
 _Opened = TypeVar("_Opened", bound="Vocabulary")
+_BPE = 2  # llama.cpp's number for the kind of vocabulary
+LONGEST = 1 << 13  # characters that llama.cpp is given of a text at once: its regular expressions recurse
+MOST_TOKENS = 64  # of a byte
+_AGAIN = "Convert it again with: xpert convert"
 
 
 @lru_cache(maxsize=1)
@@ -30,10 +36,34 @@ def library() -> Any:
     platform.prepare_libraries()
     with platform.as_linux():
         import llama_cpp.llama_cpp as binding
-    library.silencer = binding.llama_log_callback(lambda level, text, data: None)  # type: ignore[attr-defined]
+    library.silencer = ctypes.cast(_c_library().abs, binding.llama_log_callback)  # type: ignore[attr-defined]
     binding.llama_log_set(library.silencer, ctypes.c_void_p(0))  # type: ignore[attr-defined]
     binding.llama_backend_init()
     return binding
+
+
+def _parts(text: str) -> Iterator[str]:
+    """A text in parts of at most LONGEST characters, cut where a word begins if there is one.
+
+    Between a word and the space before the next one, every splitting into words cuts too: tokens stay the same.
+    """
+    at = 0
+    while len(text) - at > LONGEST:
+        cut = next((m.end() for m in _WORD_ENDS.finditer(text, at + LONGEST // 2, at + LONGEST)), at + LONGEST)
+        yield text[at:cut]
+        at = cut
+    yield text[at:]
+
+
+_WORD_ENDS = re.compile(r"[a-z](?= [a-z])")
+
+
+def _c_library() -> Any:
+    """The C library, of which `abs` serves as a log callback that does nothing.
+
+    A Python function in its place would run inside every call that logs, and Ctrl-C during one would be lost.
+    """
+    return ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)
 
 
 class Vocabulary:
@@ -51,7 +81,7 @@ class Vocabulary:
         self.base = gguf.BaseModel.open(source)
         self.path = self.base.path
         self._model: Any = None
-        require_distinct_tokens(self.base.header)
+        check_vocabulary(self.base.header)
         self._lib = lib = library()
         params = lib.llama_model_default_params()
         params.n_gpu_layers = 0
@@ -74,28 +104,45 @@ class Vocabulary:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether the model has tokens of its own."""
+        return bool(self._lib.llama_vocab_type(self._vocabulary))
+
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """Token ids of `text`; with `special`, control tokens written in it are parsed as such. No BOS is added.
 
         Raises:
             BadModel: the model has no tokens of its own.
         """
-        if not self._lib.llama_vocab_type(self._vocabulary):  # llama.cpp would abort
+        if not self.reads_text:  # llama.cpp would abort
             raise BadModel(f"{self.path} has no tokenizer, so it reads no text. Convert it again with: xpert convert")
-        data = text.encode()
+        parts = _parts(text) if self._lib.llama_vocab_type(self._vocabulary) == _BPE else [text]
+        tokens = [token for part in parts for token in self._tokenized(part.encode("utf-8", "replace"), special)]
+        if tokens and not 0 <= min(tokens) <= max(tokens) < self.vocabulary_size:
+            raise BadModel(f"{self.path}: its vocabulary has no token for some of this text. {_AGAIN}")
+        return tokens
+
+    def _tokenized(self, data: bytes, special: bool) -> list[int]:
         room = len(data) + 8
         while True:  # a vocabulary without a token for the space writes it as three bytes
             buffer = (ctypes.c_int32 * room)()
             count = self._lib.llama_tokenize(self._vocabulary, data, len(data), buffer, room, False, special)
             if count >= 0:
                 return list(buffer[:count])
+            if -count > MOST_TOKENS * (len(data) + 1):
+                raise BadModel(f"{self.path}: its vocabulary makes {-count:,} tokens of {len(data):,} bytes. {_AGAIN}")
             room = -count
 
     def piece(self, token: int) -> bytes:
         """The bytes of one token; control tokens are empty."""
-        buffer = ctypes.create_string_buffer(256)
-        count = self._lib.llama_token_to_piece(self._vocabulary, token, buffer, 256, 0, False)
-        return buffer.raw[: max(count, 0)]
+        room = 256
+        while True:
+            buffer = ctypes.create_string_buffer(room)
+            count = self._lib.llama_token_to_piece(self._vocabulary, token, buffer, room, 0, False)
+            if count >= 0:
+                return buffer.raw[:count]
+            room = -count
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         """The text of `tokens`, bytes that are no UTF-8 replaced."""
@@ -119,26 +166,38 @@ class Vocabulary:
         """
         turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
         tokens = self.tokenize(self._render(turns), special=True)
+        if not tokens:
+            raise BadModel(f"{self.path}: chat template and vocabulary leave nothing of a message. Use another base.")
         if reply is not None:
             tokens += [*self.tokenize(reply), self.end_of_turn]
         return tokens
 
     @property
     def end_of_turn(self) -> int:
-        """The token that ends an answer."""
-        token = int(self._lib.llama_vocab_eot(self._vocabulary))
-        return token if token >= 0 else int(self._lib.llama_vocab_eos(self._vocabulary))
+        """The token that ends an answer.
+
+        Raises:
+            BadModel: there is none.
+        """
+        ends = (self._lib.llama_vocab_eot(self._vocabulary), self._lib.llama_vocab_eos(self._vocabulary))
+        token = next((int(end) for end in ends if end >= 0), -1)
+        if token < 0:
+            raise BadModel(f"{self.path}: its vocabulary has no token that ends an answer. {_AGAIN}")
+        return token
 
     def _render(self, turns: list[dict[str, str]]) -> str:
         template = self.metadata("tokenizer.chat_template")
         bos, eos = (
-            self._lib.llama_vocab_get_text(self._vocabulary, token).decode() if token >= 0 else ""
+            self._lib.llama_vocab_get_text(self._vocabulary, token).decode("utf-8", "replace") if token >= 0 else ""
             for token in (self._lib.llama_vocab_bos(self._vocabulary), self._lib.llama_vocab_eos(self._vocabulary))
         )
         if template is None:  # a base without a template continues plain text
             start = bos if self._lib.llama_vocab_get_add_bos(self._vocabulary) else ""
             return start + "\n\n".join(turn["content"] for turn in turns) + "\n\n"
-        return str(_template(template).render(messages=turns, add_generation_prompt=True, bos_token=bos, eos_token=eos))
+        try:
+            return render(template, turns, bos=bos, eos=eos)
+        except BadModel as error:
+            raise BadModel(f"{self.path}: {error}") from error
 
     def decoded(self, tokens: Iterable[int]) -> Iterator[str]:
         """Text of tokens as they come."""
@@ -148,62 +207,3 @@ class Vocabulary:
                 yield text
         if text := decoder.decode(b"", final=True):
             yield text
-
-
-def require_distinct_tokens(header: gguf.Header) -> None:
-    """Refuse a token list that names a token twice, which llama.cpp aborts on.
-
-    It reads a token up to its first zero byte, and gives an empty one a name of its own.
-
-    Raises:
-        BadModel: a token is there twice.
-    """
-    key = "tokenizer.ggml.tokens"
-    if header.metadata.kind(key) != "[string]" or _all_differ(
-        header.metadata.encoded[key], header.metadata.length(key)
-    ):
-        return
-    tokens = header.metadata.texts(key)
-    named = {text.partition(b"\0")[0] or b"[EMPTY_%d]" % at for at, text in enumerate(tokens)}
-    if len(named) < len(tokens):
-        raise BadModel(f"{header.path}: the model names a token twice. Convert it again with: xpert convert")
-
-
-def _all_differ(encoded: bytes, count: int) -> bool:
-    """Whether the strings of a list are known to differ by a hash of each; False where they may not.
-
-    A loop over 262,144 tokens takes 0.1 s, this a quarter of it. The length of a string of 1 to 65,535 bytes ends with
-    six zero bytes, where it is looked for; that each length leads to the next proves them.
-    """
-    words = np.ndarray((len(encoded) - 7,), "<u8", encoded, strides=(1,))  # eight bytes from every byte on
-    places = 16 + np.flatnonzero(words[16:] < 1 << 16)
-    starts = places[np.diff(places, append=-1) != 1]  # the byte before a length below 256 looks like one
-    sizes = words[starts].astype(np.int64)
-    ends = starts + 8 + sizes
-    zeros = 8 * count - np.count_nonzero(sizes % 256) - np.count_nonzero(sizes >= 256)
-    if len(starts) != count or not sizes.all() or encoded.count(0, 16) != zeros:
-        return False
-    if not np.array_equal(np.append(starts, len(encoded)), np.append(16, ends)):
-        return False
-    odd = np.uint64(0x9E3779B97F4A7C15)
-    keys = sizes.astype(np.uint64) * odd
-    for at in range(0, int(sizes.max(initial=0)), 8):
-        longer = np.flatnonzero(sizes > at)
-        piece = words[np.minimum(starts[longer] + 8 + at, ends[longer] - 8)]
-        mixed = (keys[longer] ^ piece) * odd
-        keys[longer] = (mixed ^ (mixed >> np.uint64(32))) * odd
-    keys.sort()  # np.unique takes ten times as long
-    return bool((keys[1:] != keys[:-1]).all())
-
-
-@lru_cache(maxsize=4)
-def _template(source: str) -> Any:
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(message: str) -> None:
-        raise BadInput(f"the chat template refused the conversation: {message}")
-
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda form: ""
-    return environment.from_string(source)

@@ -19,11 +19,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from xpert_cli import platform
+from xpert_cli import leftovers, platform
 from xpert_cli.errors import BadInput, BadModel, CannotWrite, TimeIsUp
 from xpert_cli.gguf import BaseModel, read_header
 from xpert_cli.llama import model as llama
-from xpert_cli.paths import data_dir, whole, writable
+from xpert_cli.paths import data_dir, notes_dir, whole, writable
 
 FLOATS = ("F32", "F16", "BF16")
 SLOW = {"Q4_1", "Q5_1"}
@@ -120,7 +120,10 @@ def for_many_texts(source: BaseModel | Path) -> Iterator[BaseModel]:
         yield model
         return
     folder = writable(data_dir(), "XPERT_HOME")
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".copy.", ignore_cleanup_errors=True) as scratch:
+    with (
+        tempfile.TemporaryDirectory(dir=folder, prefix=".copy.", ignore_cleanup_errors=True) as scratch,
+        leftovers.noted(Path(scratch), notes_dir()),
+    ):
         copy = Path(scratch) / model.path.name
         quantize(model.path, copy, "Q8_0")
         yield BaseModel.open(copy)

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from xpert_cli import resume
 from xpert_cli.gguf.adapter import Floats
 from xpert_cli.paths import whole
 
@@ -85,6 +86,7 @@ class Checkpoints:
         told = json.dumps({"run": self.digest, **state.numbers()})
         with whole(path) as part, part.open("wb") as file:
             np.savez(file, told=np.frombuffer(told.encode(), np.uint8), **{n: getattr(state, n) for n in _ARRAYS})
+        resume.remember(self.folder)
         files = self._files()
         at = files.index(path)
         for old in [*files[:at], *files[at + 2 :], *self._halves()]:
@@ -97,6 +99,7 @@ class Checkpoints:
                 with np.load(path, allow_pickle=False) as file:
                     numbers = json.loads(bytes(file["told"]))
                     if numbers.pop("run") == self.digest:
+                        resume.remember(self.folder)
                         return State(**{name: file[name] for name in _ARRAYS}, **numbers)
             except Exception:  # a damaged archive fails in many ways, and none of them matters
                 continue
@@ -106,6 +109,7 @@ class Checkpoints:
         """Remove all checkpoints: the run is done."""
         for path in [*self._files(), *self._halves()]:
             path.unlink(missing_ok=True)
+        resume.forget(self.folder)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
