@@ -53,6 +53,11 @@ class BaseModel:
         return fingerprint(self.header)
 
     @cached_property
+    def digest(self) -> str:
+        """sha256 of the file, in hexadecimal: a model that something was merged into keeps size and fingerprint."""
+        return paths.digest(self.path)
+
+    @cached_property
     def info(self) -> BaseInfo:
         """Name, sizes and fingerprint.
 

@@ -74,8 +74,8 @@ def try_base(base: BaseModel | Path) -> None:
     """Load a base model in a short-lived process and evaluate a few tokens, unless it would take all free memory.
 
     Raises:
-        BadModel: its header or vocabulary is not sound, or the process was aborted, took too long or too much memory, could not load
-            it, or came to numbers that are not finite.
+        BadModel: its header or vocabulary is not sound, or the process was aborted, took too long or too much memory,
+            could not load or use it, or came to numbers that are not finite.
     """
     opened = BaseModel.open(base)
     check_vocabulary(opened.header)

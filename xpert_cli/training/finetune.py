@@ -233,7 +233,7 @@ def _identity(
 ) -> dict[str, Any]:
     """What makes a run the same run, so that its checkpoints are carried on from."""
     return {
-        "base": [base.fingerprint, base.path.stat().st_size],
+        "base": base.digest,
         "data": messages.digest,
         "start": [[one.file.digest, one.weight] for one in start],
         "recipe": dataclasses.asdict(recipe),
