@@ -13,6 +13,7 @@ import atexit
 import contextlib
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -168,12 +169,13 @@ def _serve() -> None:
             with contextlib.suppress(ValueError, OSError, AttributeError):  # a lower one holds, or there is none
                 resource.setrlimit(getattr(resource, name), (most, most))
     alarm = getattr(signal, "alarm", lambda seconds: None)  # ends this process also where its parent was killed
-    for line in sys.stdin.buffer:
+    answers = os.fdopen(1, "wb", closefd=False)
+    for line in os.fdopen(0, "rb", closefd=False):
         alarm(SECONDS + 1)
         answer = json.dumps(_rendered(json.loads(line)))
         alarm(0)
-        sys.stdout.buffer.write(answer.encode() + b"\n")
-        sys.stdout.buffer.flush()
+        answers.write(answer.encode() + b"\n")
+        answers.flush()
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ def _attempt(base: Path, adapter: Path | None) -> int:
                 try:
                     use(model)
                 except (BadModel, BadInput) as error:
-                    sys.stderr.write(str(error))
+                    os.write(2, str(error).encode("utf-8", "replace"))
                     return _NO_TEXT
             return 0
     except MemoryError:
