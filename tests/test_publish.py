@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from xpert_cli.cache import answers, build, signing
 from xpert_cli.cache.catalogue import open_cache
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.hub import sources
+from xpert_cli.paper import word_index
 from xpert_cli.sharing import memorization, publish, upload
 from xpert_cli.style import described
 
@@ -108,10 +109,11 @@ def test_a_public_repo_has_to_be_asked_for(server, copy):
 
 def test_a_signed_cache_is_pinned_cannot_lose_its_signature_and_tells_when_it_ends(server, copy, tmp_path):
     key = signing.make_key(tmp_path / "key")
-    put(copy, key=key, days=30, now=datetime(2100, 1, 1, tzinfo=timezone.utc))
+    today = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+    put(copy, key=key, days=30, now=today)
     cache = open_cache(sources.open_source(REPO))
     assert cache.notes == (f"{REPO} is signed with the key {key.public}, and from now on has to be",)
-    assert cache.published.expires == "2100-01-31T00:00:00+00:00"
+    assert cache.published.expires == (today + timedelta(days=30)).isoformat()
     with pytest.raises(BadInput, match="anna/styles is signed, and devices refuse it without"):
         put(copy)
     first = server.head
@@ -299,3 +301,45 @@ def test_an_adapter_is_proposed_to_a_repo_of_somebody_else(server, copy, tmp_pat
     source = sources.open_source(f"{REPO}@{server.requested[0]}")
     publish.send(publish.prepare(open_cache(source, trusted=False), REPO, public=True, key=key))
     assert open_cache(sources.open_source(REPO)).entries[-1].id == "one"
+
+
+# -- what a folder, or a proposal, brings along
+
+
+@pytest.mark.parametrize("name", ["README.md", "words.npz", "base_answers.jsonl"])
+def test_what_a_link_points_to_is_not_sent(server, copy, tmp_path, name):
+    (tmp_path / "private.txt").write_text("my diary")
+    (copy / name).unlink(missing_ok=True)
+    (copy / name).symlink_to(tmp_path / "private.txt")
+    with pytest.raises(CacheMismatch, match=f"{name} is a link out of the cache"):
+        put(copy)
+    assert posts(server) == []
+
+
+def test_an_adapter_behind_a_link_is_not_sent(server, copy, tmp_path):
+    entry = opened(copy).entries[0]
+    (copy / entry.file).rename(tmp_path / "elsewhere.gguf")
+    (copy / entry.file).symlink_to(tmp_path / "elsewhere.gguf")
+    assert opened(copy).fetch(entry.id).is_file()  # what its digest says may be read
+    with pytest.raises(CacheMismatch, match=r"\.gguf is a link out of the cache"):
+        put(copy)
+
+
+def test_only_what_is_a_caches_own_is_sent(server, copy):
+    for name in ("notes.txt", ".ssh", "adapters/mine.jsonl"):
+        (copy / name).write_text("private")
+    put(copy)
+    assert not any(data == b"private" for data in there(server).values())
+
+
+def test_words_that_a_signed_catalogue_does_not_list_do_not_count(server, copy, tmp_path):
+    key = signing.make_key(tmp_path / "key")
+    put(copy, key=key)
+    server.commits[server.head] = {**there(server), "words.npz": b"planted"}
+    cache = open_cache(sources.open_source(REPO))
+    assert cache.source.optional("words.npz") is None
+    with pytest.raises(CacheMismatch, match=r"words\.npz"):
+        word_index.read(cache.source)
+    again = open_cache(sources.open_source(REPO), trusted=False)  # its publisher takes it over, as from a proposal
+    put_again = publish.prepare(again, REPO, key=key)
+    assert "words.npz" not in put_again.contents

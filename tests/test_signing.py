@@ -13,7 +13,7 @@ from xpert_cli import paths
 from xpert_cli.cache import signing, trust
 from xpert_cli.cache.trust import Published, check, published
 from xpert_cli.errors import BadInput, CacheMismatch
-from xpert_cli.hub.sources import Source
+from xpert_cli.hub.files import Source
 
 DATA = b'{"schema": 1}'
 # What minisign itself wrote for a file holding "test", as its documentation shows it.
@@ -67,9 +67,9 @@ def test_what_is_no_key_is_refused_with_the_way_to_one(tmp_path):
 class Repo(Source):
     """A Hub repo with a signature file."""
 
-    def __init__(self, folder: Path, *, moving: bool = True) -> None:
+    def __init__(self, folder: Path, *, followed: str = "main") -> None:
         super().__init__("anna/styles", folder)
-        self.revision, self.moving = "a" * 40, moving
+        self.revision, self.followed = "a" * 40, followed
 
 
 @pytest.fixture
@@ -123,8 +123,45 @@ def test_an_older_version_is_refused_unless_it_is_named(tmp_path, signed):
     check(Repo(tmp_path), DATA, signed(4))
     with pytest.raises(CacheMismatch, match=r"is at version 3, and was at 4 before.*--cache anna/styles@aaaaaaa"):
         check(Repo(tmp_path), DATA, signed(3))
-    assert check(Repo(tmp_path, moving=False), DATA, signed(3)) == ()
+    assert check(Repo(tmp_path, followed=""), DATA, signed(3)) == ()
     assert check(Repo(tmp_path), DATA, signed(4)) == ()
+
+
+@pytest.mark.parametrize("name", ["main", "stable", "v1", "refs/pr/3"])
+def test_whatever_name_was_followed_is_not_set_back(tmp_path, signed, name):
+    check(Repo(tmp_path, followed="other"), DATA, signed(9))
+    check(Repo(tmp_path, followed=name), DATA, signed(4))
+    with pytest.raises(CacheMismatch, match="is at version 3, and was at 4 before"):
+        check(Repo(tmp_path, followed=name), DATA, signed(3))
+    assert check(Repo(tmp_path, followed=name), DATA, signed(5)) == ()
+    assert check(Repo(tmp_path, followed="third"), DATA, signed(1)) == ()  # its own history
+    with pytest.raises(CacheMismatch, match="was at 9 before"):
+        check(Repo(tmp_path, followed="other"), DATA, signed(8))
+
+
+def test_what_an_earlier_xpert_remembered_still_counts(tmp_path, signed):
+    by = signed(3)
+    paths.data_dir().mkdir(parents=True)
+    (paths.data_dir() / "publishers.json").write_text(json.dumps({"anna/styles": {"key": by.key, "version": 4}}))
+    with pytest.raises(CacheMismatch, match="is at version 3, and was at 4 before"):
+        check(Repo(tmp_path), DATA, by)
+    (paths.data_dir() / "publishers.json").write_text('{"anna/styles": 7}')
+    with pytest.raises(BadInput, match="is damaged"):
+        check(Repo(tmp_path), DATA, by)
+
+
+def test_a_clock_set_back_does_not_bring_an_expired_catalogue_back(tmp_path, signed):
+    by, day = signed(1, expires="2026-12-01T00:00:00+00:00"), datetime(2026, 11, 30, tzinfo=timezone.utc)
+    check(Repo(tmp_path), DATA, by, day)
+    later = signed(2, expires="2027-06-01T00:00:00+00:00")
+    check(Repo(tmp_path), DATA, later, day.replace(year=2027, month=5))
+    trust_again = signed(3, expires="2026-12-01T00:00:00+00:00")
+    with pytest.raises(CacheMismatch, match="expired on 2026-12-01"):
+        check(Repo(tmp_path), DATA, trust_again, day)  # the clock was set back, and May 2027 was seen
+    fresh = Repo(tmp_path)
+    fresh.name = "anna/other"
+    with pytest.raises(CacheMismatch, match=r"this machine's clock says 2001-01-01\. Set the clock"):
+        check(fresh, DATA, by, datetime(2001, 1, 1, tzinfo=timezone.utc))
 
 
 def test_expiry_is_honoured(tmp_path, signed):

@@ -99,10 +99,23 @@ def notes_dir() -> Path:
 
 
 def default(name: str) -> str:
-    """A default from xpert_cli/defaults.ini, or from the user's config.ini where it says otherwise."""
+    """A default from xpert_cli/defaults.ini, or from the user's config.ini where it says otherwise.
+
+    Raises:
+        BadInput: config.ini is not what it should be.
+    """
     settings = configparser.ConfigParser(interpolation=None)
-    settings.read([PACKAGE / "defaults.ini", config_file()], encoding="utf-8")
-    return settings["xpert"][name]
+    settings.read(PACKAGE / "defaults.ini", encoding="utf-8")
+    own = config_file()
+    try:
+        if own.is_file():
+            settings.read_string(own.read_text("utf-8-sig"), str(own))  # some editors write a byte order mark
+        return settings["xpert"][name]
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        why = str(error).splitlines()[0].rstrip(".: ")
+        raise BadInput(
+            f"{own} cannot be read: {why}. Write [xpert] on its first line, and NAME = VALUE below, or remove it."
+        ) from error
 
 
 def make_private(folder: Path) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from xpert_cli import paths
 from xpert_cli.errors import BadInput, CannotWrite
+from xpert_cli.foreign.data import read_json, read_object
 
 ADAPTER, MESSAGES, MERGED, RECORD = "adapter.gguf", "messages.jsonl", "merged.gguf", "run.json"  # in a run's folder
 CHECKPOINTS = "checkpoints"
@@ -120,14 +121,12 @@ def rename(run: Run, name: str) -> Run:
         raise BadInput(f"another run is called {name!r}. Choose another name.")
     record = run.folder / RECORD
     try:
-        told = json.loads(record.read_text("utf-8"))
+        told = read_object(record.read_bytes())
     except (OSError, ValueError) as error:
         raise BadInput(f"{record} cannot be read ({error}). Only finished runs can be renamed.") from error
-    mode, moment = record.stat().st_mode, record.stat().st_mtime_ns
+    moment = record.stat().st_mtime_ns
     with paths.whole(record) as part:
-        part.chmod(mode & 0o777)
         part.write_text(json.dumps({**told, "name": name}, indent=1) + "\n", "utf-8")
-    record.chmod(mode & 0o777)
     _set_time(record, moment)
     return _read(run.folder)
 
@@ -170,8 +169,8 @@ def _read(folder: Path) -> Run:
     told: Any = None
     if record.is_file() and (folder / ADAPTER).is_file():
         try:
-            told = json.loads(record.read_text("utf-8"))
-        except (OSError, ValueError, RecursionError):
+            told = read_json(record.read_bytes())
+        except (OSError, ValueError):
             told = None
     if not isinstance(told, dict):
         return Run(folder.name, folder, False, written, size_of(folder))

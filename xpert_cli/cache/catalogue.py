@@ -24,7 +24,7 @@ from xpert_cli import gguf, paths
 from xpert_cli.cache.trust import Published, check, published
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.foreign.data import read_arrays, read_json, read_object
-from xpert_cli.hub.sources import CATALOGUE, Source
+from xpert_cli.hub.files import CATALOGUE, Source
 from xpert_cli.style import described as style
 from xpert_cli.style.space import Axis, Floats, Space
 
@@ -187,6 +187,7 @@ def open_cache(source: Source, *, trusted: bool = True) -> Catalogue:
     _known(source, told, _TOP, "catalogue.json", _TOP_MORE)
     by = published(told.get("published"), source.name)
     notes = (*source.notes, *(check(source, data, by) if trusted else ()))
+    source.sealed = bool(by and by.key) and (trusted or source.revision is not None)
     try:
         axes, entries = _contents(source, told)
         _require_kinds(told)

@@ -2,9 +2,10 @@
 
     notes = check(source, data, told.get("published"))      # refuses, or says what is worth knowing
 
-A publisher's key and the highest version seen from a Hub repo are kept in publishers.json below paths.data_dir(). The
-signature covers catalogue.json, which holds the digest of every other file. A folder is the user's own: its signature
-must be right if there is one, and nothing is remembered. Not here: the signatures themselves (cache/signing.py).
+A publisher's key, the highest version seen under each name that is followed in a Hub repo (main, another branch, a
+tag), and the latest day seen are kept in publishers.json below paths.data_dir(). The signature covers catalogue.json,
+which holds the digest of every other file. A folder is the user's own: its signature must be right if there is one, and
+nothing is remembered. Not here: the signatures themselves (cache/signing.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from xpert_cli import paths
 from xpert_cli.cache import signing
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.foreign.data import read_object
-from xpert_cli.hub.sources import Source
+from xpert_cli.hub.files import Source
 
 SIGNATURE = "catalogue.json.minisig"
 UNSIGNED = "unsigned"
+_NEVER = "0001-01-01T00:00:00+00:00"
+_SLACK = timedelta(days=2)  # that clocks and time zones may differ by
 
 
 @dataclass(frozen=True)
@@ -82,21 +85,38 @@ def check(source: Source, data: bytes, by: Published | None, now: datetime | Non
         _signed(source, data, by, key)
         if not by or not key:
             return (f"{source.name} is not signed: whoever may write there decides what you get",)
-        if by.version < pinned.get("version", 0) and source.moving:
+        before = _versions(pinned).get(source.followed, 0)
+        if by.version < before:
             raise CacheMismatch(
-                f"{source.name} is at version {by.version}, and was at {pinned['version']} before: somebody set it "
+                f"{source.name} is at version {by.version}, and was at {before} before: somebody set it "
                 f"back. Ask its publisher, or name the older commit: --cache {source.name}@{source.revision[:7]}"
             )
-        if by.expires and (now or datetime.now(timezone.utc)) > _time(by.expires):
+        latest = max(now or datetime.now(timezone.utc), _time(str(pinned.get("seen") or _NEVER)))
+        if by.expires and latest > _time(by.expires):
             raise CacheMismatch(
                 f"{source.name} expired on {by.expires[:10]}: its publisher does not stand by this state any more. "
                 "Run again when online for a newer one, or ask its publisher."
             )
-        if source.moving:
-            known[source.name] = {"key": key, "version": max(by.version, pinned.get("version", 0))}
-        if pinned or not source.moving:
+        if by.expires and _time(by.at) > latest + _SLACK:
+            raise CacheMismatch(
+                f"{source.name} was published on {by.at[:10]}, and this machine's clock says {latest:%Y-%m-%d}. "
+                "Set the clock: whether the cache has expired cannot be told."
+            )
+        if source.followed:
+            versions = {**_versions(pinned), source.followed: max(by.version, before)}
+            main = versions.pop("main", 0)
+            seen = {"seen": f"{latest:%Y-%m-%d}T00:00:00+00:00"} if by.expires or "seen" in pinned else {}
+            known[source.name] = {"key": key, "version": main, **({"others": versions} if versions else {}), **seen}
+        if pinned or not source.followed:
             return ()
         return (f"{source.name} is signed with the key {key}, and from now on has to be",)
+
+
+def _versions(pinned: Mapping[str, Any]) -> dict[str, int]:
+    """The highest version seen under each name that was followed."""
+    others = pinned.get("others", {})
+    told = {"main": pinned.get("version", 0), **(others if isinstance(others, dict) else {})}
+    return {name: version for name, version in told.items() if isinstance(version, int)}
 
 
 def _signed(source: Source, data: bytes, by: Published | None, key: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from xpert_cli.cache.catalogue import Catalogue, Entry
 from xpert_cli.cache.screening import admitted, oddities
 from xpert_cli.gguf import BaseModel
-from xpert_cli.hub.sources import CATALOGUE
+from xpert_cli.hub.files import CATALOGUE
 
 Progress = Callable[[str, float], None]
 

@@ -15,18 +15,17 @@ import zipfile
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from xpert_cli.foreign.text import one_line
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 MOST_BYTES = 64 << 20  # of a JSON text
 MOST_VALUES = 2_000_000  # of a JSON text: an empty list takes 64 bytes of memory for 3 in the file
 MOST_DEPTH = 64
 MOST_ARRAYS = 64
-Array = npt.NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -78,7 +77,7 @@ def read_object(data: bytes | str, **bounds: int) -> dict[str, Any]:
     return told
 
 
-def read_arrays(path: Path, *, most_bytes: int, shapes: Shapes | None = None) -> dict[str, Array]:
+def read_arrays(path: Path, *, most_bytes: int, shapes: Shapes | None = None) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an npz file, by name; its sizes are looked at before anything is expanded.
 
     Args:
@@ -108,8 +107,10 @@ def read_arrays(path: Path, *, most_bytes: int, shapes: Shapes | None = None) ->
     return found
 
 
-def _array(file: zipfile.ZipFile, entry: zipfile.ZipInfo, shape: tuple[int, ...] | None) -> Array:
+def _array(file: zipfile.ZipFile, entry: zipfile.ZipInfo, shape: tuple[int, ...] | None) -> npt.NDArray[Any]:
     """One array, its head checked against its size and the wanted shape before the rest is expanded."""
+    import numpy as np  # here, so that reading JSON needs no numpy
+
     with file.open(entry) as stream:
         head = BytesIO(stream.read(min(entry.file_size, 4096)))
         version = np.lib.format.read_magic(head)

@@ -4,7 +4,7 @@
 
 What has arrived lies beside the target in a .part file, which the next try, or the next process, carries on from; the
 target appears only when its contents are right. HTTP, login and redirects are huggingface_hub's. Not here: what is
-fetched and where it is kept (hub/sources.py).
+fetched and where it is kept (hub/repo.py).
 """
 
 from __future__ import annotations
@@ -93,6 +93,8 @@ def download(
             return 0  # by another process, while this one waited
         if _length(part) > size:
             part.unlink()
+        if size == 0:
+            paths.private_file(part)
         for _ in range(2):
             received += _fill(part, url, size, what, progress)
             if _contents(part, digest) == digest:

@@ -20,6 +20,7 @@ from typing import cast
 
 from xpert_cli.errors import BadModel
 from xpert_cli.gguf import read_header
+from xpert_cli.hub.names import on_hub
 from xpert_cli.models.hf_checkpoint import files, locate
 from xpert_cli.models.hf_model import FloatType, write_gguf
 from xpert_cli.models.hf_tokenizer import Unsupported
@@ -81,7 +82,9 @@ def convert(
     started = time.monotonic()
     kind = quantization_type(type_name)
     is_gguf = Path(model).is_file()
-    target = out or Path(f"{Path(model).stem if is_gguf else Path(model).resolve().name}-{kind}.gguf")
+    repo = None if is_gguf or Path(model).is_dir() else on_hub(model)
+    called = Path(repo.repo).name if repo else Path(model).stem if is_gguf else Path(model).resolve().name
+    target = out or Path(f"{called}-{kind}.gguf")
     fallback: dict[str, str] = {}
     requantized = False
     notes: tuple[str, ...] = ()
@@ -91,8 +94,8 @@ def convert(
         fallback = quantize(Path(model), target, kind, progress=lambda f: progress("quantizing", f))
     else:
         progress("fetching", 0.0)
-        folder = locate(model, revision=revision, offline=offline)
-        name = None if Path(model).is_dir() else Path(model).name
+        folder = locate(model, revision=revision, offline=offline, progress=progress)
+        name = called if repo else None
         if kind in FLOATS:
             notes = to_gguf(folder, target, kind, name)
         else:

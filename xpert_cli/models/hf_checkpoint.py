@@ -10,13 +10,14 @@ the tensors' files (models/safetensors_file.py).
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xpert_cli.errors import BadInput, BadModel
+from xpert_cli.errors import BadModel
 from xpert_cli.foreign.data import read_object
+from xpert_cli.hub.sources import find_checkpoint
 from xpert_cli.models.safetensors_file import StoredTensor, read_safetensors
 
 _FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.jinja", "merges.txt", "README.md"]
@@ -31,28 +32,21 @@ class Checkpoint:
     tensors: Mapping[str, StoredTensor]
 
 
-def locate(model: str, *, revision: str | None = None, offline: bool = False) -> Path:
-    """The local folder of `model`, a folder or a Hub repo id; a repo is downloaded into the Hub's cache first.
+def locate(
+    model: str,
+    *,
+    revision: str | None = None,
+    offline: bool = False,
+    progress: Callable[[str, float], None] = lambda message, fraction: None,
+) -> Path:
+    """The local folder of `model`: a folder, a Hub repo's name or the address of its page, which is downloaded first.
 
     Raises:
         BadInput: neither a folder nor a repo that can be had.
     """
     if Path(model).is_dir():
         return Path(model)
-    if model.count("/") != 1 or model.startswith((".", "/", "~")):
-        raise BadInput(f"{model} is neither a folder, nor a GGUF file, nor a Hub repo. Check the name.")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=_FILES, local_files_only=offline))
-    except LocalEntryNotFoundError as error:
-        raise BadInput(
-            f"{model} is not downloaded yet and the Hub cannot be reached. Connect and try again."
-        ) from error
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BadInput(f"{model} cannot be fetched from the Hub: {reason} Check the name and your access.") from error
+    return find_checkpoint(model, _FILES, revision=revision, offline=offline, progress=progress)
 
 
 def files(folder: Path) -> list[Path]:

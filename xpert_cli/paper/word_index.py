@@ -16,7 +16,7 @@ import numpy as np
 from xpert_cli import paths
 from xpert_cli.errors import BadModel, CacheMismatch
 from xpert_cli.foreign.data import read_arrays
-from xpert_cli.hub.sources import Source
+from xpert_cli.hub.files import Source
 from xpert_cli.paper.basis import Basis
 from xpert_cli.style.space import Floats
 

@@ -30,7 +30,8 @@ from xpert_cli.corpus import private_data as private
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.foreign.data import read_object
 from xpert_cli.gguf import AdapterFile, BaseModel
-from xpert_cli.hub.sources import CATALOGUE, open_source
+from xpert_cli.hub.files import CATALOGUE
+from xpert_cli.hub.sources import open_source
 from xpert_cli.llama.model import Vocabulary
 from xpert_cli.llama.samples import tokenized
 from xpert_cli.paper import word_index
@@ -39,6 +40,7 @@ from xpert_cli.sharing import memorization, upload
 Progress = Callable[[str, float], None]
 HELD_OUT = 0.1  # of the messages, which a twin is not trained on
 MOST = 10_000  # files of a folder, by the Hub's documentation on repository limits
+_BESIDE = (COORDINATES, ANSWERS, word_index.FILE, card.FILE, CATALOGUE)
 INDEX = (
     COORDINATES,
     ANSWERS,
@@ -229,6 +231,8 @@ def prepare(
         for entry in entries
         if not there or there.files.get(entry.file) != entry.sha256
     }
+    if links := [name for name in (*contents, *_BESIDE) if cache.source.leads_outside(name)]:
+        raise CacheMismatch(f"{cache.source.name}: {links[0]} is a link out of the cache. Put the file itself there.")
     others = {name: path for name in (COORDINATES, ANSWERS, word_index.FILE) if (path := cache.source.optional(name))}
     readme = cache.source.optional(card.FILE)
     contents |= others

@@ -16,8 +16,8 @@ from typing import Any
 
 from xpert_cli import paths
 from xpert_cli.errors import BadInput
+from xpert_cli.hub.client import explained, import_hub
 from xpert_cli.hub.download import git_blob
-from xpert_cli.hub.sources import explained, import_hub
 
 MOST = 100  # files of one commit: the Hub's documentation advises 50 to 100
 Content = Path | bytes
