@@ -137,13 +137,13 @@ def compared(among: Population, starts: Mapping[str, Start], measure: Measure, a
     A start that is not stored for a user, with --stored, leaves that user out of its line.
     """
     found: dict[str, dict[str, float]] = {name: {} for name in starts}
-    for name, start in starts.items():
-        for user in among.users:
+    for number, user in enumerate(among.users):  # user by user, so that what a stopped run leaves is paired
+        for name, start in starts.items():
             try:
                 found[name][user.name] = measure(user, start)
             except Missing:
                 continue
-        say(f"{name}: {len(found[name])} users")
+        say(f"{number + 1} of {len(among.users)} users")
     rows = []
     for kind in ("person", "style"):
         names = [user.name for user in among.users if user.kind == kind]
