@@ -108,7 +108,7 @@ _OTHER = (
     r"canlı konum paylaşıldı|bu mesaj bekleniyor.*|ожидание (?:данного )?сообщения.*|lokasi terkini dibagikan"
     r"|menunggu pesan ini.*|"
     r"ライブ位置情報.*|正在等待此消息.*|等待此訊息.*|실시간 위치.*|oczekiwanie na tę wiadomość.*|"
-    r"null|sticker|gif|photo|video|voice message|message unavailable|unsupported message.*"
+    r"message unavailable|unsupported message.*"
     r"|this message can't be displayed.*)"
 )
 _FILE = re.compile(
@@ -135,14 +135,11 @@ _EDITED = re.compile(
 _TABLE = (
     ("deleted messages", re.compile(f"(?:{_DELETED})[.。]?", re.IGNORECASE)),
     ("call notices", re.compile(f"(?:{_CALL})[.。]?", re.IGNORECASE)),
-    ("media notices", re.compile(rf"(?:\S+ ?){{0,3}}(?:{_OMITTED})[.。]?", re.IGNORECASE)),
     ("other notices", re.compile(f"(?:{_OTHER})[.。]?", re.IGNORECASE)),
-    ("media notices", _FILE),
-    ("media notices", _BRACKETS),
-    ("location notices", _PLACE),
-    ("poll options", _OPTION),
-    ("poll options", _POLL),
 )
+_MISSING = re.compile(rf"(?:\S+ ?){{0,3}}(?:{_OMITTED})[.。]?", re.IGNORECASE)
+_SMALL = re.compile(r"null|sticker|gif|photo|video|voice message", re.IGNORECASE)
+LONGEST = 120  # characters of a notice of the table
 _LINK = re.compile(r"(?:\s*<?https?://\S+>?\s*)+")
 _DELETED_WORDS = ("[deleted]", "[removed]", "[deleted by user]", "[ removed by reddit ]", "[removed by moderator]")
 
@@ -150,11 +147,23 @@ _DELETED_WORDS = ("[deleted]", "[removed]", "[deleted by user]", "[ removed by r
 def notice(line: str) -> str:
     """Why a whole line is not what a person wrote; "" if it may be."""
     if line.startswith(MARK):
-        return "media notices" if len(line) < 120 else "other notices"
-    if len(line) > 400:
-        return ""
+        return "media notices" if len(line) < LONGEST else "other notices"
     line = line.strip()
-    if len(line) > 40 and _ENCRYPTED.search(line) and _ABOUT_MESSAGES.search(line):
+    if not line or len(line) > 400:
+        return ""
+    if (line[0] == "<" and _BRACKETS.fullmatch(line)) or ("(" in line and _FILE.fullmatch(line)):
+        return "media notices"
+    if "://" in line and _PLACE.fullmatch(line):
+        return "location notices"
+    if line[-1] in ":)" and (_POLL.fullmatch(line) or _OPTION.fullmatch(line)):
+        return "poll options"
+    if len(line) > LONGEST:
+        return "other notices" if _ENCRYPTED.search(line) and _ABOUT_MESSAGES.search(line) else ""
+    if line.count(" ") < 5 and (_SMALL.fullmatch(line) or _MISSING.fullmatch(line)):
+        return "media notices"
+    if "a" <= line[0] <= "z":  # the apps begin with a capital letter, where there are any
+        return ""
+    if len(line) > 24 and _ENCRYPTED.search(line) and _ABOUT_MESSAGES.search(line):
         return "other notices"
     return next((reason for reason, pattern in _TABLE if pattern.fullmatch(line)), "")
 

@@ -69,6 +69,8 @@ class Parsed:
 
 def clean(text: str) -> str:
     """NFC, \\n line ends, no outer blank space; what UTF-8 or a C string cannot hold becomes U+FFFD."""
+    if text.isascii() and "\r" not in text and "\0" not in text:
+        return text.strip()
     text = _ENDS.sub("\n", _BROKEN.sub("\ufffd", text))
     return unicodedata.normalize("NFC", _STACKED.sub(r"\1", text)).strip()
 

@@ -36,8 +36,7 @@ def tokenized(
     """
     samples: list[Sample] = []
     split = pieces = shortened = 0
-    one = {"role": "user", "content": "a"}
-    around = (len(model.chat([one, {**one, "role": "assistant"}, one])) - len(model.chat([one])) + 1) // 2
+    around = _around(model) if any(message.earlier for message in corpus.messages) else 0
     for message in corpus.messages:
         answer = [*model.tokenize(message.response), model.end_of_turn]
         head, cut = _head(model, message, max(max_tokens - len(answer), max_tokens // 2), around)
@@ -57,6 +56,12 @@ def tokenized(
     if not samples:
         raise BadInput("there is nothing to tokenize. Give text you wrote.")
     return samples
+
+
+def _around(model: Vocabulary) -> int:
+    """Tokens that the template puts around one turn."""
+    one = {"role": "user", "content": "a"}
+    return (len(model.chat([one, {**one, "role": "assistant"}, one])) - len(model.chat([one])) + 1) // 2
 
 
 def _head(model: Vocabulary, message: Message, room: int, around: int) -> tuple[list[int], bool]:

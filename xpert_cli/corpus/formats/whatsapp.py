@@ -42,6 +42,7 @@ _STYLES = (
     ("colon", re.compile(rf"(?P<stamp>{_DATE}[, ،]*{_WORDS}{_TIME}(?: ?[AaPp]\.? ?[Mm]\.?)?): ")),
 )
 _STARTS = re.compile(rf"[{MARKS}\s]*\[?[{MARKS}]*[\d٠-٩۰-۹०-९০-৯๐-๙０-９A-Za-z]")
+_CLOCK_FIRST = re.compile(r"\s*\d{1,2}:")
 _NUMBERS = re.compile(r"\d+")
 _AFTERNOON = re.compile(
     r"p\.? ?m|下午|午後|晚上|中午|오후|م|μμ|μ\.μ|nachm|\bCH\b|ÖS|du\.|odp|PTG|petang|malam|অপরাহ্ণ|अपराह्न"
@@ -120,6 +121,8 @@ def _stamped(lines: list[str]) -> Iterator[_Line]:
 
 def _after(line: str, end: int) -> str:
     """What follows the stamp, which is `end` characters without marks and outer blanks; with its own marks."""
+    if line.isascii():
+        return line[len(line) - len(line.lstrip()) + end :]
     at = seen = 0
     while at < len(line) and (line[at] in MARKS or line[at].isspace()):
         at += 1
@@ -223,7 +226,7 @@ def _times(stamps: list[str]) -> list[float | None]:
 
 def _date(numbers: list[int], text: str) -> tuple[int, int, int, tuple[int, int, int]] | None:
     """(first, second, year, time) of a stamp's numbers; a date with the year first is turned round."""
-    if len(numbers) < 5 or text.lstrip().startswith(tuple(f"{n}:" for n in range(24))):
+    if len(numbers) < 5 or _CLOCK_FIRST.match(text):
         return None
     a, b, c, hour, minute, *rest = numbers
     if a > 31:
