@@ -91,7 +91,7 @@ def right(users: Floats, adapters: Floats) -> str:
     """
     distances = np.linalg.norm(users[:, :, None] - adapters[None, None], axis=-1)
     hits = int((distances.argmin(axis=-1) == np.arange(len(users))[:, None]).sum())
-    return share_text(hits, users.shape[0] * users.shape[1])
+    return share_text(hits, users.shape[0] * users.shape[1], unit=" %")
 
 
 def thresholds(run: Run) -> str:

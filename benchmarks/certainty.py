@@ -96,7 +96,7 @@ def users(pools: Sequence[Floats], size: int) -> list[User]:
 
 def share(hits: Sequence[bool] | Flags) -> str:
     """A share in per cent with its interval."""
-    return share_text(float(np.sum(hits)), len(hits), digits=1)
+    return share_text(float(np.sum(hits)), len(hits), digits=1, unit=" %")
 
 
 def by_size(people: Sequence[User]) -> dict[str, list[User]]:

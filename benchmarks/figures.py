@@ -45,10 +45,10 @@ def share_interval(right: float, total: float) -> tuple[float, float]:
     return max(0.0, (centre - half) / (1 + z * z / total)), min(1.0, (centre + half) / (1 + z * z / total))
 
 
-def share_text(right: float, total: float, digits: int = 0) -> str:
-    """A share in per cent with its interval: "94.0 (88-97)"."""
+def share_text(right: float, total: float, digits: int = 0, unit: str = "") -> str:
+    """A share in per cent with its interval: "94.0 (88-97)", or "94.0 % (88-97)" where " %" is the unit."""
     low, high = (f"{100 * end:.{digits}f}" for end in share_interval(right, total))
-    return f"{100 * right / total:.1f} ({low}-{high})"
+    return f"{100 * right / total:.1f}{unit} ({low}-{high})"
 
 
 def estimate(values: Sequence[float]) -> Estimate:

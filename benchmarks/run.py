@@ -119,9 +119,9 @@ class Run:
         return _rows(self.options.styles / f"{name}.jsonl")
 
     def samples(self, messages: Sequence[Message]) -> list[Sample]:
-        """Token samples of at most TOKENS; messages whose prompt alone is longer are left out."""
+        """One token sample a message, cut at TOKENS: what a long text has further on is left out, and not split."""
         with Vocabulary(self.base) as vocabulary:
-            return list(tokenized(vocabulary, Corpus(tuple(messages)), TOKENS))
+            return [tokenized(vocabulary, Corpus((message,)), TOKENS)[0] for message in messages]
 
     def alone(self, measure: str) -> Record:
         """What `NAME.ALONE[measure]` returns, run in a process of its own, so that its peak memory is its own."""

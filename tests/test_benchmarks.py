@@ -15,7 +15,9 @@ from benchmarks import figures, merging, outcomes, report, selection, writers
 from benchmarks.__main__ import NAMES, benchmark
 from benchmarks.algorithm1 import right
 from benchmarks.outcomes import Arm, Outcome
+from benchmarks.run import Options, Run
 from benchmarks.store import Missing, Store
+from xpert_cli.corpus import Message
 from xpert_cli.gguf.adapter import Adapter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,7 +28,7 @@ def test_an_interval_of_a_share_is_wilsons():
     assert figures.share_interval(20, 20) == pytest.approx((0.8389, 1.0), abs=1e-4)
     assert figures.share_interval(0, 20)[0] == 0.0
     assert figures.share_text(35, 80) == "43.8 (33-55)"
-    assert figures.share_text(1, 1000, digits=1) == "0.1 (0.0-0.6)"
+    assert figures.share_text(1, 1000, digits=1, unit=" %") == "0.1 % (0.0-0.6)"
 
 
 def test_a_paired_interval_is_students():
@@ -97,7 +99,7 @@ def test_losses_of_a_search_are_means_over_the_users_texts():
     draws = selection.users(3, 5, 60)
     assert draws.shape == (8, 3, 5)
     assert len(set(draws[0, 0].tolist())) == 5
-    assert right(np.array([[[0.0, 1.0]], [[0.9, 0.0]]]), np.array([[0.0, 1.2], [1.0, 0.0]])) == "100.0 (34-100)"
+    assert right(np.array([[[0.0, 1.0]], [[0.9, 0.0]]]), np.array([[0.0, 1.2], [1.0, 0.0]])) == "100.0 % (34-100)"
 
 
 def test_measurements_are_made_once_and_again_where_what_they_are_made_of_changed(tmp_path):
@@ -198,6 +200,14 @@ def test_the_command_line_lists_and_refuses():
     wrong = subprocess.run([*run, "certainty"], capture_output=True, text=True, cwd=ROOT, check=False)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
     assert "--styles" in wrong.stderr
+
+
+@pytest.mark.model
+def test_a_message_is_one_sample_however_long_it_is():
+    messages = [Message("Hi.", "Hello there.", ""), Message("Tell me.", "One more word. " * 400, "")]
+    short, long = Run("any", Options()).samples(messages)
+    assert len(short[0]) < 60
+    assert len(long[0]) == 256
 
 
 def test_outcomes_come_back_as_they_were_written():
