@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
+from collections import Counter
 from typing import Any
 
 import pytest
+from private_planted import planted
 
+from xpert_cli import paths
 from xpert_cli.corpus import private_data
-from xpert_cli.corpus.private_data import Finding, scan
+from xpert_cli.corpus.private_data import Finding, scan, spans
 from xpert_cli.errors import MissingExtra
 
 pytest.importorskip("detect_secrets", reason="the extra publish is not installed")
@@ -129,3 +133,68 @@ def test_names_the_packages_that_are_missing(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("unit", ["a", "A1", "1 ", "a@", "a.", "Aa ", ": ", "::", "pwd ", "0-", "= "])
 def test_a_long_line_ends(unit: str) -> None:
     scan([unit * 5_000])  # an expression that tries every end from every start would take minutes
+
+
+# -- how much is found, and how fast
+
+
+def test_ninety_of_a_hundred_planted_things_are_found() -> None:
+    things = planted()
+    missed = [(kind, text) for kind, text in things if not scan([text])]
+    assert len(things) == 100
+    assert len(missed) <= 10, missed
+    by_kind = Counter(kind for kind, _ in missed)
+    assert all(count <= 3 for count in by_kind.values()), missed
+
+
+def test_of_ordinary_texts_less_than_one_in_a_hundred_is_suspected() -> None:
+    answers = (paths.packaged("adapters") / "base_answers.jsonl").read_text("utf-8").splitlines()
+    writers = sorted((paths.packaged("prompts") / "writers").glob("*"))
+    texts = [json.loads(line)["response"] for line in answers]
+    texts += [part for path in writers for part in path.read_text("utf-8").split("\n")]
+    texts += LEFT_ALONE.strip().splitlines()
+    found = scan(texts)
+    assert len(texts) > 100
+    assert len({finding.message for finding in found}) < len(texts) / 100, found
+
+
+def test_what_is_found_lies_where_it_was_written() -> None:
+    text = "ok\u200b \uff54 anna\u200b.m@poste\u200bo.de\n\nDE89 3704 0044\n0532 0130 00 bye"
+    assert [(kind, text[start:end]) for kind, start, end in spans(text)] == [
+        ("e-mail address", "anna\u200b.m@poste\u200bo.de"),
+        ("IBAN", "DE89 3704 0044\n0532 0130 00"),
+    ]
+
+
+def test_what_line_breaks_part_is_no_new_thing_where_lines_are_whole() -> None:
+    assert scan(["see you at home\nanna.m@posteo.de\nbye"]) == (
+        Finding("e-mail address", 0, 2, "e-mail address, 16 characters, a…e"),
+    )
+    assert scan(["\n".join(str(year) for year in range(1900, 2030))]) == ()
+
+
+def test_a_long_line_is_searched_to_its_end() -> None:
+    text = "word " * 2000 + "anna.m@posteo.de" + " word" * 2000 + " gb82west12345698765432"
+    assert [text[start:end] for _, start, end in spans(text)] == ["anna.m@posteo.de", "gb82west12345698765432"]
+
+
+@pytest.mark.parametrize(
+    "unit", ["token" + " " * 1200, "a@b.de ", "%%%", "A-A-", "1 ", "é\u0301", "x", "key= ", "ab\n", "\u200b", "sk-"]
+)
+def test_the_work_grows_with_the_length_and_no_faster(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Characters handed to the rules, and the longest piece: no rule ever sees more than a bounded line."""
+    work: list[int] = []
+    plain = private_data._found
+
+    def counted(line: str, rules: Any) -> Any:
+        work.append(len(line))
+        return plain(line, rules[:1])
+
+    monkeypatch.setattr(private_data, "_found", counted)
+    done = []
+    for length in (20_000, 40_000):
+        work.clear()
+        spans((unit * (length // len(unit) + 1))[:length])
+        done.append(sum(work))
+        assert max(work, default=0) <= private_data._PIECE
+    assert done[1] <= 2.2 * done[0] + 4 * private_data._PIECE

@@ -3,21 +3,26 @@
     scan(["hello\\nwrite to anna.m@posteo.de"])
     # (Finding(kind="e-mail address", message=0, line=2, hint="e-mail address, 16 characters, a…e"),)
 
+A text is made plain first: wide and invisible characters, digits of other scripts, long runs of blanks; what a line
+break parts is looked at joined, too. Long lines are read in pieces, so that the time is in proportion to the length.
 Keys of services are found by the expressions of detect-secrets, telephone numbers by phonenumbers, numbers with check
-digits by python-stdnum, the rest by patterns. Nothing is sent anywhere: detect-secrets' plugins can ask a service
-whether a key works, and here only their expressions are used. Does not cover: names, dates of birth, health, what is
-said in words, secrets in links, and many countries' identity numbers. That nothing is found proves nothing.
+digits by python-stdnum, the rest by patterns (corpus/private_patterns.py). Nothing is sent anywhere: detect-secrets'
+plugins can ask a service whether a key works, and here only their expressions are used. Does not cover: names, dates of
+birth, health, what is said in words, and many countries' identity numbers. That nothing is found proves nothing.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
+from xpert_cli.corpus.private_patterns import ADDRESSES, MORE
 from xpert_cli.errors import MissingExtra
 
 Span = tuple[int, int]
@@ -32,7 +37,16 @@ RANDOM_BITS = 3.8  # entropy a character above which 20 characters or more look 
 
 # Of detect-secrets: entropy and keywords want quotes and code around them, an address may be of a private network.
 _LEFT_OUT = {"Base64 High Entropy String", "Hex High Entropy String", "Secret Keyword", "Public IP (ipv4)"}
-_ALIKE = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-") | dict.fromkeys("\u00a0\u2009\u202f", " "))
+_ALIKE = dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d", "-") | dict.fromkeys(
+    "\u00a0\u2009\u202f\u3000\t\r", " "
+)
+_HIDDEN = frozenset(  # not drawn: soft hyphens, joiners, marks of direction, a byte order mark
+    "\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff"
+    "\u202a\u202b\u202c\u2066\u2067\u2068\u2069"
+)
+_PIECE, _OVERLAP = 1200, 240  # characters of a long line that are read at a time, and that two of them share
+_REACH = 90  # characters on either side of a line break that are read together
+_MAY_BE_PHONE = re.compile(r"[+(]\d|0\d|\d{3}")
 
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+%'-]+@(?:[\w-]+\.)+[^\W\d_]{2,}")
 _PASSWORD = re.compile(
@@ -96,11 +110,13 @@ def scan(texts: Sequence[str]) -> tuple[Finding, ...]:
     Raises:
         MissingExtra: detect-secrets, phonenumbers or python-stdnum is not installed.
     """
-    return tuple(
-        Finding(kind, message, text.count("\n", 0, start) + 1, _hint(kind, text[start:end]))
-        for message, text in enumerate(texts)
-        for kind, start, end in spans(text)
-    )
+    found = []
+    for message, text in enumerate(texts):
+        line, at = 1, 0
+        for kind, start, end in spans(text):
+            line, at = line + text.count("\n", at, start), start
+            found.append(Finding(kind, message, line, _hint(kind, text[start:end])))
+    return tuple(found)
 
 
 def spans(text: str) -> list[tuple[str, int, int]]:
@@ -109,11 +125,84 @@ def spans(text: str) -> list[tuple[str, int, int]]:
     Raises:
         MissingExtra: detect-secrets, phonenumbers or python-stdnum is not installed.
     """
-    rules, found, begin = _rules(), [], 0
-    for line in text.translate(_ALIKE).split("\n"):
-        found += [(kind, begin + start, begin + end) for kind, start, end in _found(line, rules)]
+    rules, plain, places = _rules(), *_plain(text)
+    found: list[tuple[str, int, int]] = []
+    begin = 0
+    for line in plain.split("\n"):
+        found += [(kind, begin + start, begin + end) for kind, start, end in _in_pieces(line, rules)]
         begin += len(line) + 1
-    return found
+    apart = _apart(found)
+    if "\n" in plain:
+        spaced, wrapped = _rules_across()
+        numbers = _apart(list(_across_lines(plain, spaced, " ")))  # with check digits: surer than a part of them
+        apart = _apart([*numbers, *_beside(numbers, apart)])
+        apart = _apart([*apart, *_beside(apart, _across_lines(plain, wrapped, ""))])
+    return [(kind, places[start], places[end - 1] + 1) for kind, start, end in apart]
+
+
+def _beside(
+    found: Sequence[tuple[str, int, int]], more: Iterable[tuple[str, int, int]]
+) -> Iterator[tuple[str, int, int]]:
+    """Those of `more` that overlap none of `found`, which are apart and in order."""
+    starts = [start for _, start, _ in found]
+    for kind, start, end in more:
+        at = bisect_left(starts, end)
+        if not at or found[at - 1][2] <= start:
+            yield kind, start, end
+
+
+def _plain(text: str) -> tuple[str, list[int] | range]:
+    """The text with one way to write each character, and where each of the remaining ones stood."""
+    if text.isascii() and "   " not in text and "\t" not in text and "\r" not in text:
+        return text, range(len(text))
+    kept, places, blanks = [], [], 0
+    for place, character in enumerate(text):
+        if character in _HIDDEN:
+            continue
+        alike = _ALIKE.get(character, character)
+        if not alike.isascii() and ("\uff01" <= alike <= "\uff5e" or alike.isdecimal()):
+            alike = unicodedata.normalize("NFKC", alike)
+            alike = str(unicodedata.decimal(alike)) if alike.isdecimal() else alike
+        blanks = blanks + 1 if alike == " " else 0
+        if blanks <= 2:
+            kept.append(alike)
+            places.append(place)
+    return "".join(kept), places
+
+
+def _in_pieces(line: str, rules: Sequence[Rule]) -> Iterator[tuple[str, int, int]]:
+    """(kind, start, end) in a line; a long one is read in pieces that overlap."""
+    if len(line) <= _PIECE:
+        yield from _found(line, rules)
+        return
+    for begin in range(0, len(line) - _OVERLAP, _PIECE - _OVERLAP):
+        for kind, start, end in _found(line[begin : begin + _PIECE], rules):
+            yield kind, begin + start, begin + end
+
+
+def _across_lines(text: str, rules: Sequence[Rule], between: str) -> Iterator[tuple[str, int, int]]:
+    """What a line break stands in, of the ends of the two lines; `between` is read in its place."""
+    for at in (match.start() for match in re.finditer("\n", text)):
+        before = text[max(0, at - _REACH) : at].rpartition("\n")[2].rstrip("\\ ")
+        line = text[at + 1 : at + 1 + _REACH].partition("\n")[0]
+        after = line.lstrip(" ")
+        if not before or not after:
+            continue
+        left = max(text.rfind("\n", 0, at) + 1, at - _REACH)
+        right = at + 1 + len(line) - len(after)
+        joint = len(before) + len(between)
+        for kind, start, end in _found(before + between + after, rules):
+            if start < len(before) and end > joint:
+                yield kind, left + start, right + end - joint
+
+
+def _apart(found: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """From left to right, what overlaps an earlier one left out; of one start the longest."""
+    apart: list[tuple[str, int, int]] = []
+    for one in sorted(found, key=lambda one: (one[1], -one[2])):
+        if not apart or one[1] >= apart[-1][2]:
+            apart.append(one)
+    return apart
 
 
 def _found(line: str, rules: Sequence[Rule]) -> list[tuple[str, int, int]]:
@@ -150,6 +239,7 @@ def _rules() -> tuple[Rule, ...]:
             if issubclass(plugin, by_expression) and kind not in _LEFT_OUT
             for expression in plugin.denylist
         ),
+        *((kind, _matches(form, valid, group)) for kind, form, group, valid in MORE),
         ("password", _matches(_PASSWORD, group=1)),
         ("PIN", _matches(_PIN, group=1)),
         ("long random string", _matches(_RANDOM, _looks_random)),
@@ -162,7 +252,20 @@ def _rules() -> tuple[Rule, ...]:
         ("IP address", _matches(_IPV6, _is_public)),
         ("telephone number", _phones),
         *(("street address", _matches(re.compile(form))) for form in _STREETS),
+        *(("street address", _matches(form)) for form in ADDRESSES),
     )
+
+
+_WRAPPED = {"key of a service", "wallet", "long random string", "e-mail address", "link with a token"}
+_SPACED = {"IBAN", "credit card number", *(kind for kind, _, _ in _NUMBERED)} - {"Polish PESEL number", "UK NHS number"}
+
+
+@lru_cache(maxsize=1)
+def _rules_across() -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """The rules for what a line break parts: with a blank in its place, and with nothing."""
+    spaced = [rule for rule in _rules() if rule[0] in _SPACED]
+    spaced.append(("telephone number", lambda line: _phones(line, regions=(None,))))
+    return tuple(spaced), tuple(rule for rule in _rules() if rule[0] in _WRAPPED)
 
 
 def _matches(
@@ -185,15 +288,16 @@ def _is_card(number: str, luhn: Callable[[str], bool]) -> bool:
 def _ibans(line: str, valid: Callable[[str], bool]) -> Iterator[Span]:
     """The number may run on into the next word, and only one length has the right check digits."""
     for match in _IBAN.finditer(line):
-        ends = (end for end in range(match.end(), match.start() + 14, -1) if valid(line[match.start() : end]))
+        whole = (end for end in range(match.end(), match.start() + 14, -1) if line[end - 1] != " ")
+        ends = (end for end in whole if valid(line[match.start() : end]))
         yield from ((match.start(), end) for end in list(ends)[:1])
 
 
-def _phones(line: str) -> Iterator[Span]:
+def _phones(line: str, regions: Sequence[str | None] = (None, *REGIONS)) -> Iterator[Span]:
     from phonenumbers import PhoneNumberMatcher
 
-    if _PHONE.search(line):
-        for region in (None, *REGIONS):
+    if _MAY_BE_PHONE.search(line) and _PHONE.search(line):
+        for region in regions:
             yield from ((m.start, m.end) for m in PhoneNumberMatcher(line, region) if _is_phone(m.raw_string))
 
 
