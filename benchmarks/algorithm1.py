@@ -159,7 +159,7 @@ def _states(run: Run, summarizer: Path, key: Sequence[str], some: Sequence[Asked
             with two_answers.opened(summarizer) as model:
                 ab = two_answers.states(model, prompts, answers, plains, "ab")
                 bb = two_answers.states(model, prompts[:1], plains[:1], plains[:1], "bb")
-            return two_answers.combined({"ab": ab, "bb": bb}, "neutral")
+            return two_answers.neutral(ab, bb)
 
         say(f"two answers: {number + 1} of {len(some)}")
         found.append(run.store.array("pair", [*key, prompt, plain, answers], ask))

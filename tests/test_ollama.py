@@ -71,7 +71,7 @@ def speaking(base: Path, template: str | None, path: Path, marks: tuple[str, ...
 
 def test_the_packaged_base(base, tmp_path):
     (tmp_path / "merged.gguf").symlink_to(base)
-    assert ollama.modelfile(tmp_path / "merged.gguf", None) == SMOLLM2
+    assert ollama.modelfile(tmp_path / "merged.gguf") == SMOLLM2
 
 
 def test_it_draws_as_xpert_run_does():
@@ -120,11 +120,3 @@ def test_a_conversation_reads_as_it_was_trained(base):
     with Vocabulary(base) as model:
         told = model.chat([{"role": role, "content": content} for role, content in turns])
         assert model.tokenize(said, special=True) == told
-
-
-def test_an_adapter_is_named_by_its_place(base, tmp_path):
-    (tmp_path / "base.gguf").symlink_to(base)
-    beside = ollama.modelfile(tmp_path / "base.gguf", tmp_path / "adapter.gguf")
-    assert beside.startswith("FROM ./base.gguf\n\nADAPTER ./adapter.gguf\n\nTEMPLATE")
-    elsewhere = ollama.modelfile(tmp_path / "base.gguf", tmp_path / "run" / "adapter.gguf")
-    assert f"\nADAPTER {tmp_path / 'run' / 'adapter.gguf'}\n" in elsewhere

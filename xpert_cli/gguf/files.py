@@ -133,6 +133,22 @@ def fingerprint(source: Path | Header) -> str:
     return digest.hexdigest()
 
 
+def require_model(header: Header) -> None:
+    """Make sure that a GGUF file holds a model, and nothing that is put onto one.
+
+    Raises:
+        BadModel: an adapter, or something else; names the fix.
+    """
+    if "general.type" not in header.metadata or (kind := _word(header, "general.type")) == "model":
+        return
+    if kind == "adapter":
+        raise BadModel(
+            f"{header.path} is an adapter, not a base model. Give it with --adapter, and the GGUF file of the model "
+            "that it was made for with --base."
+        )
+    raise BadModel(f"{header.path} is no base model, but {ascii(kind)[:40]}. Give the model's file with --base.")
+
+
 def base_info(source: Path | Header, known_fingerprint: str | None = None) -> BaseInfo:
     """Name, sizes and fingerprint of a base model.
 
@@ -144,8 +160,7 @@ def base_info(source: Path | Header, known_fingerprint: str | None = None) -> Ba
     """
     header = opened(source)
     architecture = architecture_of(header)
-    if header.metadata.get("general.type", "model") != "model":
-        raise BadModel(f"{header.path}: this is no base model. Give the GGUF file of the model with --base.")
+    require_model(header)
     name = _word(header, "general.name")
     heads = _count(header, f"{architecture}.attention.head_count")
     shared = f"{architecture}.attention.head_count_kv"

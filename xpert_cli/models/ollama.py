@@ -1,6 +1,6 @@
 '''A run's model for Ollama: the Modelfile that `ollama create mine -f Modelfile` reads.
 
-    text = modelfile(folder / "merged.gguf", None)      # 'FROM ./merged.gguf\n\nTEMPLATE """..."""\n...'
+    text = modelfile(folder / "merged.gguf")      # 'FROM ./merged.gguf\n\nTEMPLATE """..."""\n...'
 
 Ollama reads templates in Go's language, not the Jinja of a GGUF. A template of ours is taken only if it writes a
 conversation token by token as the model's own does. Tools and thinking switches are left out. Not here: Ollama itself.
@@ -60,22 +60,18 @@ _FAMILIES = (
 )
 
 
-def modelfile(merged: Path, adapter: Path | None = None) -> str:
+def modelfile(merged: Path) -> str:
     """The text of a Modelfile that lies beside `merged`.
 
     The system message that the model's own template puts in is told as SYSTEM, for Ollama knows of none.
 
     Args:
         merged: the GGUF model.
-        adapter: an adapter that is not in the model yet, which Ollama is to put on it; None for a merged model.
 
     Raises:
         BadModel: `merged` cannot be read.
     """
     lines = [f"FROM ./{merged.name}\n"]
-    if adapter is not None:
-        beside = adapter.absolute().parent == merged.absolute().parent
-        lines.append(f"ADAPTER {f'./{adapter.name}' if beside else adapter.absolute()}\n")
     with Vocabulary(merged) as model:
         fitting = next(((one, system) for one in _FAMILIES if (system := _system(model, one)) is not None), None)
     if fitting is None:

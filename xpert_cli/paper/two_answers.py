@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +24,6 @@ from xpert_cli.style import described
 from xpert_cli.style.measured import cut
 
 Floats = npt.NDArray[np.float64]
-Reading = Literal["raw", "neutral", "swapped"]
 WORDS = 40  # of a prompt or an answer that the question shows
 PROMPT_WORDS = 200  # of a prompt that is answered
 PAIRS = 20  # prompts that are asked about at most: the paper asks 50 probes
@@ -33,7 +31,6 @@ ANSWER_TOKENS = 96  # enough for WORDS words of English
 TEMPERATURE = 0.7  # as the answers that a cache is built from
 ORDINARY = "ordinary"  # the style that words are stated against
 CONTEXT, SEQUENCES = 4096, 16
-ORDERS: Mapping[Reading, tuple[str, ...]] = {"raw": ("ab",), "neutral": ("ab", "bb"), "swapped": ("ab", "ba")}
 
 
 def question() -> tuple[str, str]:
@@ -72,17 +69,9 @@ def states(model: Model, prompts: Sequence[str], answers: Sequence[str], plain: 
     return model.states([put(model, *pair) for pair in pairs]).astype(np.float64)
 
 
-def combined(states_by_order: Mapping[str, Floats], reading: Reading) -> Floats:
-    """States in the orders that a reading needs, with what all answers share taken out.
-
-    raw: V(a, b). neutral: V(a, b) - V(b, b). swapped: (V(a, b) - V(b, a)) / 2, where a liking for the first or the
-    second place cancels.
-    """
-    if reading == "raw":
-        return states_by_order["ab"]
-    if reading == "neutral":
-        return states_by_order["ab"] - states_by_order["bb"]
-    return (states_by_order["ab"] - states_by_order["ba"]) / 2
+def neutral(answers: Floats, plain: Floats) -> Floats:
+    """V(a, b) - V(b, b): the states of answers ("ab"), less what any answer has there ("bb")."""
+    return answers - plain
 
 
 def stated(word: str) -> tuple[str, str, str]:
@@ -105,8 +94,8 @@ def answered(base: BaseModel | Path, prompts: Sequence[str], adapter: AdapterFil
 
 def shift(model: Model, prompts: Sequence[str], answers: Sequence[str], plain: Sequence[str]) -> Floats:
     """(hidden,) V of answers against plain ones: the neutral reading, averaged over prompts."""
-    by_order = {order: states(model, prompts, answers, plain, order) for order in ORDERS["neutral"]}
-    return np.asarray(combined(by_order, "neutral").mean(axis=0))
+    both = (states(model, prompts, answers, plain, order) for order in ("ab", "bb"))
+    return np.asarray(neutral(*both).mean(axis=0))
 
 
 def anchors() -> list[str]:
@@ -118,9 +107,3 @@ def worded(model: Model, words: Sequence[str], order: str) -> Floats:
     """(words, hidden) states of answers that only state a style, against one stating the ordinary."""
     prompts, firsts, plain = zip(*map(stated, words), strict=True)
     return states(model, prompts, firsts, plain, order)
-
-
-def rewritten(model: Model, texts: Sequence[str], word: str) -> list[str]:
-    """Texts once more in a style, in the summarizer's own words: greedy, as much as the question shows."""
-    asked = [model.chat(f"Rewrite this text in a style that is more {word}:\n\n{cut(text, WORDS)}") for text in texts]
-    return [model.detokenize(found) for found in model.answers(asked, max_tokens=ANSWER_TOKENS, temperature=0.0)]
