@@ -162,7 +162,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     answered = two_answers.answered
 
     def counting(base: Path, prompts: list[str], adapter: Path | None = None) -> list[str]:
-        asked.append(adapter and adapter.stem)
+        asked.append(adapter and adapter.path.stem)
         return answered(base, prompts, adapter)
 
     monkeypatch.setattr(two_answers, "answered", counting)

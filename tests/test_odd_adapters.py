@@ -16,6 +16,7 @@ from test_adapters import BASE, folder, lora
 from xpert_cli import gguf
 from xpert_cli.errors import BadModel, CacheMismatch
 from xpert_cli.gguf.adapter import Adapter
+from xpert_cli.models.convert import convert
 from xpert_cli.models.merge import merge
 from xpert_cli.models.peft import read_peft
 
@@ -193,3 +194,27 @@ def test_settings_that_are_no_json_object_are_refused(tmp_path: Path) -> None:
         (source / "adapter_config.json").write_text(text)
         with pytest.raises(BadModel, match=r"adapter_config\.json"):
             merge([(source, 1.0)], base, tmp_path / "merged.gguf")
+
+
+def test_an_adapter_or_something_else_in_place_of_a_base_is_named(tmp_path: Path) -> None:
+    from xpert_cli.llama.trial_load import try_base
+
+    base = tiny_gguf.write_base(tmp_path / "base.gguf")
+    adapter = huge(base, tmp_path / "lora.gguf")
+    with pytest.raises(BadModel, match=r"lora\.gguf is an adapter, not a base model\. Give it with --adapter"):
+        try_base(adapter)
+    with pytest.raises(BadModel, match=r"is an adapter, not a model.*xpert merge --adapter .*lora\.gguf --base"):
+        convert(str(adapter), tmp_path / "out.gguf", "F16")
+    other = tiny_gguf.write_base(tmp_path / "other.gguf", entries={"general.type": gguf.encode("string", "mmproj")})
+    for attempt in (lambda: try_base(other), lambda: convert(str(other), tmp_path / "out.gguf", "F16")):
+        with pytest.raises(BadModel, match=r"other\.gguf is no base model, but 'mmproj'"):
+            attempt()
+
+
+def test_an_architecture_that_llama_cpp_refuses_is_named(tmp_path: Path) -> None:
+    from xpert_cli.llama.trial_load import try_base
+
+    entries = {"general.architecture": gguf.encode("string", "novel-net")}
+    base = tiny_gguf.write_base(tmp_path / "base.gguf", entries=entries)
+    with pytest.raises(BadModel, match=r"\(its architecture is 'novel-net'\)"):
+        try_base(base)

@@ -27,6 +27,7 @@ import numpy as np
 from xpert_cli import gguf, paths, platform
 from xpert_cli.errors import BadInput, BadModel, CannotWrite
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
+from xpert_cli.gguf.architectures import ARCHITECTURES
 from xpert_cli.gguf.vocabulary import check_vocabulary
 from xpert_cli.llama import model as llama
 
@@ -78,6 +79,7 @@ def try_base(base: BaseModel | Path) -> None:
             could not load or use it, or came to numbers that are not finite.
     """
     opened = BaseModel.open(base)
+    gguf.require_model(opened.header)
     check_vocabulary(opened.header)
     path = opened.path
     identity, room = paths.identity(path), platform.available_memory()
@@ -125,6 +127,8 @@ def _command(base: Path, adapter: Path | None, memory: int, seconds: int) -> lis
 def _failed(base: Path, adapter: Path | None, what: str) -> BadModel:
     another = f"Use another {'adapter' if adapter else 'base'}."
     fix = "Close other programs or use a smaller base." if "memory" in what else another
+    if what == _SAID[_NO_BASE] and (name := gguf.architecture_of(gguf.read_header(base))) not in ARCHITECTURES:
+        what += f" (its architecture is {ascii(name)[:60]})"
     tried = f"{adapter}: a trial run with {base.name}" if adapter else f"{base}: a trial run"
     return BadModel(f"{tried} {what}. {fix}")
 

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import os
 import re
+import shlex
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from typing import Any
 
 from xpert_cli import leftovers, platform
 from xpert_cli.errors import BadInput, BadModel, CannotWrite, TimeIsUp
-from xpert_cli.gguf import BaseModel, read_header
+from xpert_cli.gguf import BaseModel, read_header, require_model
 from xpert_cli.llama import model as llama
 from xpert_cli.paths import data_dir, notes_dir, whole, writable
 
@@ -60,8 +61,12 @@ def quantized_already(source: Path) -> bool:
         BadModel: not a sound GGUF file, or an adapter.
     """
     header = read_header(source)
-    if header.metadata.get("general.type", "model") != "model":
-        raise BadModel(f"{source} is not a model but an {header.metadata['general.type']}. Give the base model's file.")
+    if header.metadata.get("general.type") == "adapter":
+        raise BadModel(
+            f"{source} is an adapter, not a model. Put it into its base model with: "
+            f"xpert merge --adapter {shlex.quote(str(source))} --base BASE.gguf --out model.gguf"
+        )
+    require_model(header)
     return any(info.type not in FLOATS for info in header.tensors.values())
 
 
