@@ -84,6 +84,14 @@ def finished_runs() -> list[Run]:
     return [run for run in all_runs() if run.finished]
 
 
+def named(name: str) -> Run | None:
+    """The finished run that is called exactly so, or that `last` and `me` stand for; None if there is none."""
+    finished = finished_runs()
+    if name in NEWEST:
+        return finished[0] if finished else None
+    return next((run for run in finished if name in (run.name, run.folder.name)), None)
+
+
 def find(name: str, *, finished: bool = True) -> Run:
     """The run of a name: the user's own, the folder's or the first letters of one; `last` and `me` are the newest.
 
@@ -127,7 +135,7 @@ def rename(run: Run, name: str) -> Run:
     moment = record.stat().st_mtime_ns
     with paths.whole(record) as part:
         part.write_text(json.dumps({**told, "name": name}, indent=1) + "\n", "utf-8")
-    _set_time(record, moment)
+    os.utime(record, ns=(moment, moment))  # the newest run is the one that ended last, not the one renamed last
     return _read(run.folder)
 
 
@@ -153,11 +161,6 @@ def size_of(folder: Path) -> int:
         except OSError:  # deleted meanwhile
             continue
     return total
-
-
-def _set_time(path: Path, moment: int) -> None:
-    """Keep a record's time: the newest run is the one that ended last, not the one renamed last."""
-    os.utime(path, ns=(moment, moment))
 
 
 def _read(folder: Path) -> Run:

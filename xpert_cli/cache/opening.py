@@ -3,7 +3,8 @@
     cache = find_cache("owner/styles")                 # None: the one that the settings name
     parts = open_adapters(["terse.gguf=0.5", "elementary-concise-plain"], base, lambda: cache)
 
-An adapter's name is a GGUF file, a folder of a run, or an id of the cache, with =WEIGHT behind it if it is not 1. Not
+An adapter's name is a GGUF file, a folder of a run, the name of a run, or an id of the cache, with =WEIGHT behind it if
+it is not 1. Not
 here: what a cache holds (cache/catalogue.py), what a foreign adapter has to pass (cache/screening.py).
 """
 
@@ -21,7 +22,7 @@ from xpert_cli.cache.screening import admitted
 from xpert_cli.errors import BadInput, XpertError
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.hub.sources import open_source
-from xpert_cli.runs import ADAPTER
+from xpert_cli.runs import ADAPTER, NEWEST, named
 
 Progress = Callable[[str, float], None]
 
@@ -92,7 +93,14 @@ def find_adapters(specs: Sequence[str], cache: Callable[[], Catalogue]) -> list[
     found: list[tuple[AdapterFile | Path, float]] = []
     for spec in specs:
         name, weight = split_weight(spec)
-        found.append((adapter_path(name) if is_file_name(name) else opened().open_adapter(name), weight))
+        if is_file_name(name):
+            found.append((adapter_path(name), weight))
+        elif (run := named(name.removeprefix("run:"))) is not None:
+            found.append((run.adapter, weight))
+        elif name in NEWEST or name.startswith("run:"):
+            raise BadInput(f"there is no run {name}. List them with: xpert runs list")
+        else:
+            found.append((opened().open_adapter(name.removeprefix("cache:")), weight))
     return found
 
 

@@ -11,24 +11,24 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from xpert_cli import __version__, leftovers, paths, signals
 from xpert_cli.cli import views
 from xpert_cli.cli.cache import app as cache_app
+from xpert_cli.cli.chat import chat, run
 from xpert_cli.cli.config import app as config_app
 from xpert_cli.cli.finetune import finetune
 from xpert_cli.cli.import_ import import_
-from xpert_cli.cli.input import all_input, next_line, prepare_streams, require_unicode
+from xpert_cli.cli.input import prepare_streams, require_unicode
 from xpert_cli.cli.options import (
     AdapterOpt,
     AuthorOpt,
     BaseOpt,
     CacheOpt,
     CompareOpt,
-    ContextOpt,
     JsonOpt,
     MaxTokensOpt,
     MeasuredOpt,
@@ -38,13 +38,9 @@ from xpert_cli.cli.options import (
     PlotOpt,
     QuietOpt,
     RankOpt,
-    SeedOpt,
     SummarizerOpt,
-    SystemOpt,
-    TemperatureOpt,
     TextArg,
     TopOpt,
-    TopPOpt,
     TypeOpt,
     again,
     catalogue_at_hand,
@@ -58,9 +54,6 @@ from xpert_cli.cli.runs import app as runs_app
 from xpert_cli.cli.runs import disk
 from xpert_cli.cli.serve import serve
 from xpert_cli.errors import BadInput
-
-if TYPE_CHECKING:
-    from xpert_cli.llama.chat import Sampling
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.add_typer(cache_app, name="cache")
@@ -210,73 +203,10 @@ def select(
 
 app.command("import")(import_)
 app.command()(finetune)
+app.command()(run)
+app.command()(chat)
 app.command()(serve)
 app.command()(disk)
-
-
-@app.command()
-def run(
-    prompt: Annotated[str, typer.Argument(help="What to answer; - reads it from standard input.")],
-    base: BaseOpt = None,
-    adapter: AdapterOpt = None,
-    cache: CacheOpt = None,
-    system: SystemOpt = None,
-    max_tokens: MaxTokensOpt = 256,
-    temperature: TemperatureOpt = 0.7,
-    top_p: TopPOpt = 0.9,
-    context: ContextOpt = None,
-    seed: SeedOpt = 0,
-    offline: OfflineOpt = False,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
-) -> None:
-    """Answer PROMPT with a base model and adapters."""
-    from xpert_cli.llama import chat
-
-    with Output(json=json, quiet=quiet) as out:
-        asked = all_input() if prompt == "-" else prompt
-        sampling = _sampling(max_tokens, temperature, top_p, seed)
-        model = open_base(base, offline, out)
-        adapters = open_adapters(adapter, cache, offline, out, model)
-        result = chat.run(asked, model, adapters, sampling=sampling, system=system, context=context, on_text=out.write)
-        out.write("\n")
-        out.show(result)
-        limit = " (--max-tokens reached)" if result.stopped == "length" else ""
-        out.notes(result.notes)
-        out.note(f"{result.generated_tokens} tokens, {result.tokens_per_second:.1f} a second{limit}")
-
-
-@app.command()
-def chat(
-    base: BaseOpt = None,
-    adapter: AdapterOpt = None,
-    cache: CacheOpt = None,
-    system: SystemOpt = None,
-    max_tokens: MaxTokensOpt = 256,
-    temperature: TemperatureOpt = 0.7,
-    top_p: TopPOpt = 0.9,
-    context: ContextOpt = None,
-    seed: SeedOpt = 0,
-    offline: OfflineOpt = False,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
-) -> None:
-    """Talk with a base model and adapters, line by line."""
-    from xpert_cli.llama.chat import Chat
-
-    with Output(json=json, quiet=quiet) as out:
-        sampling = _sampling(max_tokens, temperature, top_p, seed)
-        model = open_base(base, offline, out)
-        adapters = open_adapters(adapter, cache, offline, out, model)
-        turns = []
-        with Chat(model, adapters, sampling=sampling, system=system, context=context) as conversation:
-            out.notes(conversation.notes)
-            if sys.stdin.isatty():
-                out.note("Ctrl-C stops an answer, Ctrl-D ends the conversation.")
-            while (said := next_line()) is not None:
-                if said:
-                    turns.append(_turn(conversation, said, out))
-        out.show({"turns": [turn for turn in turns if turn], "notes": conversation.notes})
 
 
 @app.command("eval")
@@ -358,25 +288,6 @@ def doctor(
         out.show(result, views.diagnosis(result))
         if not result.works:
             raise typer.Exit(1)
-
-
-def _sampling(max_tokens: int, temperature: float, top_p: float, seed: int) -> Sampling:
-    from xpert_cli.llama.chat import Sampling
-
-    return Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
-
-
-def _turn(conversation: Any, said: str, out: Output) -> dict[str, str] | None:
-    """One exchange; None if the user stopped it."""
-    try:
-        answer = conversation.say(said, out.write)
-    except KeyboardInterrupt:
-        if not sys.stdin.isatty():
-            raise
-        out.write("\n")
-        return None
-    out.write("\n")
-    return {"prompt": said, "text": answer.text}
 
 
 def main() -> None:

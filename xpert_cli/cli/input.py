@@ -1,7 +1,7 @@
 """What a person types or pipes in, and the streams and names that a shell hands over, however odd they are.
 
     prompt = all_input()          # standard input as UTF-8 text
-    while (line := next_line()) is not None: ...
+    while (said := next_message()) is not None: ...
 
 Not here: texts to learn from (corpus/reading.py), what is printed (cli/output.py).
 """
@@ -9,14 +9,17 @@ Not here: texts to learn from (corpus/reading.py), what is printed (cli/output.p
 from __future__ import annotations
 
 import os
+import select
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xpert_cli import paths
 from xpert_cli.errors import BadInput
 
+PASTED = 0.05  # seconds: what comes sooner after a line was pasted with it
+KEPT_LINES = 1000
 _NO_TEXT = "standard input is no UTF-8 text. Convert it first: iconv -t UTF-8"
 
 
@@ -64,15 +67,53 @@ def all_input() -> str:
         raise BadInput(_NO_TEXT) from error
 
 
-def next_line() -> str | None:
-    """The next line of standard input, None at the end.
+def next_message(prompt: str = "> ") -> str | None:
+    """The next line of standard input, None at the end; lines that are pasted into a terminal at once are one message.
 
     Raises:
         BadInput: it is no UTF-8 text.
     """
+    typed = sys.stdin.isatty()
     try:
-        return input("> " if sys.stdin.isatty() and sys.stdout.isatty() else "").strip()
+        lines = [input(prompt if typed and sys.stdout.isatty() else "")]
+        while typed and _more_is_there():
+            lines.append(input())
+        return "\n".join(lines)
     except EOFError:
         return None
     except UnicodeDecodeError as error:
         raise BadInput(_NO_TEXT) from error
+
+
+def _more_is_there() -> bool:
+    """Whether a terminal holds more than the line that was read: faster than anybody types."""
+    try:
+        return bool(select.select([sys.stdin], [], [], PASTED)[0])
+    except (OSError, ValueError):  # Windows, or a stream that is no file
+        return False
+
+
+@contextmanager
+def edited_lines(history: Path | None = None) -> Iterator[None]:
+    """Arrow keys, and earlier lines on them, for `input`; earlier sessions' lines come from `history` and go there.
+
+    Args:
+        history: a file for its owner alone; None keeps nothing.
+    """
+    try:
+        import readline
+    except ImportError:  # some Pythons have none: lines are then typed plainly
+        yield
+        return
+    if history is not None and history.is_file():
+        with suppress(OSError):
+            readline.read_history_file(history)
+    try:
+        yield
+    finally:
+        if history is not None:
+            readline.set_history_length(KEPT_LINES)
+            with suppress(OSError):
+                paths.make_private(history.parent)
+                paths.private_file(history)
+                readline.write_history_file(history)

@@ -118,6 +118,11 @@ class Output:
             with suppress(OSError):  # a full disk behind standard error ends no work
                 self._err.print(Text(text, style="dim"))
 
+    def say(self, text: str) -> None:
+        """An answer to what the user just typed; said as often as it is asked for."""
+        self._noted.discard(text)
+        self.note(text)
+
     def notes(self, texts: Iterable[str]) -> None:
         """Several of them."""
         for text in texts:

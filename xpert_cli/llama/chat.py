@@ -99,7 +99,7 @@ class Chat:
         context: int | None = None,
     ) -> None:
         self.sampling = sampling or Sampling()
-        self._system = [{"role": "system", "content": system}] if system else []
+        self.instruct(system)
         self._turns: list[dict[str, str]] = []
         self._model = Model(base, context=context or CONTEXT, least=context or LEAST_CONTEXT)
         self.notes = tuple(filter(None, [self._model.note]))
@@ -141,6 +141,25 @@ class Chat:
             stopped="length" if clock.count == options.max_tokens else "end",
             notes=self.notes,
         )
+
+    def use(self, adapters: Adapters) -> None:
+        """Answer with other adapters from here on; what was said stays."""
+        self._model.apply(adapters)
+
+    def instruct(self, system: str | None) -> None:
+        """Set the instruction that comes first, or take it away."""
+        self._system = [{"role": "system", "content": system}] if system else []
+
+    def reset(self) -> None:
+        """Forget what was said."""
+        self._turns = []
+
+    def remember(self, turns: Sequence[tuple[str, str]]) -> None:
+        """Go on after (prompt, answer) turns of an earlier conversation."""
+        roles = ("user", "assistant")
+        self._turns += [
+            {"role": role, "content": text} for turn in turns for role, text in zip(roles, turn, strict=True)
+        ]
 
     def _fitted(self, prompt: str) -> list[int]:
         """The conversation's tokens, without its oldest turns where they leave no room for an answer."""

@@ -39,7 +39,7 @@ class Start:
 
 def needs_cache(name: str) -> bool:
     """Whether a start is looked up in a cache: what is selected, and an adapter that is named by its id."""
-    return name not in (BASE, LAST) and not is_file_name(name)
+    return name != BASE and name not in runs.NEWEST and not is_file_name(name) and runs.named(name) is None
 
 
 def find_start(
@@ -49,7 +49,7 @@ def find_start(
     cache: Catalogue | None,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> Start:
-    """The start that "base", "last", "selection", a file or an id of the cache stands for.
+    """The start that "base", "last", "selection", a file, a run or an id of the cache stands for.
 
     Args:
         cache: not None where the name needs one (`needs_cache`).
@@ -59,8 +59,8 @@ def find_start(
     """
     if name == BASE:
         return Start()
-    if name == LAST:
-        run = runs.find(LAST)
+    if name in runs.NEWEST or (not is_file_name(name) and runs.named(name)):
+        run = runs.find(name)
         return Start((WeightedAdapter.open(run.adapter),), earlier=earlier_messages(run))
     if not needs_cache(name):
         return Start((WeightedAdapter(AdapterFile.open(adapter_path(name), name)),))
