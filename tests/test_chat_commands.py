@@ -18,6 +18,8 @@ from command import ROOT, called, xpert
 from test_serve import write_run
 from tiny_chat import write_chat_base
 
+from xpert_cli import platform
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -35,6 +37,7 @@ def talk(
 ) -> Callable[..., dict[str, Any]]:
     """The result of `xpert chat --json` with lines and options."""
     monkeypatch.setenv("XPERT_HOME", str(place[1]))
+    monkeypatch.setattr(platform, "cores", lambda: 1)
 
     def chat(*lines: str, options: tuple[str, ...] = ()) -> dict[str, Any]:
         monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
@@ -128,6 +131,7 @@ def test_lines_pasted_into_a_terminal_are_one_message(place: tuple[Path, Path], 
     until(b"> ")
     os.write(keyboard, f"/save {saved}\n".encode())
     until(b"1 exchange is in")
+    until(b"> ")
     os.write(keyboard, b"\x04")
     assert process.wait(30) == 0
     os.close(keyboard)

@@ -21,6 +21,7 @@ from xpert_cli.cli.cache import app as cache_app
 from xpert_cli.cli.chat import chat, run
 from xpert_cli.cli.config import app as config_app
 from xpert_cli.cli.finetune import finetune
+from xpert_cli.cli.help import command
 from xpert_cli.cli.import_ import import_
 from xpert_cli.cli.input import prepare_streams, require_unicode
 from xpert_cli.cli.options import (
@@ -55,7 +56,11 @@ from xpert_cli.cli.runs import disk
 from xpert_cli.cli.serve import serve
 from xpert_cli.errors import BadInput
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 app.add_typer(cache_app, name="cache")
 app.add_typer(runs_app, name="runs")
 app.add_typer(config_app, name="config")
@@ -297,7 +302,7 @@ def main() -> None:
     leftovers.clear(paths.notes_dir())
     try:
         require_unicode(sys.argv)
-        app(prog_name="xpert")
+        command(app)(prog_name="xpert")
     except KeyboardInterrupt as error:
         sys.exit(signals.status(error))
     except Exception as error:

@@ -65,14 +65,7 @@ def run(
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
-    """Answer PROMPT with a base model and adapters.
-
-    Examples:
-
-        xpert run "Write to my landlord about the heating." --adapter last
-
-        xpert run - --adapter elementary-concise-plain=0.6 --seed 3 < question.txt
-    """
+    """Answer PROMPT with a base model and adapters."""
     from xpert_cli.llama import chat
 
     with Output(json=json, quiet=quiet) as out:
@@ -114,12 +107,6 @@ def chat(
     """Talk with your newest run, or with a base model and adapters, line by line.
 
     Without --adapter, your newest run answers if it was trained on this base; --adapter base leaves it out.
-
-    Examples:
-
-        xpert chat
-
-        xpert chat --adapter mara --system "Answer in one sentence." --keep
     """
     from xpert_cli.llama.chat import Chat
 

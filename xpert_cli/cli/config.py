@@ -21,14 +21,7 @@ NameArg = Annotated[
 
 @app.command("list")
 def list_settings(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
-    """List all settings, and where each value comes from.
-
-    Examples:
-
-        xpert config list
-
-        xpert config list --json
-    """
+    """List all settings, and where each value comes from."""
     with Output(json=json, quiet=quiet) as out:
         settings = {name: paths.default(name) for name in paths.names()}
         told = {"file": paths.config_file(), "settings": settings}
@@ -37,14 +30,7 @@ def list_settings(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
 
 @app.command()
 def get(name: NameArg, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
-    """Print the value of a setting.
-
-    Examples:
-
-        xpert config get base
-
-        xpert run Hello --base "$(xpert config get base)"
-    """
+    """Print the value of a setting."""
     with Output(json=json, quiet=quiet) as out:
         value = paths.default(paths.known(name))
         out.show({name: value}, Text(value))
@@ -57,14 +43,7 @@ def set_value(
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
-    """Change a setting in config.ini.
-
-    Examples:
-
-        xpert config set base ~/models/qwen3-0.6b.gguf
-
-        xpert config set cache anna/styles
-    """
+    """Change a setting in config.ini."""
     with Output(json=json, quiet=quiet) as out:
         paths.set_default(name, value)
         now = paths.default(name)

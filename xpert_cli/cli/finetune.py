@@ -44,23 +44,44 @@ from xpert_cli.errors import BadInput
 def finetune(
     text: TextArg,
     start: Annotated[
-        str, typer.Option("--from", metavar="base|last|ID", help="Where to start: by default what select chooses.")
+        str,
+        typer.Option(
+            "--from",
+            metavar="base|last|RUN|ID|FILE",
+            help="Where to start: what select chooses, unless you say.",
+            rich_help_panel="Training",
+        ),
     ] = "selection",
     base: BaseOpt = None,
     cache: CacheOpt = None,
     author: AuthorOpt = None,
     out: OutOpt = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps",
+            min=1,
+            help="Optimizer steps: two passes over the messages, 30 at least, unless you say.",
+            rich_help_panel="Training",
+        ),
+    ] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", min=0.0, help="Time for the whole run.")] = None,
     memory: MemoryOpt = None,
     condition: Annotated[
-        str | None, typer.Option("--while", metavar="COMMAND", help="Pause while this command fails.")
+        str | None,
+        typer.Option("--while", metavar="COMMAND", help="Pause while this command fails.", rich_help_panel="Training"),
     ] = None,
-    wake_lock: Annotated[bool, typer.Option("--wake-lock", help="Keep a phone computing, screen off.")] = False,
+    wake_lock: Annotated[
+        bool, typer.Option("--wake-lock", help="Keep a phone computing, screen off.", rich_help_panel="Training")
+    ] = False,
     rank: RankOpt = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Peak learning rate.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="Peak learning rate.", rich_help_panel="Training")
+    ] = None,
     max_tokens: MaxTokensOpt = 512,
-    held_out: Annotated[float, typer.Option("--held-out", help="Share of the messages kept for measuring.")] = 0.2,
+    held_out: Annotated[
+        float, typer.Option("--held-out", help="Share of the messages kept for measuring.", rich_help_panel="Training")
+    ] = 0.2,
     type: TypeOpt = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.svg", help="Draw the held-out loss.")] = None,
     export: Annotated[

@@ -27,65 +27,127 @@ if TYPE_CHECKING:
     from xpert_cli.corpus import Corpus
     from xpert_cli.gguf import BaseModel, WeightedAdapter
 
+# Groups of options in --help.
+MODEL, TEXT, DRAWING, OUTPUT, LIMITS = "Model", "What is read", "Answers", "Output", "Limits"
+
 TextArg = Annotated[
     list[str], typer.Argument(metavar="TEXT...", help="Files or folders with text you wrote; - for standard input.")
 ]
 BaseOpt = Annotated[
-    str | None, typer.Option("--base", metavar="FILE|ID", help="Base model: a GGUF file, or its name on the Hub.")
+    str | None,
+    typer.Option(
+        "--base", metavar="FILE|ID", help="Base model: a GGUF file, or its name on the Hub.", rich_help_panel=MODEL
+    ),
 ]
 CacheOpt = Annotated[
-    str | None, typer.Option("--cache", metavar="DIR|REPO", help="Adapters to choose from: a folder, or a Hub repo.")
+    str | None,
+    typer.Option(
+        "--cache", metavar="DIR|REPO", help="Adapters to choose from: a folder, or a Hub repo.", rich_help_panel=MODEL
+    ),
 ]
 AdapterOpt = Annotated[
     list[str] | None,
-    typer.Option("--adapter", metavar="FILE|ID[=WEIGHT]", help="An adapter, from a file or the cache; repeatable."),
+    typer.Option(
+        "--adapter",
+        metavar="FILE|ID[=WEIGHT]",
+        help="An adapter, from a file or the cache; repeatable.",
+        rich_help_panel=MODEL,
+    ),
 ]
 AuthorOpt = Annotated[
-    list[str] | None, typer.Option("--author", metavar="NAME", help="Your name in chats and mail; repeatable.")
+    list[str] | None,
+    typer.Option("--author", metavar="NAME", help="Your name in chats and mail; repeatable.", rich_help_panel=TEXT),
 ]
 SinceOpt = Annotated[
-    str | None, typer.Option("--since", metavar="DATE", help="Only what was written from this day on.")
+    str | None,
+    typer.Option("--since", metavar="DATE", help="Only what was written from this day on.", rich_help_panel=TEXT),
 ]
-UntilOpt = Annotated[str | None, typer.Option("--until", metavar="DATE", help="Only what was written before this day.")]
+UntilOpt = Annotated[
+    str | None,
+    typer.Option("--until", metavar="DATE", help="Only what was written before this day.", rich_help_panel=TEXT),
+]
 ExcludeOpt = Annotated[
-    list[str] | None, typer.Option("--exclude", metavar="PATTERN", help="Leave out texts that hold this; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--exclude", metavar="PATTERN", help="Leave out texts that hold this; repeatable.", rich_help_panel=TEXT
+    ),
 ]
 ScrubOpt = Annotated[
-    bool, typer.Option("--scrub", help="Replace names of others, numbers, addresses, links and secrets first.")
+    bool,
+    typer.Option(
+        "--scrub", help="Replace names of others, numbers, addresses, links and secrets first.", rich_help_panel=TEXT
+    ),
 ]
 GapOpt = Annotated[
     float | None,
-    typer.Option("--session-gap", metavar="HOURS", min=0.0, help="A silence that ends a conversation: 8 hours."),
+    typer.Option(
+        "--session-gap",
+        metavar="HOURS",
+        min=0.0,
+        help="A silence that ends a conversation: 8 hours.",
+        rich_help_panel=TEXT,
+    ),
 ]
-SeedOpt = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
-OfflineOpt = Annotated[bool, typer.Option("--offline", help="Use only what was downloaded before.")]
-OutOpt = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write.")]
-JsonOpt = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+SeedOpt = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.", rich_help_panel=DRAWING)]
+OfflineOpt = Annotated[
+    bool, typer.Option("--offline", help="Use only what was downloaded before.", rich_help_panel=MODEL)
+]
+OutOpt = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write.", rich_help_panel=OUTPUT)]
+JsonOpt = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.", rich_help_panel=OUTPUT)]
 MinutesOpt = Annotated[
-    float | None, typer.Option("--minutes", min=0.0, help="Stop after so long; the same command then goes on.")
+    float | None,
+    typer.Option(
+        "--minutes", min=0.0, help="Stop after so long; the same command then goes on.", rich_help_panel=LIMITS
+    ),
 ]
-QuietOpt = Annotated[bool, typer.Option("--quiet", help="Print the result only.")]
+QuietOpt = Annotated[bool, typer.Option("--quiet", help="Print the result only.", rich_help_panel=OUTPUT)]
 TypeOpt = Annotated[str | None, typer.Option("--type", help="Quantization type of what is written.")]
 RankOpt = Annotated[int | None, typer.Option("--rank", min=1, help="Rank of the adapter written.")]
-TopOpt = Annotated[int, typer.Option("--top", min=1, help="How many to show.")]
+TopOpt = Annotated[int, typer.Option("--top", min=1, help="How many to show.", rich_help_panel=OUTPUT)]
 PlotOpt = Annotated[
-    Path | None, typer.Option("--plot", metavar="FILE.svg|.html|.png", help="Draw it: axis names and numbers only.")
+    Path | None,
+    typer.Option(
+        "--plot", metavar="FILE.svg|.html|.png", help="Draw it: axis names and numbers only.", rich_help_panel=OUTPUT
+    ),
 ]
 CompareOpt = Annotated[
-    bool, typer.Option("--compare", help="Ask the paper's two-answer question; needs a cache with words.")
+    bool,
+    typer.Option(
+        "--compare", help="Ask the paper's two-answer question; needs a cache with words.", rich_help_panel=MODEL
+    ),
 ]
-MeasuredOpt = Annotated[bool, typer.Option("--measured-only", help="Use measured axes only; needs no model.")]
+MeasuredOpt = Annotated[
+    bool, typer.Option("--measured-only", help="Use measured axes only; needs no model.", rich_help_panel=MODEL)
+]
 SummarizerOpt = Annotated[
-    str | None, typer.Option("--summarizer", metavar="FILE|ID", help="The model that describes writing.")
+    str | None,
+    typer.Option("--summarizer", metavar="FILE|ID", help="The model that describes writing.", rich_help_panel=MODEL),
 ]
-MaxTokensOpt = Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens at most of a message or answer.")]
-SystemOpt = Annotated[str | None, typer.Option("--system", help="An instruction that comes first.")]
-TemperatureOpt = Annotated[float, typer.Option("--temperature", min=0.0, help="0 always takes the likeliest token.")]
-TopPOpt = Annotated[float, typer.Option("--top-p", min=0.0, max=1.0, help="Draw from this share of probability.")]
-MemoryOpt = Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Memory at most, as in 900M or 2G.")]
+MaxTokensOpt = Annotated[
+    int, typer.Option("--max-tokens", min=1, help="Tokens at most of a message or answer.", rich_help_panel=DRAWING)
+]
+SystemOpt = Annotated[
+    str | None, typer.Option("--system", help="An instruction that comes first.", rich_help_panel=DRAWING)
+]
+TemperatureOpt = Annotated[
+    float, typer.Option("--temperature", min=0.0, help="0 always takes the likeliest token.", rich_help_panel=DRAWING)
+]
+TopPOpt = Annotated[
+    float,
+    typer.Option("--top-p", min=0.0, max=1.0, help="Draw from this share of probability.", rich_help_panel=DRAWING),
+]
+MemoryOpt = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="Memory at most, as in 900M or 2G.", rich_help_panel=LIMITS),
+]
 ContextOpt = Annotated[
     int | None,
-    typer.Option("--context", min=64, help="Tokens that are remembered; 2048, fewer where memory is short."),
+    typer.Option(
+        "--context",
+        min=64,
+        help="Tokens that are remembered; 2048, fewer where memory is short.",
+        rich_help_panel=DRAWING,
+    ),
 ]
 
 

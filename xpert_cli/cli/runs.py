@@ -38,14 +38,7 @@ RunArg = Annotated[
 
 @app.command("list")
 def list_runs(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
-    """List the runs, the newest first.
-
-    Examples:
-
-        xpert runs list
-
-        xpert runs list --json
-    """
+    """List the runs, the newest first."""
     with Output(json=json, quiet=quiet) as out:
         found = runs.all_runs()
         out.show({"runs": [_told(run) for run in found], "folder": runs.runs_dir()}, _listed(found))
@@ -55,14 +48,7 @@ def list_runs(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
 
 @app.command()
 def show(run: RunArg, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
-    """Show one run: what it was trained on, from what, and how well it did.
-
-    Examples:
-
-        xpert runs show last
-
-        xpert runs show mara --json
-    """
+    """Show one run: what it was trained on, from what, and how well it did."""
     with Output(json=json, quiet=quiet) as out:
         found = runs.find(run, finished=False)
         out.show(_told(found), _shown(found))
@@ -77,14 +63,7 @@ def rename(
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
-    """Give a run a name, which --adapter and --from then take.
-
-    Examples:
-
-        xpert runs rename last mara
-
-        xpert run "Hello!" --adapter mara
-    """
+    """Give a run a name, which --adapter and --from then take."""
     with Output(json=json, quiet=quiet) as out:
         found = runs.rename(runs.find(run), name)
         out.show(_told(found), Text(f"{found.folder.name} is now called {found.name}."))
@@ -97,14 +76,7 @@ def remove(
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
-    """Delete runs with everything that is in them.
-
-    Examples:
-
-        xpert runs rm mara
-
-        xpert runs rm 20261128-114500-ab12cd34 --yes
-    """
+    """Delete runs with everything that is in them."""
     with Output(json=json, quiet=quiet) as out:
         found = [runs.find(name, finished=False) for name in names]
         total = sum(run.bytes for run in found)
@@ -129,12 +101,6 @@ def export(
     """Make of a run a model (gguf), a PEFT folder (peft), a folder for Ollama (ollama), or an archive (zip).
 
     The archive holds the adapter and its record, and none of your messages.
-
-    Examples:
-
-        xpert runs export last gguf -o me.gguf
-
-        xpert runs export mara ollama -o mara
     """
     with Output(json=json, quiet=quiet) as o:
         if kind not in _EXPORTS:
@@ -214,12 +180,6 @@ def disk(
 
     --prune deletes unfinished runs, merged models (which are made again when they are needed) and what was fetched from
     the Hub. Adapters and your messages stay.
-
-    Examples:
-
-        xpert disk
-
-        xpert disk --prune
     """
     with Output(json=json, quiet=quiet) as out:
         parts = _usage()
