@@ -24,7 +24,21 @@ MODULES = {
 # The rooms of the house, top to bottom: a module imports from its own room and from those further down, never up.
 # docs/architecture.md says what each is for.
 ROOMS = (
-    *("cli", "serve", "sharing", "training", "plot", "paper", "selection", "cache", "style", "models", "llama", "gguf"),
+    *(
+        "cli",
+        "api",
+        "serve",
+        "sharing",
+        "training",
+        "plot",
+        "paper",
+        "selection",
+        "cache",
+        "style",
+        "models",
+        "llama",
+        "gguf",
+    ),
     *("hub", "corpus", "runs", "resume", "paths", "leftovers", "platform", "signals", "foreign", "errors"),
 )
 # Arrays or text in, arrays or text out: numpy, and no input or output.
@@ -85,6 +99,8 @@ def at_module_level(node: ast.AST) -> Iterator[ast.AST]:
 def wrong_arrows(name: str, source: str) -> list[str]:
     """The modules of ours that module `name` must not import, but does."""
     ours = {other for other in imports(source) if other.split(".")[0] == "xpert_cli"}
+    if name == "xpert_cli":
+        ours -= {"xpert_cli.api"}  # named for type checkers alone; what a program uses of it is imported then
     return sorted(other for other in ours if height(other) > height(name))
 
 
@@ -94,7 +110,7 @@ def rooms_in_a_circle(sources: dict[str, str]) -> set[tuple[str, str]]:
         (room(name), room(other))
         for name, source in sources.items()
         for other in imports(source)
-        if other.split(".")[0] == "xpert_cli" and room(other) != room(name)
+        if name != "xpert_cli" and other.split(".")[0] == "xpert_cli" and room(other) != room(name)
     }
     return {(a, b) for a, b in arrows if (b, a) in arrows}
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
+from rich.text import Text
 
 from xpert_cli import __version__, leftovers, paths, signals
 from xpert_cli.cli import views
@@ -25,6 +27,7 @@ from xpert_cli.cli.help import command
 from xpert_cli.cli.import_ import import_
 from xpert_cli.cli.input import prepare_streams, require_unicode
 from xpert_cli.cli.options import (
+    OUTPUT,
     AdapterOpt,
     AuthorOpt,
     BaseOpt,
@@ -125,6 +128,9 @@ def summarize(
     summarizer: SummarizerOpt = None,
     top: TopOpt = 8,
     plot: PlotOpt = None,
+    as_prompt: Annotated[
+        bool, typer.Option("--as-prompt", help="Print it as an instruction for any assistant.", rich_help_panel=OUTPUT)
+    ] = False,
     offline: OfflineOpt = False,
     minutes: MinutesOpt = None,
     json: JsonOpt = False,
@@ -149,7 +155,12 @@ def summarize(
         )
         if plot:
             files.write(portrait.of_summary(result), plot)
-        out.show({**plain(result), "plot": plot} if plot else result, views.summary(result, top))
+        told = {**plain(result), "plot": plot} if plot else plain(result)
+        view: RenderableType = views.summary(result, top)
+        if as_prompt:
+            told["prompt"] = summarize.as_prompt(result)
+            view = Text(told["prompt"])
+        out.show(told, view)
         out.notes(result.notes)
         out.hint(again("select", text, base=base, cache=cache, author=author))
 

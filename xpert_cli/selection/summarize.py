@@ -17,6 +17,7 @@ import numpy as np
 
 from xpert_cli.cache.catalogue import Catalogue
 from xpert_cli.corpus import Corpus
+from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel
 from xpert_cli.selection.project import project
 from xpert_cli.style import described
@@ -52,6 +53,22 @@ class Summary:
 
 
 SHOWN = 8
+CLEAR = 0.5  # standard deviations from which on an axis is worth an instruction
+
+
+def as_prompt(summary: Summary) -> str:
+    """The explanation as an instruction for any assistant; no line of the person's is in it.
+
+    Raises:
+        BadInput: nothing in the writing stands out clearly enough.
+    """
+    clear = [axis for axis in summary.axes if axis.shown and abs(axis.value) >= CLEAR]
+    if not clear:
+        raise BadInput("nothing in these texts stands out clearly enough for an instruction. Give more of them.")
+    lines = [f"- {axis.words}{', much more than usual' if abs(axis.value) >= 2 else ''}" for axis in clear]
+    head = "Write in the style of one particular person. Compared with a language model's usual answers, they write:"
+    tail = "Keep to this style whatever the subject is, and do not mention it."
+    return "\n".join([head, *lines, tail])
 
 
 def summarize(
