@@ -12,8 +12,8 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 venv=$root/.venv
 python=$venv/bin/python
 dry='' packages='python python-pip python-numpy python-cryptography clang cmake ninja git'
-# What the core imports, and what huggingface-hub would bring if it were installed with what it depends on.
-pure='gguf typer rich jinja2 click filelock fsspec httpx2 packaging pyyaml tqdm typing-extensions'
+# What the core imports, what huggingface-hub would bring if it were installed with what it depends on, and the server.
+pure='gguf typer rich jinja2 chardet click filelock fsspec httpx2 packaging pyyaml tqdm typing-extensions starlette uvicorn'
 
 say() { printf '%s\n' "$*" >&2; }
 

