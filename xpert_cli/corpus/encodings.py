@@ -24,6 +24,13 @@ _CONTROL = re.compile(rb"[\0-\x06\x0e-\x1a\x1c-\x1f]")
 _NOT_WINDOWS = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 # ECMA-48: control sequences, operating system commands, other escapes; and a letter struck out by backspace.
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]")
+# Frequent words that tell encodings of Latin letters apart, where a short text leaves a detector unsure.
+_ACCENTED = re.compile(
+    r"\b(?:à|été|était|où|déjà|même|très|être|après|ça|für|über|können|wäre|möchte|schön|más|también|está|qué|sí|año|aquí|não|são"
+    r"|você|também|è|perché|più|così|är|på|för|även|når|så|się|że|był|już|też|są|což|že|už|když|také|být|és|még"
+    r"|için|değil|çok|şey)\b",
+    re.IGNORECASE,
+)
 _STRUCK = re.compile(r"[^\n\x08]\x08")
 
 
@@ -137,16 +144,19 @@ def _likely(data: bytes, at: int) -> str:
     sample = data[start : start + _SNIFFED]
     if start + _SNIFFED < len(data):  # a character must not be cut in two
         sample = sample[: sample.rfind(b"\n") + 1] or sample
-    found = chardet.detect(sample)["encoding"]
-    for encoding in (found, "Windows-1252"):
+    likely: dict[str, int] = {}
+    for encoding in (chardet.detect(sample)["encoding"], "Windows-1252"):
         if encoding:
             try:
                 text = sample.decode(encoding)
             except (UnicodeDecodeError, LookupError):
                 continue
-            if _looks_written(text):
-                return str(encoding)
-    return ""
+            latin = all(_script(one) == "LATIN" for one in text if one.isalpha())
+            if _looks_written(text) and (latin or not likely):
+                if not latin:
+                    return str(encoding)
+                likely.setdefault(str(encoding), len(_ACCENTED.findall(text)))
+    return max(likely, key=lambda encoding: likely[encoding], default="")
 
 
 def _looks_written(text: str) -> bool:

@@ -17,7 +17,7 @@ from xpert_cli.errors import BadInput
 
 EXAMPLE = '{"prompt": "...", "response": "..."}'
 
-_JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*[{"\]])')
+_JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*(?:[{"\]]|\[\s*\{))')
 _RECORD = re.compile(r'^\{[ \t]*"', re.MULTILINE)
 _PYTHON = re.compile(r"^\{[ \t]*'", re.MULTILINE)
 _LONG = 1 << 20  # characters of a line that is read as Python

@@ -17,6 +17,7 @@ _WROTE = (
     r"|작성|menulis|đã viết|เขียนว่า|ने लिखा|skrifaði|napísal\w*|napisao|napisala"
 )
 _INTRO = re.compile(rf"(?=[^\n]*(?:\d|@))[^\n]{{6,250}}(?:{_WROTE})[^\n]{{0,80}}[:：]\s*$", re.IGNORECASE)
+_ADDRESSED = re.compile(r"(?=[^\n]*\d)[^\n]{6,200}<[^<>\s]+@[^<>\s]+>[:：]\s*$")
 _INTRO_CUT = re.compile(rf"[^\n]{{0,120}}(?:{_WROTE})[^\n]{{0,40}}[:：]\s*$", re.IGNORECASE)
 _ORIGINAL = re.compile(
     r"\s*(?:[-_]{2,} ?(?:original message|ursprüngliche nachricht|originalnachricht|mensaje original"
@@ -111,7 +112,11 @@ def _ends(lines: list[str], number: int) -> bool:
 
 def _intro(lines: list[str], number: int) -> bool:
     """ "On Monday, 6 May 2024, Tove wrote:" with a quote, or nothing of one's own, after it."""
-    return len(lines[number]) < 300 and bool(_INTRO.fullmatch(lines[number])) and _quote_follows(lines, number + 1)
+    return (
+        len(lines[number]) < 300
+        and bool(_INTRO.fullmatch(lines[number]) or _ADDRESSED.fullmatch(lines[number]))
+        and _quote_follows(lines, number + 1)
+    )
 
 
 def _intro_cut(lines: list[str], number: int) -> bool:

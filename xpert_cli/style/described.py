@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ from xpert_cli.style.space import Axis, Floats, Readings, Scatter, Space, measur
 Basis = npt.NDArray[np.float32]
 WORDS = 60  # words of a text that the question shows
 ASKED = 20  # texts the question is asked about: more have not made selection better
+LOOKED_AT = 200  # texts at most that a quote is looked for in
 ALIKE = 0.5  # correlation above which two axes say the same to a reader
 CONTEXT, LEAST_CONTEXT = 4096, 1024  # tokens; several questions share them
 SEQUENCES = 16
@@ -334,8 +336,15 @@ def source_mean(adapter: Adapter, axes: Sequence[Axis], basis: Basis) -> npt.NDA
 
 
 def quote(texts: Sequence[str], axis: Axis, value: float, column: Floats) -> str:
-    """One line of the texts that shows the end of an axis that `value` points to; `column` is their readings."""
+    """One line of the texts that shows the end of an axis that `value` points to; `column` is their readings.
+
+    Of many texts, the LOOKED_AT whose readings go furthest that way are looked through; of equal ones any, by checksum.
+    """
     if axis.kind == "measured":
+        if len(texts) > LOOKED_AT:
+            sums = [crc32(text.encode("utf-8", "replace")) for text in texts]
+            furthest = np.lexsort((sums, column if value <= 0 else -column))[:LOOKED_AT]
+            texts = [texts[index] for index in furthest]
         return evidence(texts, axis.name, 1 if value > 0 else -1)
     if np.isnan(column).all():
         return ""

@@ -41,8 +41,8 @@ FAMILIES: tuple[Callable[[File], Parsed | None], ...] = (
     social.read,
     records.read,  # any other JSON
     tabular.read,
-    whatsapp.read,
     messengers.read,
+    whatsapp.read,
     transcripts.read,
     prose.read,  # any other text
 )

@@ -31,7 +31,7 @@ _DATE = (
     rf"(?:\d{{1,4}} ?[./\-年] ?\d{{1,2}} ?[./\-月] ?\d{{1,4}}(?:日|\.)?|\d{{1,2}}\.? (?:de )?{_MONTH},? (?:de )?\d{{4}}"
     rf"|{_MONTH} \d{{1,2}},? \d{{4}}|\d{{4}}년 \d{{1,2}}월 \d{{1,2}}일)"
 )
-_TIME = r"\d{1,2}[:.h時点]\d{2}(?:[:.]\d{2})?"
+_TIME = r"\d{1,2}(?:[:.h時点]| h )\d{2}(?:[:.]\d{2})?"
 _WORDS = r"[^\d\[\]<>:\n]{0,16}?"
 _STYLES = (
     (
@@ -39,6 +39,7 @@ _STYLES = (
         re.compile(rf"\[(?P<stamp>{_DATE}[, ،]*{_WORDS}{_TIME}{_WORDS}|{_TIME}{_WORDS}[, ]+{_DATE})\] ?(?:[-–] )?"),
     ),
     ("dash", re.compile(rf"(?P<stamp>{_DATE}[, ،]*{_WORDS}{_TIME}{_WORDS}) ?[-–—] ")),
+    ("comma", re.compile(rf"(?P<stamp>{_DATE}[, ،]*{_WORDS}{_TIME}), (?=[^:\n]{{1,60}}: )")),
     ("colon", re.compile(rf"(?P<stamp>{_DATE}[, ،]*{_WORDS}{_TIME}(?: ?[AaPp]\.? ?[Mm]\.?)?): ")),
 )
 _STARTS = re.compile(rf"[{MARKS}\s]*\[?[{MARKS}]*[\d٠-٩۰-۹०-९০-৯๐-๙０-９A-Za-z]")
