@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (inputs stand as they are)
 """Inputs as people have them, of kinds, places and variants beside those of the other tests: text in, pairs out.
 
 Names and words are invented, the forms are those of the apps and tools. A case is (name, file's name, author, content,
