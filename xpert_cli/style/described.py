@@ -342,7 +342,7 @@ def quote(texts: Sequence[str], axis: Axis, value: float, column: Floats) -> str
     """
     if axis.kind == "measured":
         if len(texts) > LOOKED_AT:
-            sums = [crc32(text.encode("utf-8", "replace")) for text in texts]
+            sums = np.array([crc32(text.encode("utf-8", "replace")) for text in texts])
             furthest = np.lexsort((sums, column if value <= 0 else -column))[:LOOKED_AT]
             texts = [texts[index] for index in furthest]
         return evidence(texts, axis.name, 1 if value > 0 else -1)
