@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import tiny_gguf
 from test_architecture import MODULES
 
 from xpert_cli import platform
@@ -111,7 +113,7 @@ def test_llama_cpp_loads_where_python_says_android(monkeypatch):
 def test_both_thread_settings_of_llama_cpp_follow_the_cores(monkeypatch, base):
     from xpert_cli.llama.model import Model
 
-    monkeypatch.setattr(platform, "cores", lambda: 3)
+    monkeypatch.setattr(platform, "free_cores", lambda: 3)
     with Model(base, context=64) as model:
         settings = (model._lib.llama_n_threads(model._context), model._lib.llama_n_threads_batch(model._context))
     assert settings == (3, 3)
@@ -179,3 +181,74 @@ def test_nothing_makes_links_or_worker_processes():
     assert found == {}
     assert lacking.search("path.symlink_to(other)")
     assert lacking.search("os.link(a, b)")
+
+
+# -- cores that other programs leave
+
+
+def looks(monkeypatch, *moments: tuple[float, float, float] | None, cores: int = 4) -> None:
+    """A machine on which, at each look, so much time has passed and so much was worked by all and by this program."""
+    waiting = list(moments)
+    monkeypatch.setattr(platform, "_chosen", None)
+    monkeypatch.setattr(platform, "_busy", None)
+    monkeypatch.setattr(platform, "_look", waiting.pop(0))
+    monkeypatch.setattr(platform, "_cpu_seconds", lambda: waiting.pop(0))
+    monkeypatch.setattr(platform, "_allowed", lambda: list(range(cores)))
+    monkeypatch.setattr(platform, "frequencies", lambda: [])
+    monkeypatch.setattr(platform, "is_android", lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("work", "own", "threads"),
+    [(0.0, 0.0, 4), (4.0, 4.0, 4), (1.2, 1.0, 4), (2.0, 0.0, 2), (4.0, 2.0, 2), (3.4, 0.0, 1), (4.0, 0.0, 1)],
+)
+def test_threads_are_the_cores_that_other_programs_leave(monkeypatch, work, own, threads):
+    looks(monkeypatch, (10.0, 100.0, 7.0), (11.0, 100.0 + work, 7.0 + own))
+    assert platform.free_cores() == threads
+
+
+def test_two_looks_in_short_succession_are_one(monkeypatch):
+    looks(monkeypatch, (10.0, 0.0, 0.0), (12.0, 4.0, 0.0), (12.1, 4.4, 0.0), (14.0, 4.4, 0.0))
+    assert [platform.busy_cores() for _ in range(3)] == [2.0, 2.0, 0.2]
+
+
+def test_where_nothing_is_said_of_other_programs_all_cores_are_used(monkeypatch):
+    looks(monkeypatch, None, None, None)
+    assert (platform.busy_cores(), platform.free_cores()) == (None, 4)
+
+
+def test_a_number_of_threads_that_was_asked_for_is_what_is_used(monkeypatch):
+    looks(monkeypatch, (10.0, 0.0, 0.0), (11.0, 4.0, 0.0))
+    platform.use_threads(3)
+    assert (platform.cores(), platform.free_cores()) == (3, 3)
+    platform.use_threads(None)
+    assert (platform.cores(), platform.free_cores()) == (4, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_the_systems_own_numbers_are_read():
+    before = platform._cpu_seconds()
+    end = time.process_time() + 0.15
+    while time.process_time() < end:
+        pass
+    after = platform._cpu_seconds()
+    assert before is not None
+    assert after is not None
+    assert after[2] - before[2] >= 0.12  # this process's own work, in hundredths
+    assert after[1] - before[1] >= 0.08  # is among that of all
+
+
+def test_a_context_goes_on_with_as_many_threads_as_there_are_free_cores(monkeypatch, tmp_path):
+    from xpert_cli.llama import context
+    from xpert_cli.llama.model import Model
+
+    free = [2, 1, 1]
+    monkeypatch.setattr(platform, "free_cores", lambda: free.pop(0))
+    monkeypatch.setattr(context, "EVERY", 0.0)
+    with Model(tiny_gguf.write_base(tmp_path / "base.gguf"), context=64, outputs=4) as model:
+        assert model.threads == 2
+        model.logits([1, 2])
+        assert (model.threads, free) == (1, [1])
+    with Model(tmp_path / "base.gguf", context=64, outputs=4, threads=2) as model:
+        model.logits([1, 2])
+        assert (model.threads, free) == (2, [1])

@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+LOOK = 0.25  # seconds that a look at what other programs do covers at least
 MIXED = 4  # a phone of more cores than this has slow ones among them
 
 
@@ -41,12 +43,63 @@ def cores() -> int:
 
     On big.LITTLE phones one thread on a slow core holds all others back, so cores whose top frequency is under 80 % of
     the best are not counted. Where /sys is closed, half of an Android phone's cores are taken if it has more than four:
-    a thread too few costs its share, a thread on a slow core can cost everything.
+    a thread too few costs its share, a thread on a slow core can cost everything. A number chosen by `use_threads` is
+    what comes out.
     """
+    if _chosen:
+        return _chosen
     if speeds := frequencies():
         return sum(speed >= 0.8 * max(speeds) for speed in speeds)
     count = len(_allowed())
     return count // 2 if is_android() and count > MIXED else count
+
+
+def use_threads(count: int | None) -> int | None:
+    """Compute with so many threads from now on, whatever else the machine does; None gives the choice back."""
+    global _chosen
+    _chosen = count
+    return count
+
+
+def free_cores() -> int:
+    """How many threads to compute with at this moment: the cores that other programs leave, at least one.
+
+    Threads that share cores with others wait for each other at every step, and are slower together than one alone. A
+    number chosen by `use_threads` is what comes out; where the system does not say what others do, all cores.
+    """
+    if _chosen:
+        return _chosen
+    busy = busy_cores()
+    return cores() if busy is None else max(1, min(cores(), round(len(_allowed()) - busy)))
+
+
+def busy_cores() -> float | None:
+    """How many cores' worth of work other programs did lately; None where the system does not say (Android).
+
+    Counted from the last look that was at least LOOK seconds ago, on the cores that this process may use.
+    """
+    global _look, _busy
+    now = _cpu_seconds()
+    if now is None or _look is None:
+        return None
+    at, total, own = (new - old for new, old in zip(now, _look, strict=True))
+    if at >= LOOK:
+        _look, _busy = now, max(0.0, (total - own) / at)
+    return _busy
+
+
+def _cpu_seconds() -> tuple[float, float, float] | None:
+    """The time, and seconds of work so far: of all programs on the cores that this process may use, and of this one."""
+    try:
+        lines = Path("/proc/stat").read_text().splitlines()
+        tick = os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError):
+        return None
+    allowed = {f"cpu{core}" for core in _allowed()}
+    rows = [line.split() for line in lines if line.split(" ", 1)[0] in allowed]
+    worked = sum(int(row[at]) for row in rows for at in (1, 2, 3, 6, 7, 8) if at < len(row))  # not idle, not waiting
+    own = os.times()
+    return time.monotonic(), worked / tick, own.user + own.system + own.children_user + own.children_system
 
 
 def frequencies() -> list[int]:
@@ -160,3 +213,8 @@ def _told(path: str, name: str) -> int | None:
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), None)
+
+
+_chosen: int | None = None
+_look = _cpu_seconds()
+_busy: float | None = None

@@ -44,6 +44,7 @@ from xpert_cli.cli.options import (
     RankOpt,
     SummarizerOpt,
     TextArg,
+    ThreadsOpt,
     TopOpt,
     TypeOpt,
     again,
@@ -103,6 +104,7 @@ def convert(
         typer.Option("--llama-converter", help="Let llama.cpp's converter run where xpert cannot convert."),
     ] = False,
     minutes: MinutesOpt = None,
+    threads: ThreadsOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -133,6 +135,7 @@ def summarize(
     ] = False,
     offline: OfflineOpt = False,
     minutes: MinutesOpt = None,
+    threads: ThreadsOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -178,6 +181,7 @@ def select(
     plot: PlotOpt = None,
     offline: OfflineOpt = False,
     minutes: MinutesOpt = None,
+    threads: ThreadsOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -236,6 +240,7 @@ def evaluate(
     max_tokens: MaxTokensOpt = 512,
     offline: OfflineOpt = False,
     minutes: MinutesOpt = None,
+    threads: ThreadsOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -263,6 +268,7 @@ def merge(
     cache: CacheOpt = None,
     offline: OfflineOpt = False,
     minutes: MinutesOpt = None,
+    threads: ThreadsOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -288,6 +294,7 @@ def doctor(
     report: Annotated[
         bool, typer.Option("--report", help="This machine and its speed, to paste into an issue: nothing personal.")
     ] = False,
+    threads: ThreadsOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:

@@ -29,6 +29,7 @@ from xpert_cli.cli.options import (
     QuietOpt,
     SeedOpt,
     SummarizerOpt,
+    ThreadsOpt,
     again,
     open_base,
     open_catalogue,
@@ -74,6 +75,7 @@ def build(
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
     minutes: MinutesOpt = None,
+    threads: ThreadsOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -128,6 +130,7 @@ def words(
     ] = 300,
     offline: OfflineOpt = False,
     minutes: MinutesOpt = None,
+    threads: ThreadsOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -162,6 +165,7 @@ def add(
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
     minutes: MinutesOpt = None,
+    threads: ThreadsOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:

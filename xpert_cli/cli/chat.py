@@ -28,6 +28,7 @@ from xpert_cli.cli.options import (
     SeedOpt,
     SystemOpt,
     TemperatureOpt,
+    ThreadsOpt,
     TopPOpt,
     open_adapters,
     open_base,
@@ -62,6 +63,7 @@ def run(
     context: ContextOpt = None,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
+    threads: ThreadsOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -101,6 +103,7 @@ def chat(
     context: ContextOpt = None,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
+    threads: ThreadsOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:

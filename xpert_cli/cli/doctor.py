@@ -28,6 +28,7 @@ from xpert_cli.hub import sources
 
 MEMORY_NEEDED = 1_000_000_000  # bytes, for the packaged base model and fine-tuning it at the smallest settings
 DISK_NEEDED = 1_000_000_000
+BUSY = 0.3  # cores' worth of other programs' work from which on a report says so
 PROMPT_TOKENS, ANSWER_TOKENS = 128, 32  # a few seconds on a phone
 VERSIONS = ("llama-cpp-python", "gguf", "numpy", "huggingface-hub", "typer", "rich", "jinja2", "cryptography", "torch")
 
@@ -195,13 +196,26 @@ def _gigabytes(count: int) -> str:
 
 @dataclass(frozen=True)
 class Speed:
-    """What the base model does here: its architecture, bytes, and tokens a second of a prompt and of generation."""
+    """What the base model does here: its architecture, bytes, and tokens a second of a prompt and of generation.
+
+    `busy` is how many cores' worth of work other programs did meanwhile; None where the system does not say.
+    """
 
     architecture: str
     bytes: int
     threads: int
     prompt: float
     generation: float
+    busy: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The speed on a line; a machine that was busy with other things is said to be."""
+        line = f"prompt {self.prompt:.1f}, generation {self.generation:.1f} tokens/s "
+        line += f"({self.architecture}, {self.bytes / 1e6:.0f} MB, {self.threads} threads)"
+        if self.busy is not None and self.busy >= BUSY:
+            line += f"; other programs kept {self.busy:.1f} cores busy meanwhile, so this machine can do more"
+        return line
 
 
 @dataclass(frozen=True)
@@ -246,10 +260,7 @@ class Report:
             "llama.cpp": " ".join(self.llama_cpp),
             "versions": ", ".join(f"{name} {version}" for name, version in self.versions.items()),
             "lacking": ", ".join(self.lacking) or "nothing",
-            "speed": "not measured"
-            if speed is None
-            else f"prompt {speed.prompt:.1f}, generation {speed.generation:.1f} tokens/s "
-            f"({speed.architecture}, {speed.bytes / 1e6:.0f} MB, {speed.threads} threads)",
+            "speed": "not measured" if speed is None else speed.text,
         }
         return "".join(f"{name + ':':<11}{line}\n" for name, line in lines.items())
 
@@ -309,12 +320,15 @@ def _speed() -> Speed | None:
         with Model(base, context=2 * PROMPT_TOKENS) as model:
             prompt = model.tokenize("The old man and the sea, " * PROMPT_TOKENS)[:PROMPT_TOKENS]
             list(model.generate_tokens(prompt[:8], max_tokens=1))
+            threads, busy = model.threads, [platform.busy_cores()]
             times = [time.perf_counter()]
             for _ in model.generate_tokens(prompt, max_tokens=1 + ANSWER_TOKENS):
                 times.append(time.perf_counter())
     except Exception:  # whatever is wrong is for doctor() to tell
         return None
+    busy.append(platform.busy_cores())
     if len(times) < 3:
         return None
     generation = (len(times) - 2) / (times[-1] - times[1])
-    return Speed(architecture, base.stat().st_size, platform.cores(), len(prompt) / (times[1] - times[0]), generation)
+    most = max((one for one in busy if one is not None), default=None)
+    return Speed(architecture, base.stat().st_size, threads, len(prompt) / (times[1] - times[0]), generation, most)

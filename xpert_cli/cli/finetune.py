@@ -27,6 +27,7 @@ from xpert_cli.cli.options import (
     SeedOpt,
     SinceOpt,
     TextArg,
+    ThreadsOpt,
     TypeOpt,
     UntilOpt,
     again,
@@ -94,6 +95,7 @@ def finetune(
     scrub: ScrubOpt = False,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
+    threads: ThreadsOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:

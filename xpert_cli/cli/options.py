@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xpert_cli import platform
 from xpert_cli.cli.output import Output
 from xpert_cli.errors import BadInput
 
@@ -98,6 +99,16 @@ MinutesOpt = Annotated[
     float | None,
     typer.Option(
         "--minutes", min=0.0, help="Stop after so long; the same command then goes on.", rich_help_panel=LIMITS
+    ),
+]
+ThreadsOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        callback=platform.use_threads,
+        help="Threads to compute with; by default the fast cores that other programs leave.",
+        rich_help_panel=LIMITS,
     ),
 ]
 QuietOpt = Annotated[bool, typer.Option("--quiet", help="Print the result only.", rich_help_panel=OUTPUT)]

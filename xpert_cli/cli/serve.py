@@ -13,6 +13,7 @@ from xpert_cli.cli.options import (
     JsonOpt,
     OfflineOpt,
     QuietOpt,
+    ThreadsOpt,
     catalogue_at_hand,
     open_base,
 )
@@ -40,7 +41,7 @@ def serve(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="Tokens of an answer where the request does not say.")
     ] = 1024,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; the fast ones.")] = None,
+    threads: ThreadsOpt = None,
     offline: OfflineOpt = False,
     json: JsonOpt = False,
     quiet: QuietOpt = False,

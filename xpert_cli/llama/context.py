@@ -8,6 +8,7 @@ mapping off, so the C API is used directly). One thread at a time. Not here: wha
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from xpert_cli.llama.vocabulary import Vocabulary
 from xpert_cli.paths import identity
 
 Floats = npt.NDArray[np.float32]
+EVERY = 1.0  # seconds between two looks at what other programs leave
 
 
 class Context(Vocabulary):
@@ -32,7 +34,8 @@ class Context(Vocabulary):
         context: tokens that fit in all sequences together.
         sequences: how many texts can be worked on at once.
         outputs: positions a batch may return (logits need 4 bytes x vocabulary each).
-        threads: cores to use; the fast ones by default.
+        threads: cores to use; by default those that other programs leave, looked at again every second. The numbers
+            that come out do not depend on it.
         least: tokens of context to go down to where memory is short; `note` then says so. Sequences that have a part of
             the context each get fewer in any case.
         shared: one pool of context for all sequences, so that they can share a prefix (`Model.states`); without it each
@@ -63,7 +66,9 @@ class Context(Vocabulary):
         self.note = layout.note
         super().__init__(base, weights=True)
         self.hidden_size: int = self._lib.llama_model_n_embd(self._model)
-        self._open_context(layout, threads or platform.cores(), shared)
+        self.threads = threads or platform.free_cores()
+        self._adapts, self._looked = threads is None, time.monotonic()
+        self._open_context(layout, self.threads, shared)
 
     def _open_context(self, layout: Layout, threads: int, shared: bool) -> None:
         lib, params = self._lib, self._params(layout, threads, shared)
@@ -139,8 +144,17 @@ class Context(Vocabulary):
 
     # -- forward passes
 
+    def _adapt(self) -> None:
+        """Go on with as many threads as other programs leave cores, if that has changed."""
+        if self._adapts and time.monotonic() - self._looked > EVERY:
+            self._looked = time.monotonic()
+            if (threads := platform.free_cores()) != self.threads:
+                self.threads = threads
+                self._lib.llama_set_n_threads(self._context, threads, threads)
+
     def _decode(self, rows: Sequence[tuple[int, int, int, bool]]) -> None:
         """One llama_decode over rows of (token, position, sequence, wanted)."""
+        self._adapt()
         batch = self._batch
         for i, (token, position, sequence, wanted) in enumerate(rows):
             batch.token[i], batch.pos[i], batch.n_seq_id[i] = token, position, 1

@@ -300,6 +300,7 @@ class _Layers(Model):
         self._callback = None
 
     def _decode(self, rows: Sequence[tuple[int, int, int, bool]]) -> None:
+        self._adapt()
         batch = self._batch
         self._fed, self._seen = np.array([row for row, *_ in rows], np.intp), self._last
         fed = np.ctypeslib.as_array(batch.embd, shape=(self._batch_size, self.hidden_size))
