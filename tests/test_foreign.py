@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xpert_cli import corpus
+from xpert_cli.errors import BadInput
 from xpert_cli.foreign.data import read_arrays, read_json, read_object
 from xpert_cli.foreign.text import markdown, one_line, printable
 
@@ -178,3 +180,17 @@ def test_a_line_stays_one_line():
 )
 def test_a_page_shows_text_and_has_no_links_cells_or_headings_from_it(text, written):
     assert markdown(text) == written
+
+
+def test_what_is_nested_too_deeply_is_refused_before_anybody_goes_through_it(tmp_path):
+    deep = "[" * 500 + '"hello"' + "]" * 500
+    for name, text in {
+        "a.jsonl": f'{{"prompt": "hi", "response": {deep}}}',
+        "a.json": f'[{{"messages": [{{"role": "user", "content": {deep}}}]}}]',
+        "b.json": f'{{"prompt": "hi", "response": {deep}}}\n\n{{"prompt": "hi", "response": "x"}}',
+        "tweets.js": f"window.YTD.tweets.part0 = {deep}",
+    }.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(BadInput, match=r"deep|damaged|valid JSON|no text|nothing") as caught:
+            corpus.read([str(tmp_path / name)])
+        assert "\n" not in str(caught.value)

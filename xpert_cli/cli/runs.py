@@ -155,7 +155,9 @@ def _zip(run: runs.Run, target: Path) -> None:
     """The adapter and its record. Messages, and what the record quotes of them, stay here."""
     import json
 
-    told = json.loads((run.folder / runs.RECORD).read_text("utf-8"))
+    from xpert_cli.foreign.data import read_object
+
+    told = read_object((run.folder / runs.RECORD).read_bytes())
     result = told.get("result")
     if isinstance(result, dict):
         private = ("prompt", "before", "after", "folder", "adapter", "merged", "modelfile")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xpert_cli.errors import BadInput
+from xpert_cli.foreign.data import require_shallow
 
 EXAMPLE = '{"prompt": "...", "response": "..."}'
 
@@ -66,13 +67,15 @@ def _lines(name: str, text: str) -> list[tuple[str, Any]]:
 
 
 def _several(name: str, text: str) -> list[tuple[str, Any]]:
-    decoder, at, found = json.JSONDecoder(), 0, []
+    decoder, at, line, found = json.JSONDecoder(), 0, 1, []
     try:
         while at < len(text):
             value, end = decoder.raw_decode(text, at)
-            found.append((f"{name}:{text.count(chr(10), 0, at) + 1}", value))
+            require_shallow(value)
+            found.append((f"{name}:{line}", value))
             space = re.compile(r"[\s,]*").match(text, end)
-            at = space.end() if space else end
+            at, before = space.end() if space else end, at
+            line += text.count("\n", before, at)
     except (ValueError, RecursionError):
         return []
     return found
@@ -80,7 +83,9 @@ def _several(name: str, text: str) -> list[tuple[str, Any]]:
 
 def _load(name: str, text: str, first_line: int, fix: str) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        require_shallow(value)
+        return value
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
         raise BadInput(f"{name}:{line}: not valid JSON (column {error.colno}: {error.msg}). {fix}") from error

@@ -52,17 +52,28 @@ def read_json(
         raise ValueError(f"byte {error.start} is no UTF-8") from error
     except RecursionError as error:
         raise ValueError(f"it is nested deeper than {most_depth} levels") from error
-    halves = _SURROGATE.search(raw) is not None
+    require_shallow(told, most_depth, unicode=_SURROGATE.search(raw) is not None)
+    return told
+
+
+def require_shallow(told: Any, most_depth: int = MOST_DEPTH, *, unicode: bool = False) -> None:
+    """Refuse what is nested so deeply that a function which calls itself could not go through it.
+
+    Args:
+        unicode: refuse text that cannot be written as UTF-8, too.
+
+    Raises:
+        ValueError: it is nested deeper, or holds such text.
+    """
     level, depth = [told], 0
     while level:
         if depth > most_depth:
             raise ValueError(f"it is nested deeper than {most_depth} levels")
-        if halves:
+        if unicode:
             for one in level:
                 _require_unicode(one)
-        level = [item for one in level if isinstance(one, (dict, list)) for item in _inside(one, halves)]
+        level = [item for one in level if isinstance(one, (dict, list)) for item in _inside(one, unicode)]
         depth += 1
-    return told
 
 
 def read_object(data: bytes | str, **bounds: int) -> dict[str, Any]:

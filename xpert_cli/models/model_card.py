@@ -7,11 +7,12 @@ A card never stops a conversion: front matter that is damaged, very long or made
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from xpert_cli.foreign.data import read_json
 
 MAX_CARD = 1 << 15  # bytes of front matter
 MAX_TEXT = 1000  # characters of one value
@@ -112,8 +113,8 @@ def _plain(text: str) -> str:
 def _sampling(folder: Path) -> dict[str, int | float]:
     """How generation_config.json would have answers drawn, as far as it makes sense."""
     try:
-        given = json.loads((folder / "generation_config.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
+        given = read_json((folder / "generation_config.json").read_bytes())
+    except (OSError, ValueError):
         return {}
     kinds = _SAMPLING.items() if isinstance(given, dict) else ()
     return {

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpert_cli import __version__
 from xpert_cli.errors import BadInput, XpertError
+from xpert_cli.foreign.data import read_json
 from xpert_cli.serve import api, writing
 from xpert_cli.serve.api import ApiError
 from xpert_cli.serve.engine import Engine, Job, Piece
@@ -128,7 +128,7 @@ def build(service: Service) -> Any:
     async def adapters(http: Http) -> Response:
         if http.method == "POST":
             try:
-                given = json.loads(await _body(http, service.most_bytes))
+                given = read_json(await _body(http, service.most_bytes))
             except ValueError as error:
                 raise ApiError(400, f"The body is not valid JSON: {error}.") from None
             await asyncio.to_thread(service.names.set_default, api.scales(given))

@@ -33,9 +33,9 @@ _NOT_PROSE = re.compile(
 _BULLET = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s")
 # Thai, Japanese and Chinese do not put spaces between words: a character counts as one there.
 WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|[^\W_][\w'’-]*")
-_EMBED = re.compile(r"!\[\[[^\]\n]*\]\]|!\[[^\]\n]*\]\([^)\n]*\)")
-_WIKI = re.compile(r"\[\[(?:[^\]|\n]*\|)?([^\]|\n]*)\]\]")
-_LINK = re.compile(r"\[([^\]\n]+)\]\((?:https?:|/|\.|#|mailto:)[^)\n]*\)")
+_EMBED = re.compile(r"!\[\[[^\[\]\n]*\]\]|!\[[^\[\]\n]*\]\([^)\n]{0,2000}\)")
+_WIKI = re.compile(r"\[\[(?:[^\[\]|\n]*\|)?([^\[\]|\n]*)\]\]")
+_LINK = re.compile(r"\[([^\[\]\n]+)\]\((?:https?:|/|\.|#|mailto:)[^)\n]{0,2000}\)")
 _BLOCK_ID = re.compile(r"[ \t]+\^[\w-]+[ \t]*$", re.MULTILINE)
 _CLOSED = re.compile(r"[.!?…。！？؟।)\"”’»\U0001f300-\U0001faff☀-➿]\s*$")
 _CLOCKED = re.compile(r"\s*\W?(?:\d{1,4}[-./]\d{1,2}[-./]\d{1,4}[T ,]+)?\d{1,2}:\d{2}(?::\d{2})?\b")

@@ -15,6 +15,7 @@ from xpert_cli.corpus.sources import File
 from xpert_cli.corpus.times import moment
 from xpert_cli.corpus.turns import Conversation, Parsed, Turn, clean, message, person
 from xpert_cli.errors import BadInput
+from xpert_cli.foreign.data import require_shallow
 
 X = "X archive"
 REDDIT = "Reddit data"
@@ -48,6 +49,7 @@ def _x(file: File, match: re.Match[str]) -> Parsed:
     part = match[1]
     try:
         items = json.loads(file.text[match.end() :].rstrip().rstrip(";"))
+        require_shallow(items)
     except (ValueError, RecursionError) as error:
         raise BadInput(
             f"{file.name}: a file of an X archive that is cut off or damaged. Unpack the archive again."
