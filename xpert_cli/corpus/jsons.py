@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +25,34 @@ _PYTHON = re.compile(r"^\{[ \t]*'", re.MULTILINE)
 _LONG = 1 << 20  # characters of a line that is read as Python
 
 
+class _Lines:
+    """The records of JSON lines, parsed anew each time they are gone through: many are never in memory together."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name, self._text = name, text
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        fix = f"Each line must be one object such as {EXAMPLE}."
+        at = number = 0
+        while at < len(self._text):
+            end = self._text.find("\n", at)
+            line = self._text[at : end if end >= 0 else len(self._text)]
+            at, number = at + len(line) + 1, number + 1
+            if line.strip():
+                yield f"{self._name}:{number}", _load(self._name, line, number, fix)
+
+
 @dataclass(frozen=True)
 class Json:
     """Parsed JSON: every record with its source, and the whole document where it is one (None for JSON lines)."""
 
-    records: list[tuple[str, Any]]
+    records: Iterable[tuple[str, Any]]
     whole: Any = None
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """The first record, if it is an object; empty if it is not."""
+        return next((mapping(one) for _, one in self.records), {})
 
     @classmethod
     def of(cls, name: str, text: str) -> Json | None:
@@ -53,17 +76,15 @@ class Json:
         return cls([(f"{name}:1", document)], document)
 
 
-def _lines(name: str, text: str) -> list[tuple[str, Any]]:
+def _lines(name: str, text: str) -> Iterable[tuple[str, Any]]:
     try:
-        return [
-            (f"{name}:{number}", _load(name, line, number, f"Each line must be one object such as {EXAMPLE}."))
-            for number, line in enumerate(text.split("\n"), 1)
-            if line.strip()
-        ]
+        for _ in _Lines(name, text):  # broken lines are said before anything is made of the others
+            pass
     except BadInput:
         if objects := _several(name, text):  # pretty-printed objects, one after the other
             return objects
         raise
+    return _Lines(name, text)
 
 
 def _several(name: str, text: str) -> list[tuple[str, Any]]:

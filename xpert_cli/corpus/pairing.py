@@ -40,7 +40,7 @@ def paired(conversation: Conversation, mine: Collection[str], gap: float = GAP) 
         if role == "assistant" and any(turn.written for turn in turns) and text:
             prompt = said[-1][1] if said and said[-1][0] == "user" else ""
             earlier = _earlier(said[:-1]) if prompt else ()
-            messages.append(Message(prompt, text, turns[0].source, conversation.prose, earlier, turns[0].time, others))
+            messages.append(Message(prompt, text, turns[0].source, False, earlier, turns[0].time, others))
         if text and said and said[-1][0] == role:  # chat templates want the two to take turns
             said[-1] = (role, f"{said[-1][1]}\n{text}")
         elif text:

@@ -147,7 +147,7 @@ def _read_source(source: Source, found: _Read, progress: Progress) -> None:
 
 def _holds(file: File, parsed: Parsed) -> bool:
     """Whether a file holds anything at all."""
-    return bool(parsed.conversations or parsed.messages or parsed.left_out or file.data.strip())
+    return bool(parsed.conversations or parsed.messages or parsed.left_out) or "decoded" in vars(file)
 
 
 def _users(

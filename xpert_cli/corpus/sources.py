@@ -44,7 +44,10 @@ _LEGAL = ("license", "licence", "copying", "notice", "unlicense", "copyright")
 
 @dataclass
 class File:
-    """One file: `name` as it is shown, `path` inside what was named, and the source it is of."""
+    """One file: `name` as it is shown, `path` inside what was named, and the source it is of.
+
+    `data` is empty once the file was decoded.
+    """
 
     name: str
     path: str
@@ -58,7 +61,9 @@ class File:
         Raises:
             BadInput: it is not text.
         """
-        return decode(self.name, self.data)
+        made = decode(self.name, self.data)
+        self.data = b""  # a large file is in memory once
+        return made
 
     @property
     def text(self) -> str:

@@ -52,7 +52,6 @@ class Conversation:
     turns: Sequence[Turn]
     owner: str = ""
     others: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    prose: bool = False
     hint: str = ""
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from zlib import crc32
 
@@ -156,7 +156,8 @@ def read(
         asked: texts the question is asked about at most, chosen by their hash; counting is done on all.
     """
     known = [axis.name if same else "" for axis, same in zip(axes, understood(axes), strict=True)]
-    values, counted = readings_on(known, texts), measured(axes)
+    counting = partial(progress, "counting in your text")
+    values, counted = readings_on(known, texts, counting), measured(axes)
     if summarizer is not None and len(basis) and texts:
         chosen = sorted(range(len(texts)), key=lambda i: hashlib.sha256(texts[i].encode()).digest())[:asked]
         found = states([texts[i] for i in chosen], summarizer, progress)

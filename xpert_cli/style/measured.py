@@ -10,7 +10,7 @@ need English words are NaN for other languages. Does not cover: reference statis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from zlib import crc32
 
 import numpy as np
@@ -43,14 +43,18 @@ def measure_all(texts: Iterable[str]) -> NDArray[np.float64]:
     return np.array([measure(text) for text in texts], dtype=np.float64).reshape(-1, len(TABLE))
 
 
-def readings_on(names: Sequence[str], texts: Iterable[str]) -> NDArray[np.float64]:
+def readings_on(
+    names: Sequence[str], texts: Sequence[str], progress: Callable[[float], None] = lambda fraction: None
+) -> NDArray[np.float64]:
     """(texts, names) readings on the axes of these names, wherever they stand in the table; NaN for unknown names."""
     at = {axis.name: index for index, (axis, _) in enumerate(TABLE)}
-    values = measure_all(texts)
-    rows = np.full((len(values), len(names)), np.nan)
-    for column, name in enumerate(names):
-        if name in at:
-            rows[:, column] = values[:, at[name]]
+    columns = [column for column, name in enumerate(names) if name in at]
+    measured = [at[names[column]] for column in columns]
+    rows = np.full((len(texts), len(names)), np.nan)
+    for number, text in enumerate(texts):
+        if number % 200 == 0:
+            progress(number / len(texts))
+        rows[number, columns] = measure(text)[measured]
     return rows
 
 

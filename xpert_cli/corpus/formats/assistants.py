@@ -20,6 +20,8 @@ def read(file: File) -> Parsed | None:
     """conversations.json of either."""
     if file.json is None:
         return None
+    if not {"mapping", "chat_messages"} & file.json.first.keys():
+        return None
     items = [one for _, one in file.json.records if isinstance(one, dict)]
     if items and all(isinstance(one.get("mapping"), dict) for one in items):
         return _chatgpt(file.name, items)

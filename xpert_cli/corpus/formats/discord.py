@@ -28,7 +28,8 @@ def read(file: File) -> Parsed | None:
         whole = file.json.whole
         if isinstance(whole, dict):
             return _exporter(file, whole)
-        return _package(file, [item for _, item in file.json.records])
+        known = "contents" in map(str.lower, file.json.first)
+        return _package(file, [item for _, item in file.json.records]) if known else None
     if (table := file.table) is not None:
         columns = set(table.columns)
         if {"authorid", "author", "content"} <= columns:

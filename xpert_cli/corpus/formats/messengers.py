@@ -256,7 +256,7 @@ def _sms(file: File) -> Parsed:
     if "<!ENTITY" in file.text[:5000]:
         raise BadInput(f"{file.name}: XML with entities of its own is not read. Export the messages again.")
     try:
-        root = ElementTree.fromstring(file.data)
+        root = ElementTree.fromstring(re.sub(r"\A\s*<\?xml[^>]*\?>", "", file.text))
     except ElementTree.ParseError as error:
         raise BadInput(f"{file.name}: broken XML ({error}). Export the messages again.") from error
     talks: dict[str, list[Turn]] = {}

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from xpert_cli.corpus.formats.fields import (
@@ -27,7 +28,7 @@ from xpert_cli.corpus.formats.fields import (
     UNDERSTOOD,
     WRAPPERS,
 )
-from xpert_cli.corpus.jsons import EXAMPLE, flat, kind
+from xpert_cli.corpus.jsons import EXAMPLE, flat, kind, mapping
 from xpert_cli.corpus.markup import is_markup, prose
 from xpert_cli.corpus.messages import Message
 from xpert_cli.corpus.notices import notice, only_links, taken_away
@@ -37,6 +38,8 @@ from xpert_cli.corpus.times import moment
 from xpert_cli.corpus.turns import Conversation, Parsed, Turn, clean, message, person
 from xpert_cli.errors import BadInput
 
+NORMAL = {"messages", "time", "source", "speakers", "prose"}
+REMEMBERED = 64  # texts
 _MEDIA_TYPES = (
     "图片",
     "语音",
@@ -67,15 +70,19 @@ def read(file: File) -> Parsed | None:
     return of_records(file.name, file.json.records, "JSON records")
 
 
-def of_records(name: str, records: Sequence[tuple[str, Any]], what: str) -> Parsed:
+def of_records(name: str, records: Iterable[tuple[str, Any]], what: str) -> Parsed:
     """What records say, whatever they were read from."""
     parsed = Parsed(what)
+    recent: dict[str, str] = {}
     loose: list[tuple[str, dict[str, Any]]] = []
     for source, record in records:
         if isinstance(record, list) and record and all(isinstance(one, dict) for one in record):
             record = {"messages": record}
         if not isinstance(record, dict):
             raise BadInput(f"{source}: expected a JSON object such as {EXAMPLE}, found {kind(record)}.")
+        if made := _normal(record, recent):
+            parsed.messages.append(made)
+            continue
         if isinstance(record.get("row"), dict):
             record = record["row"]
         fields = {str(key).strip().lower(): value for key, value in record.items()}
@@ -97,6 +104,34 @@ def of_records(name: str, records: Sequence[tuple[str, Any]], what: str) -> Pars
     if loose:
         parsed.conversations += _talks(name, loose, parsed.left_out)
     return parsed
+
+
+def _normal(record: dict[str, Any], recent: dict[str, str]) -> Message | None:
+    """A record in xpert's own normal form: where it was read, and one answer that counts, the last; None for others.
+
+    Args:
+        recent: texts of the records before, which share their turns with this one.
+    """
+    said, source = record.get("messages"), record.get("source")
+    if not isinstance(source, str) or not isinstance(said, list) or not said or record.keys() - NORMAL:
+        return None
+    turns: list[tuple[str, str]] = []
+    for number, one in enumerate(said, 1):
+        role, text = mapping(one).get("role"), mapping(one).get("content")
+        counts = role == "assistant" and mapping(one).get("weight") != 0
+        if not isinstance(text, str) or role not in ("user", "assistant") or counts != (number == len(said)):
+            return None
+        turns.append((role, recent.setdefault(text, text)))
+    if len(recent) > REMEMBERED:
+        recent.clear()
+    response = clean(turns[-1][1])
+    asked = turns[-2][1] if len(turns) > 1 and turns[-2][0] == "user" else ""
+    if not response or (len(turns) > 1 and not asked):
+        return None
+    listed = record.get("speakers")
+    names = tuple(str(one) for one in listed) if isinstance(listed, list) else ()
+    prose, when = record.get("prose") is True, moment(record.get("time"))
+    return Message(clean(asked), response, source, prose, tuple(turns[:-2]), when, names)
 
 
 def _sent(fields: dict[str, Any]) -> bool:
@@ -216,21 +251,8 @@ def _conversation(source: str, fields: dict[str, Any], items: list[Any], parsed:
     if owner and fields.get("label") is False:
         parsed.left_out["rejected answers"] += 1
         return
-    own = fields.get("source")
-    if owner and isinstance(own, str) and turns[-1].author == "assistant":  # the normal form knows where it was read
-        last = turns[-1]
-        turns[-1] = Turn(last.author, last.text, own, moment(fields.get("time")), last.written)
-    listed = fields.get("speakers")
-    names = frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
-    parsed.conversations.append(
-        Conversation(
-            source.partition("#")[0].rpartition(":")[0] or source,
-            turns,
-            owner,
-            {"user": names} if owner and names else {},
-            fields.get("prose") is True,
-        )
-    )
+    file = source.partition("#")[0].rpartition(":")[0] or source
+    parsed.conversations.append(Conversation(file, turns, owner))
 
 
 def _speaker(item: dict[str, Any]) -> tuple[str | None, bool]:
@@ -278,19 +300,7 @@ def _pair(source: str, fields: dict[str, Any], answered: str | None, parsed: Par
     made = message("\n".join(part for part in parts if part not in ("", "<no input>")), said, source)
     when = next((moment(fields[name]) for name in TIMES if fields.get(name) is not None), None)
     before = _history(fields.get("history"))
-    parsed.messages += [
-        Message(
-            one.prompt,
-            one.response,
-            str(fields.get("source") or source)
-            if isinstance(fields.get("source"), str) and fields.get("prose") is True
-            else source,
-            fields.get("prose") is True,
-            before,
-            when,
-        )
-        for one in made
-    ]
+    parsed.messages += [replace(one, earlier=before, time=when) for one in made]
 
 
 def _history(value: Any) -> tuple[tuple[str, str], ...]:

@@ -42,6 +42,8 @@ def read(file: File) -> Parsed | None:
     whole = file.json.whole
     if isinstance(whole, dict) and isinstance(whole.get("messages"), list):
         return _google(file, whole["messages"])
+    if not {"ts", "id"} & file.json.first.keys():
+        return None
     items = [one for _, one in file.json.records if isinstance(one, dict)]
     if isinstance(whole, list) and file.path.rpartition("/")[2] in _INDEX and items and "id" in items[0]:
         return Parsed("Slack index")
