@@ -238,17 +238,44 @@ def test_bars_grow_from_the_middle(share, bar):
 
 
 AXES = (
-    Reading("in shorter sentences", -1.5, "“Nope.” (1 words)"),
+    Reading("in shorter sentences", -1.5, "“Nope.” (1 word)"),
     Reading("with very many rather colourful emoji indeed", 3.0),
 )
 
 
+def test_words_are_not_cut_where_there_is_room():
+    words = "with fewer abstract nouns in “-tion” or “-ity”"
+    [line] = drawn(views.Bars([Reading(words, -1.5)]), 80)
+    assert line.startswith(f"{words} ")
+    assert "█" in line
+    [line] = drawn(views.Bars([Reading(words, -1.5)]), 60)
+    assert "…" in line
+
+
+def test_one_of_a_kind_is_not_several():
+    assert [views.count(number, "word") for number in (0, 1, 2, 1000)] == [
+        "0 words",
+        "1 word",
+        "2 words",
+        "1,000 words",
+    ]
+
+
+def test_every_part_of_a_mixture_is_in_the_ranking():
+    from xpert_cli.cache.catalogue import Chosen
+    from xpert_cli.selection.select import Ranked, Selection
+
+    ranking = tuple(Ranked(name, 0.9 - at / 10, ()) for at, name in enumerate("abcdefg"))
+    parts = (Chosen("a", 0.5), Chosen("g", 0.3), Chosen("b", 0.2))
+    result = Selection(parts, ranking, "mixture", 0.8, 20, "Why.", (), 0, 0.1)
+    assert [line.split()[-1] for line in drawn(views.selection(result, 3), 80)[-4:]] == ["a", "b", "c", "g"]
+
+
 def test_bars_on_a_terminal():
     first, quote, second = drawn(views.Bars(AXES), 80)
-    assert first == "in shorter sentences".ljust(44) + "▐" + "█" * 9 + "│" + " " * 19 + "  -1.5"
-    assert quote == "    “Nope.” (1 words)"
-    assert second.startswith("with very many rather colourful e…")
-    assert second.endswith("│" + "█" * 19 + "  +3.0")
+    assert first == "in shorter sentences".ljust(52) + "█" * 7 + "│" + " " * 14 + "  -1.5"
+    assert quote == "    “Nope.” (1 word)"
+    assert second == "with very many rather colourful emoji indeed".ljust(59) + "│" + "█" * 14 + "  +3.0"
 
 
 def test_bars_on_a_phone():
@@ -256,7 +283,7 @@ def test_bars_on_a_phone():
     assert max(map(len, lines)) <= 40
     assert lines[0] == "in shorter sentences                -1.5"
     assert lines[1] == " " * 11 + "█" * 9 + "│"
-    assert lines[2] == "    “Nope.” (1 words)"
+    assert lines[2] == "    “Nope.” (1 word)"
 
 
 def test_colour_is_for_terminals_that_want_it(monkeypatch):

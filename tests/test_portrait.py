@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from command import MARA, called, xpert
+from command import MARA, OKORO, called, xpert
 
 from xpert_cli import corpus
 from xpert_cli.cache.catalogue import Chosen, open_cache
@@ -437,3 +437,27 @@ def test_a_picture_that_cannot_be_drawn_is_one_line_before_the_work(monkeypatch,
     status, out, err = called(monkeypatch, capsys, command, MARA, "--plot", str(tmp_path / "me.jpg"))
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert err.startswith("error: --plot draws SVG, HTML or PNG, not .jpg.")
+
+
+def test_a_mixture_has_a_mark_of_its_own_and_the_picture_explains_itself():
+    portrait = of_selection(SELECTION)
+    mixed = dataclasses.replace(portrait, parts=((0, 0.75), (1, 0.25)), near=True)
+    svg = drawn(mixed)
+    places = [0.75 * place.adapters[0] + 0.25 * place.adapters[1] for place in mixed.places]
+    told = [f"the mixture: {signed(value)}" for value in places]
+    assert re.findall("<title>(the mixture: [^<]*)</title>", svg) == told
+    assert "the mixture of these" in svg
+    assert svg.count('class="way"') == len(mixed.places) + 1  # one line a row, and the one of the key
+    assert "Score: 1" not in svg
+    assert "the mixture" not in drawn(dataclasses.replace(portrait, parts=((0, 1.0),)))
+    assert 'style="max-width:100%;height:auto"' in svg
+
+
+def test_the_first_reason_is_among_the_rows(base):
+    cache = open_cache(sources.open_source("embedded"))
+    axes = {axis.name: (axis.low, axis.high) for axis in cache.space.axes}
+    for name in (MARA, OKORO):
+        written = corpus.read([name])
+        result = select(written, cache, base, measured_only=True)
+        first = next(reason for reason in result.ranking[0].reasons if reason.share > 0)
+        assert axes[first.axis] in [(place.low, place.high) for place in result.places]

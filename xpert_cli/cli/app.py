@@ -143,11 +143,11 @@ def summarize(
     from xpert_cli.selection import summarize
 
     with Output(json=json, quiet=quiet, minutes=minutes) as out:
-        written = written_by(text, author, out)
         if plot:
             from xpert_cli.plot import files, portrait
 
             files.check(plot)
+        written = written_by(text, author, out)
         result = summarize.summarize(
             written,
             open_catalogue(cache, offline, out),
@@ -189,11 +189,11 @@ def select(
     from xpert_cli.selection import select
 
     with Output(json=json, quiet=quiet, minutes=minutes) as out:
-        written = written_by(text, author, out)
         if plot:
             from xpert_cli.plot import files, portrait
 
             files.check(plot)
+        written = written_by(text, author, out)
         model, asked = open_base(base, offline, out), open_base(summarizer, offline, out) if summarizer else None
         if compare:
             if measured_only or plot:

@@ -169,7 +169,9 @@ class _Session:
 
     def who(self) -> str:
         """What answers, in words."""
-        alone = f"{self.base.info.name} answers"
+        from xpert_cli.gguf import called
+
+        alone = f"{called(self.base.info.name)} answers"
         return alone if self.model == "base" else f"{alone} with {self.model}"
 
     def run(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -156,6 +157,8 @@ def finetune(
             _draw(result, plot)
         o.show(result, views.finetuned(result))
         o.notes(result.notes)
+        if result.modelfile:
+            o.hint(shlex.join(["ollama", "create", "mine", "-f", result.modelfile]))
         o.hint(again("chat", base=base, adapter=result.adapter))
 
 

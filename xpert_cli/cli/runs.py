@@ -274,6 +274,8 @@ def _listed(found: list[runs.Run]) -> RenderableType:
 
 
 def _shown(run: runs.Run) -> RenderableType:
+    from xpert_cli.gguf import called
+
     started = " + ".join(name if weight == 1 else f"{weight:g} {name}" for name, weight in run.started_from)
     losses = [
         f"{name} {value:.3f}"
@@ -283,7 +285,7 @@ def _shown(run: runs.Run) -> RenderableType:
     rows = [
         ("run", run.name),
         ("ended" if run.finished else "unfinished since", run.when),
-        ("base", run.base),
+        ("base", called(run.base)),
         ("messages", str(run.messages or "")),
         ("started from", started or ("the base model" if run.finished else "")),
         ("loss", ", ".join(losses) and f"{', '.join(losses)} nats a token, on messages held out"),

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from xpert_cli.training.finetune import Finetuned
 
 _NARROW = 60  # columns under which a bar goes on a line of its own
+_LEAST_CELLS = 6  # of each half of a bar; the words before it have the rest of the line
 _LONG = 3.0  # a shift, in standard deviations, that fills a bar; larger ones shrink the scale
 _LESS, _MORE = "yellow", "cyan"
 FOUND = 20  # findings that are shown
@@ -60,6 +62,8 @@ class Bars:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         width = options.max_width
         scale = max([_LONG, *(abs(axis.value) for axis in self.axes)])
+        longest = max((cell_len(axis.words) for axis in self.axes), default=0)
+        words = max(min(34, width // 2 - 6), min(longest, width - 8 - 2 * _LEAST_CELLS))
         for axis in self.axes:
             style = _MORE if axis.value > 0 else _LESS
             value = Text(f"{axis.value:+6.1f}", style)
@@ -67,7 +71,6 @@ class Bars:
                 yield _fitted(axis.words, width - 6) + value
                 yield Text("  ") + Text(signed_bar(axis.value / scale, (width - 3) // 2), style)
             else:
-                words = min(34, width // 2 - 6)
                 bar = signed_bar(axis.value / scale, min(20, (width - words - 8) // 2))
                 yield _fitted(axis.words, words) + Text(f" {bar}", style) + value
             if axis.evidence:
@@ -106,7 +109,8 @@ def selection(result: Selection, top: int) -> RenderableType:
     ranking = Table.grid(padding=(0, 2))
     ranking.add_column(justify="right", no_wrap=True)
     ranking.add_column(overflow="fold")
-    for item in result.ranking[:top]:
+    chosen_ids = {one.adapter for one in result.selected}
+    for item in [one for place, one in enumerate(result.ranking) if place < top or one.adapter in chosen_ids]:
         why = ", ".join([part.words for part in item.reasons if part.share > 0][:3])
         ranking.add_row(f"{item.score:+.2f}", Text(item.adapter) + Text(f"\n{why}" if why else "", "dim"))
     title = Text.assemble((head, "bold"), (f" (confidence {result.confidence:.2f})", "dim"))
@@ -127,7 +131,8 @@ def compared(result: Compared, top: int) -> RenderableType:
 
 def named(result: Named) -> RenderableType:
     """A cache's words, and what each new adapter has most and least of."""
-    head = f"{len(result.words)} words kept of {result.looked} ({result.seconds:.0f} s): {', '.join(result.words)}"
+    kept = f"{count(len(result.words), 'word')} kept of {result.looked}"
+    head = f"{kept} ({result.seconds:.0f} s): {', '.join(result.words)}"
     rows = [
         Text.assemble(one.id, (f"  {one.left:.0%} of it unexplained\n  {', '.join(one.words)}", "dim"))
         for one in result.added
@@ -141,10 +146,12 @@ def finetuned(result: Finetuned) -> RenderableType:
     rows = [
         ("started from", started),
         ("loss", f"{result.loss_before:.3f} -> {result.loss_after:.3f} nats a token, on messages held out"),
-        ("trained", f"{result.steps} steps in {result.seconds:.0f} s, {result.tokens_per_second:.0f} tokens/s"),
+        (
+            "trained",
+            f"{count(result.steps, 'step')} in {result.seconds:.0f} s, {result.tokens_per_second:.0f} tokens/s",
+        ),
         ("adapter", str(result.adapter)),
         ("merged", str(result.merged)),
-        *((("for Ollama", f"ollama create mine -f {result.modelfile}"),) if result.modelfile else ()),
     ]
     moved = [("style" if not index else "", axis.sentence) for index, axis in enumerate(result.axes[:4])]
     texts = [("prompt", result.prompt), ("before", result.before), ("after", result.after)]
@@ -163,7 +170,9 @@ def races(runs: Sequence[Finetuned]) -> RenderableType:
         change = Text(f"{run.loss_after - run.loss_before:+.3f}", "dim")
         table.add_row(Text(started), f"{run.loss_before:.3f}", f"{run.loss_after:.3f}", change)
     speed = ", ".join(f"{run.tokens_per_second:.0f}" for run in runs)
-    return Group(table, Text(f"nats a token on {runs[0].held_out} messages held out; {speed} trained tokens/s", "dim"))
+    return Group(
+        table, Text(f"nats a token on {count(runs[0].held_out, 'message')} held out; {speed} trained tokens/s", "dim")
+    )
 
 
 def before_and_after(before: Run, after: Run) -> RenderableType:
@@ -185,7 +194,7 @@ def evaluation(result: Evaluation) -> RenderableType:
     for name, loss in losses.items():
         if loss is not None:
             table.add_row(name, f"{loss:.4f}", "" if name == "base" else f"{loss - result.loss_base:+.4f}")
-    tail = Text(f"nats a token, over {result.tokens} tokens of {result.samples} messages", "dim")
+    tail = Text(f"nats a token, over {count(result.tokens, 'token')} of {count(result.samples, 'message')}", "dim")
     axes: list[RenderableType] = [Text(), _standings(result.axes)] if result.axes else []
     return Group(table, tail, *axes)
 
@@ -211,7 +220,7 @@ def converted(result: Converted) -> RenderableType:
     rows = [("model", result.out), ("type", result.type), ("size", size(result.bytes))]
     if result.fallback:
         kinds = ", ".join(sorted(set(result.fallback.values())))
-        rows.append(("note", f"{len(result.fallback)} tensors do not fit {result.type} and became {kinds}"))
+        rows.append(("note", f"{count(len(result.fallback), 'tensor')} do not fit {result.type} and became {kinds}"))
     if result.requantized:
         rows.append(("note", "the source was quantized already, which costs quality: convert the original if you can"))
     rows += [("note", note) for note in result.notes]
@@ -228,20 +237,26 @@ def merged(result: Merged) -> RenderableType:
 
 def built(result: Built) -> RenderableType:
     """The cache, and what each adapter was found to write like."""
-    head = f"{len(result.adapters)} adapters on {len(result.axes)} axes in {result.out} ({result.seconds:.0f} s)"
+    head = (
+        f"{count(len(result.adapters), 'adapter')} on {len(result.axes)} axes in {result.out} ({result.seconds:.0f} s)"
+    )
     return Group(Text(head, "bold"), _adapters([(one.id, size(one.bytes), one.explanation) for one in result.adapters]))
 
 
 def listing(result: Listing) -> RenderableType:
     """The adapters of a cache, and what each writes like."""
-    head = f"{len(result.adapters)} adapters of {result.base} in {result.cache}"
+    from xpert_cli.gguf import called
+
+    head = f"{count(len(result.adapters), 'adapter')} of {called(result.base)} in {result.cache}"
     rows = [(one.id, f"{size(one.bytes)}, rank {one.rank}", one.explanation) for one in result.adapters]
     return Group(Text(head, "bold"), _adapters(rows))
 
 
 def verified(result: Verified) -> RenderableType:
     """That all is well: what is not, is an error."""
-    return Text(f"{result.cache}: {result.adapters} adapters ({size(result.bytes)}) are what the catalogue says.")
+    return Text(
+        f"{result.cache}: {count(result.adapters, 'adapter')} ({size(result.bytes)}) are what the catalogue says."
+    )
 
 
 def looked(adapter: str, result: Looked) -> str:
@@ -257,9 +272,8 @@ def ready(result: Ready) -> str:
     """What would be sent where."""
     what = "a pull request to " if result.propose else "private " if result.private else "PUBLIC "
     signed = f"signed with {result.signed_by}" if result.signed_by else "not signed"
-    lines = [
-        f"{len(result.names)} files ({size(result.bytes)}) for {what}{result.repo}, version {result.version}, {signed}"
-    ]
+    sent = f"{count(len(result.names), 'file')} ({size(result.bytes)})"
+    lines = [f"{sent} for {what}{result.repo}, version {result.version}, {signed}"]
     if result.unchecked:
         lines.append(f"The training text of {', '.join(result.unchecked)} was not looked through (--text FILE).")
     return "\n".join(lines)
@@ -268,7 +282,7 @@ def ready(result: Ready) -> str:
 def sent(result: Sent) -> RenderableType:
     """What is there now."""
     where = result.pull_request or f"{result.repo} at {result.commit[:7]}"
-    return Text(f"{where}: {len(result.files)} files sent ({size(result.bytes)}).")
+    return Text(f"{where}: {count(len(result.files), 'file')} sent ({size(result.bytes)}).")
 
 
 def diagnosis(result: Diagnosis) -> RenderableType:
@@ -283,13 +297,18 @@ def diagnosis(result: Diagnosis) -> RenderableType:
     return table
 
 
-def size(count: float) -> str:
+def size(number: float) -> str:
     """Bytes in words: 98 MB."""
     for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
+        if number < 1000:
+            return f"{number:.0f} {unit}"
+        number /= 1000
+    return f"{number:.1f} GB"
+
+
+def count(number: int, what: str) -> str:
+    """A number of things: 1 text, 2 texts."""
+    return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
 def _adapters(rows: Sequence[tuple[str, str, str]]) -> Table:

@@ -149,6 +149,9 @@ def require_model(header: Header) -> None:
     raise BadModel(f"{header.path} is no base model, but {ascii(kind)[:40]}. Give the model's file with --base.")
 
 
+_CALLED = {"Smollm2 135M 8k Lc100K Mix1 Ep2": "SmolLM2-135M-Instruct"}
+
+
 def base_info(source: Path | Header, known_fingerprint: str | None = None) -> BaseInfo:
     """Name, sizes and fingerprint of a base model.
 
@@ -175,6 +178,11 @@ def base_info(source: Path | Header, known_fingerprint: str | None = None) -> Ba
         context=_count(header, f"{architecture}.context_length"),
         vocabulary=header.metadata.length("tokenizer.ggml.tokens"),
     )
+
+
+def called(name: str) -> str:
+    """A base's name for people: what its makers call the model, where the file names the training run it came from."""
+    return _CALLED.get(name, name)
 
 
 def _word(header: Header, key: str) -> str | None:

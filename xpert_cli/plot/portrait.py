@@ -3,13 +3,14 @@
     Path("me.svg").write_text(drawn(of_selection(selection)), "utf-8")
 
 A row an axis, its two ends in words, the base model in the middle. The person is on the upper line of a row, the
-adapters are on the lower one, and a line joins the person to what was chosen. A score compares directions from the
-base: on the same side of it both agree, however far they are. Holds axis names, ids and numbers, and nothing that
-anybody wrote. Not here: files (files.py), the page around it (page.py).
+adapters are on the lower one, and a line joins the person to what was chosen: a mixture is a ring around its middle. A
+score compares directions from the base: on the same side of it both agree, however far they are. Holds axis names, ids
+and numbers, and nothing that anybody wrote. Not here: files (files.py), the page around it (page.py).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -65,7 +66,7 @@ def of_selection(result: Selection) -> Portrait:
     chosen = tuple((ids.index(one.adapter), one.weight) for one in result.selected)
     return Portrait(
         title,
-        result.explanation,
+        re.sub(r"(?<![\w-])-(?=\d)", "−", result.explanation),
         f"{count(result.samples, 'text')}, confidence {result.confidence:.2f}",
         result.places,
         ids,
@@ -79,7 +80,8 @@ def of_selection(result: Selection) -> Portrait:
 def of_summary(result: Summary) -> Portrait:
     """The portrait of a writer alone."""
     places = tuple(AxisPosition(axis.low, axis.high, axis.value, axis.error) for axis in result.axes if axis.shown)
-    return Portrait("How you write", result.explanation, count(result.samples, "text"), places)
+    told = re.sub(r"(?<![\w-])-(?=\d)", "−", result.explanation)
+    return Portrait("How you write", told, count(result.samples, "text"), places)
 
 
 def drawn(portrait: Portrait, width: int = WIDE) -> str:
@@ -134,12 +136,14 @@ def _keys(portrait: Portrait) -> Iterator[tuple[Mark, str, str]]:
     yield _you, f"you, ± {ERRORS} standard errors", "dark"
     for order, (index, weight) in enumerate(portrait.parts):
         yield partial(_part, portrait.near, order), part_name(portrait, index, weight), "strong"
+    if len(portrait.parts) > 1 and portrait.near:
+        yield _mixture, "the mixture of these", "strong"
     others, rest = len(portrait.ids) - len(portrait.parts), portrait.total - len(portrait.parts)
     if others > 0:
         yield _other, count(rest, "other adapter") if others == rest else f"{others} nearest of {rest:,} others", ""
     yield _base, "the base model", ""
     if portrait.ids:
-        yield _way, "line across the base: you differ", ""
+        yield _way, "where your line crosses the base, you and the adapter differ", ""
 
 
 def _axes(portrait: Portrait, left: float, right: float, top: float) -> tuple[list[str], float]:
@@ -176,19 +180,24 @@ def _row(portrait: Portrait, place: AxisPosition, scale: Scale, top: float) -> t
     for index, value in enumerate(place.adapters):
         if index not in chosen:
             parts.append(_told(_other(scale(value), below), f"{portrait.ids[index]}: {signed(value)}"))
-    ways = [(scale(place.adapters[index]), below) for index in chosen] if place.adapters else [(scale(0), y)]
+    mixed = sum(weight * place.adapters[index] for index, weight in portrait.parts) if place.adapters else 0.0
+    several = len(portrait.parts) > 1 and portrait.near and bool(place.adapters)
+    nearest = [mixed] if several else [place.adapters[index] for index in chosen] if place.adapters else []
+    ways = [(scale(value), below) for value in nearest] or [(scale(0), y)]
     parts += [f'<path class="way" d="M{you:.1f} {y:.1f}L{x:.1f} {end:.1f}"/>' for x, end in ways]
     parts.append(f'<path class="error" d="M{low:.1f} {y:.1f}H{high:.1f}"/>')
     for index, order in chosen.items() if place.adapters else ():
         mark = _part(portrait.near, order, scale(place.adapters[index]), below)
         parts.append(_told(mark, f"{portrait.ids[index]}: {signed(place.adapters[index])}"))
+    if several:
+        parts.append(_told(_mixture(scale(mixed), below), f"the mixture: {signed(mixed)}"))
     parts.append(_told(_you(you, y), f"you: {signed(place.value)} ± {ERRORS * place.error:.1f}"))
     return parts, below + 24
 
 
 def _ranking(portrait: Portrait, left: float, right: float, top: float) -> tuple[list[str], float]:
     """The best scores as bars, and where they end."""
-    parts = [label(left, top + 14, "Score: 1 is your direction", kind="dark")]
+    parts = [label(left, top + 14, "How alike: 1 is the most there can be", kind="dark")]
     shown = list(zip(portrait.ids, portrait.scores, strict=True))[:LISTED]
     scale = Scale(min(0.0, *(score for _, score in shown)), 1.0, left, right - 52)
     chosen = {index for index, _ in portrait.parts}
@@ -247,6 +256,10 @@ def _you(x: float, y: float) -> str:
 
 def _part(near: bool, order: int, x: float, y: float) -> str:
     return f'<path class="{"part" if near else "far"}" d="M{x:.1f} {y:.1f}{SHAPES[order % len(SHAPES)]}"/>'
+
+
+def _mixture(x: float, y: float) -> str:
+    return f'<circle class="mixture" cx="{x:.1f}" cy="{y:.1f}" r="11"/>'
 
 
 def _other(x: float, y: float) -> str:

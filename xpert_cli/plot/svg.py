@@ -34,6 +34,7 @@ sans-serif;fill:#5b6773;stroke:#fff;stroke-width:4;stroke-linejoin:round;paint-o
 .way{stroke:#2563eb;stroke-width:1.5;opacity:.6}
 .part{fill:#c2410c;stroke:#fff;stroke-width:1.5}
 .far{fill:#fff;stroke:#c2410c;stroke-width:2}
+.mixture{fill:none;stroke:#c2410c;stroke-width:2.5}
 .other{fill:#7b8896;opacity:.45}
 .bar{fill:#b6c0ca}
 @media (prefers-color-scheme:dark){
@@ -53,6 +54,7 @@ text{fill:#9ba8b5;stroke:#12171e}
 .way{stroke:#74a9ff}
 .part{fill:#ffab66;stroke:#12171e}
 .far{fill:#12171e;stroke:#ffab66}
+.mixture{stroke:#ffab66}
 .other{fill:#8795a3}
 .bar{fill:#3a4552}
 }"""
@@ -126,7 +128,7 @@ def document(title: str, description: str, parts: Sequence[str], width: float, h
     """The whole picture: `parts` on paper; title and description are for those who cannot see it."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
-        f'height="{height:.0f}" role="img" aria-label="{clean(title)}">'
+        f'height="{height:.0f}" style="max-width:100%;height:auto" role="img" aria-label="{clean(title)}">'
     )
     head_parts = f"<title>{clean(title)}</title>\n<desc>{clean(description)}</desc>\n<style>\n{STYLE}\n</style>"
     paper = f'<rect class="paper" width="{width:.0f}" height="{height:.0f}" rx="12"/>'

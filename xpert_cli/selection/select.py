@@ -102,7 +102,9 @@ def select(
     adapters, ids = cache.coordinates[rows][:, projection.used], [cache.entries[row].id for row in rows]
     ranking = _ranking(projection, adapters, ids)
     verdict, chosen = _verdict(projection, adapters, ids)
-    progress("fetching", 1.0)
+    entries = [cache.entry(one.adapter) for one in chosen]
+    if any(cache.source.here(entry.file, entry.sha256) is None for entry in entries):
+        progress("fetching", 1.0)
     files = tuple(WeightedAdapter(admitted(cache.open_adapter(one.adapter), base), one.weight) for one in chosen)
     odd = [note for one in files for note in oddities(cache, one.file)]
     return Selection(
@@ -130,6 +132,10 @@ def _places(
     aim = sum((one.weight * adapters[row[one.adapter]] for one in parts), np.zeros(adapters.shape[1]))
     shift, error = projection.shift, projection.error
     strength = np.where(np.isfinite(error), np.hypot(shift, aim), 0.0)
+    for one in ranking[:1]:  # the first reason is always among the rows
+        names = [axis.name for axis in projection.space.axes]
+        for reason in [reason for reason in one.reasons if reason.share > 0][:1]:
+            strength[names.index(reason.axis)] = np.inf
     return tuple(
         AxisPosition(axis.low, axis.high, float(shift[i]), float(error[i]), tuple(map(float, nearest[:, i])))
         for i in described.strongest(projection.space, strength, ROWS)

@@ -24,7 +24,7 @@ from pathlib import Path
 from xpert_cli.cache.catalogue import Catalogue
 from xpert_cli.cache.screening import admitted
 from xpert_cli.errors import XpertError
-from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
+from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter, called
 from xpert_cli.llama.slots import AdapterSet
 from xpert_cli.paths import identity
 from xpert_cli.runs import Run, finished_runs
@@ -53,7 +53,7 @@ class Names:
     """
 
     def __init__(self, base: BaseModel, cache: Catalogue | None) -> None:
-        self.base, self.cache, self.fingerprint, self.base_name = base, cache, base.fingerprint, base.info.name
+        self.base, self.cache, self.fingerprint, self.base_name = base, cache, base.fingerprint, called(base.info.name)
         self._created = int(base.path.stat().st_mtime)
         self._lock = threading.Lock()
         self._admitted: dict[tuple[str, int, int], AdapterFile] = {}
