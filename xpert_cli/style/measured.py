@@ -91,7 +91,7 @@ def evidence(texts: Sequence[str], name: str, sign: int) -> str:
     if not ranked:
         return ""
     *_, shown, size = min(ranked)
-    return f"“{shown}” ({size} words)" if counted else f"“{shown}”"
+    return f"“{shown}” ({size} {'word' if size == 1 else 'words'})" if counted else f"“{shown}”"
 
 
 def _reading(rule: Rule, sample: Sample) -> float:
