@@ -134,7 +134,7 @@ Measure = Callable[[Writer, Start], float]
 def compared(among: Population, starts: Mapping[str, Start], measure: Measure, against: Sequence[str]) -> str:
     """A line for each start and kind of user: mean loss, and paired differences to some starts with intervals.
 
-    A start that is not stored for a user, with --stored, leaves that user out of its line.
+    A start that is not stored for a user, with --stored, leaves that user out of its line; "" where nothing is there.
     """
     found: dict[str, dict[str, float]] = {name: {} for name in starts}
     for number, user in enumerate(among.users):  # user by user, so that what a stopped run leaves is paired
@@ -157,7 +157,8 @@ def compared(among: Population, starts: Mapping[str, Start], measure: Measure, a
                 better = sum(own < their for own, their in zip(*pair, strict=True))
                 cells.append("" if name == other or not both else f"{paired(*pair)}; {better} of {len(both)} better")
             rows.append((kind, name, len(some), f"{mean(some):.3f}", *cells))
-    return table(("users", "start", "count", "nats a token", *(f"less {other}" for other in against)), rows)
+    head = ("users", "start", "count", "nats a token", *(f"less {other}" for other in against))
+    return table(head, rows) if rows else ""
 
 
 def _untrained(run: Run, among: Population, size: int) -> Measure:
@@ -178,8 +179,8 @@ def by_size(run: Run) -> str:
     }
     for size in SIZES:
         lines = compared(among, chosen, _untrained(run, among, size), ("average of all",))
-        parts.append(f"Chosen by {size} turns:\n\n{lines}")
-    return "\n\n".join(parts)
+        parts.append(f"Chosen by {size} turns:\n\n{lines}" if lines else "")
+    return "\n\n".join(filter(None, parts))
 
 
 def after(run: Run) -> str:
@@ -187,7 +188,7 @@ def after(run: Run) -> str:
     among, parts = population(run), []
     chosen = {
         name: STARTS[name]
-        for name in ("base", "average of all", "nearest", "everybody, pooled text", "community, average")
+        for name in ("base", "average of people", "nearest", "everybody, pooled text", "community, average")
     }
     for size in (MIDDLE, *(one for one in SIZES if one != MIDDLE)):
 
@@ -195,8 +196,9 @@ def after(run: Run) -> str:
             begin, steps = start(among, user, size), -(-size // BATCH)
             return mean(loss(run, user, begin, steps, size, seed) for seed in run.options.seeds)
 
-        parts.append(f"{size} turns:\n\n{compared(among, chosen, measure, ('base', 'average of all'))}")
-    return "\n\n".join(parts)
+        lines = compared(among, chosen, measure, ("base", "average of people"))
+        parts.append(f"{size} turns:\n\n{lines}" if lines else "")
+    return "\n\n".join(filter(None, parts))
 
 
 def shapes(run: Run) -> str:
