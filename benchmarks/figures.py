@@ -35,6 +35,8 @@ class Estimate:
     count: int
 
     def __str__(self) -> str:
+        if self.count < 2:
+            return f"{self.middle:+.3f} (no interval)"
         return f"{self.middle:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
 
 

@@ -36,7 +36,7 @@ def test_a_paired_interval_is_students():
     assert figures.paired(ours, theirs) == figures.Estimate(
         1.0, pytest.approx(-1.4843, abs=1e-4), pytest.approx(3.4843, abs=1e-4), 3
     )
-    assert str(figures.estimate([-0.25])) == "-0.250 (-0.250 to -0.250)"
+    assert str(figures.estimate([-0.25])) == "-0.250 (no interval)"
     long = figures.estimate([0.0, 2.0] * 50)  # 99 degrees of freedom: 1.984
     assert long.high - long.middle == pytest.approx(1.984 * 1.00504 / 10, abs=1e-3)
 
