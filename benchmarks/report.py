@@ -49,8 +49,14 @@ def filled(page: str, tables: Mapping[str, str]) -> str:
 
 
 def fill(name: str, tables: Mapping[str, str], folder: Path = REPORTS) -> Path:
-    """Put tables into the report of a benchmark."""
+    """Put tables into the report of a benchmark.
+
+    Raises:
+        BadInput: there is no report of that name, or it has no place for a table.
+    """
     path = folder / f"{name}.md"
+    if not path.exists():
+        raise BadInput(f"there is no report {path.name}. Write it, with a place for each table, or leave out --report.")
     text = filled(path.read_text("utf-8"), tables)
     with whole(path) as part:
         part.write_text(text, "utf-8")
