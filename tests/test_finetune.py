@@ -17,13 +17,13 @@ from xpert_cli.cache.catalogue import open_cache
 from xpert_cli.cache.opening import cache_at_hand
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel, WeightedAdapter
-from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.hub import sources
 from xpert_cli.llama.chat import Sampling, run
 from xpert_cli.selection.select import select
 from xpert_cli.selection.summarize import summarize
 from xpert_cli.training.evaluate import evaluate
-from xpert_cli.training.finetune import _with_source, finetune
+from xpert_cli.training.finetune import Settings, Start, finetune
+from xpert_cli.training.package import source_metadata
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
@@ -126,8 +126,7 @@ def test_the_adapter_tells_where_its_text_lies_in_the_caches_space(from_base, ba
 def test_an_adapter_of_plain_text_claims_nothing_of_length(tmp_path, base):
     (tmp_path / "notes.txt").write_text("I went to the market today.\n\nIt rained all day long.\n")
     notes = corpus.read([str(tmp_path / "notes.txt")])
-    adapter = Adapter("llama", 2.0, {"blk.0.attn_q.weight": (np.ones((1, 4), "f4"), np.ones((4, 1), "f4"))})
-    told = _with_source(adapter, notes, BaseModel.open(base), None).metadata
+    told = source_metadata(notes, BaseModel.open(base), None)
     unknown = [
         name
         for name, value in zip(told["xpert.source.axes"].split("\n"), told["xpert.source.mean"], strict=True)
@@ -153,7 +152,7 @@ def test_a_run_from_a_cached_adapter_starts_there(tmp_path, base):
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
     assert result["started_from"] == [{"adapter": ID, "weight": 1.0}]
-    assert result["rank"] == 4
+    assert result["rank"] == 8
     assert result["loss_before"] != result["loss_base"]
     assert contents(tmp_path) == FILES
 
@@ -229,7 +228,19 @@ def test_killed_at_any_time_a_run_is_the_old_one_or_none_and_the_next_carries_on
     monkeypatch.setenv("XPERT_HOME", str(tmp_path))
     folder = shutil.copytree(from_base[0], tmp_path / "runs" / "one")
     before = digests(folder)
-    arguments = ["finetune", MARA, "--from", "base", "--steps", "2", *QUICK, "--out", str(folder), "--json"]
+    arguments = [
+        "finetune",
+        MARA,
+        "--from",
+        "base",
+        "--steps",
+        "2",
+        *QUICK,
+        "--out",
+        str(folder),
+        "--json",
+        "--overwrite",
+    ]
     done = xpert(*arguments, "--seed", "1", fault=AT_STEP.format(number=2, signal="SIGKILL"))
     assert (done.returncode, done.stdout) == (-9, "")
     assert digests(folder) == before
@@ -254,8 +265,8 @@ def test_no_text_leaves_the_process(tmp_path, base, monkeypatch):
     cache = open_cache(sources.open_source(sources.EMBEDDED))
     summarize(written, cache, base)
     chosen = select(written, cache, base)
-    result = finetune(written, base, cache, start=chosen.files, out=tmp_path, steps=1, max_tokens=48)
-    assert run("Hello!", Path(result.merged), [], sampling=Sampling(max_tokens=4)).generated_tokens > 0
+    result = finetune(written, base, cache, Start(chosen.files), Settings(out=tmp_path, steps=1, max_tokens=48))
+    assert run("Hello!", Path(result.files.merged), [], sampling=Sampling(max_tokens=4)).generated_tokens > 0
 
 
 # -- refusals

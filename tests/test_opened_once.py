@@ -94,8 +94,9 @@ def test_finetune_opens_the_base_and_each_adapter_of_its_start_once(monkeypatch,
     with counting() as seen:
         status, out, _ = called(monkeypatch, capsys, "finetune", MARA, *quick)
     assert status == 0
-    chosen = [one["adapter"] for one in json.loads(out)["started_from"]]
+    measured = json.loads(out)["start_check"]["arms"]
+    chosen = {part["adapter"] for arm in measured for part in arm["parts"]}
     assert chosen
-    assert of(seen, base.name) == {"fingerprint": 1, "parsed": 1}
+    assert of(seen, base.name) == {"digest": 1, "fingerprint": 1, "parsed": 1}
     for adapter in chosen:
         assert of(seen, f"{adapter}.gguf") == {"digest": 1, "factors": 1, "parsed": 1}

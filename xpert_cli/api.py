@@ -139,18 +139,8 @@ def finetune(
     found = find_cache(cache, offline=offline, progress=progress) if chosen else None
     catalogue = found or cache_at_hand(cache, model, note, progress)
     begin = starts.find_start(start, written, model, catalogue, progress)
-    return trained.finetune(
-        written,
-        model,
-        catalogue,
-        start=begin.parts,
-        earlier=begin.earlier,
-        out=Path(out) if out is not None else None,
-        steps=steps,
-        seed=seed,
-        progress=progress,
-        note=note,
-    )
+    settings = trained.Settings(steps=steps, seed=seed, out=Path(out) if out is not None else None)
+    return trained.finetune(written, model, catalogue, begin, settings, progress=progress, note=note)
 
 
 class Model:

@@ -116,6 +116,14 @@ def find(name: str, *, finished: bool = True) -> Run:
     raise BadInput(f"there is no run {name!r}. There are: {listed}. See: xpert runs list")
 
 
+def record(folder: Path) -> dict[str, Any]:
+    """What the run.json in a folder says; empty where there is none that can be read."""
+    try:
+        return read_object((folder / RECORD).read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
 def rename(run: Run, name: str) -> Run:
     """Give a finished run a name.
 
@@ -127,15 +135,15 @@ def rename(run: Run, name: str) -> Run:
         raise BadInput(f"{name!a} cannot be a run's name. Use letters, digits, dots, dashes and underscores.")
     if any(name in (other.name, other.folder.name) for other in all_runs() if other.folder != run.folder):
         raise BadInput(f"another run is called {name!r}. Choose another name.")
-    record = run.folder / RECORD
+    file = run.folder / RECORD
     try:
-        told = read_object(record.read_bytes())
+        told = read_object(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise BadInput(f"{record} cannot be read ({error}). Only finished runs can be renamed.") from error
-    moment = record.stat().st_mtime_ns
-    with paths.whole(record) as part:
+        raise BadInput(f"{file} cannot be read ({error}). Only finished runs can be renamed.") from error
+    moment = file.stat().st_mtime_ns
+    with paths.whole(file) as part:
         part.write_text(json.dumps({**told, "name": name}, indent=1) + "\n", "utf-8")
-    os.utime(record, ns=(moment, moment))  # the newest run is the one that ended last, not the one renamed last
+    os.utime(file, ns=(moment, moment))  # the newest run is the one that ended last, not the one renamed last
     return _read(run.folder)
 
 

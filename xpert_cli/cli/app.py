@@ -32,7 +32,6 @@ from xpert_cli.cli.options import (
     AuthorOpt,
     BaseOpt,
     CacheOpt,
-    CompareOpt,
     JsonOpt,
     MaxTokensOpt,
     MeasuredOpt,
@@ -57,6 +56,7 @@ from xpert_cli.cli.options import (
 from xpert_cli.cli.output import Output, complain, plain
 from xpert_cli.cli.runs import app as runs_app
 from xpert_cli.cli.runs import disk
+from xpert_cli.cli.select import select
 from xpert_cli.cli.serve import serve
 from xpert_cli.errors import BadInput
 
@@ -168,59 +168,7 @@ def summarize(
         out.hint(again("select", text, base=base, cache=cache, author=author))
 
 
-@app.command()
-def select(
-    text: TextArg,
-    base: BaseOpt = None,
-    cache: CacheOpt = None,
-    author: AuthorOpt = None,
-    measured_only: MeasuredOpt = False,
-    compare: CompareOpt = False,
-    summarizer: SummarizerOpt = None,
-    top: TopOpt = 5,
-    plot: PlotOpt = None,
-    offline: OfflineOpt = False,
-    minutes: MinutesOpt = None,
-    threads: ThreadsOpt = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
-) -> None:
-    """Choose the cached adapter nearest to TEXT, and say why."""
-    from xpert_cli.selection import select
-
-    with Output(json=json, quiet=quiet, minutes=minutes) as out:
-        if plot:
-            from xpert_cli.plot import files, portrait
-
-            files.check(plot)
-        written = written_by(text, author, out)
-        model, asked = open_base(base, offline, out), open_base(summarizer, offline, out) if summarizer else None
-        if compare:
-            if measured_only or plot:
-                raise BadInput("--compare goes with neither --measured-only nor --plot. Leave one out.")
-            from xpert_cli.paper import compare as by_words
-
-            near = by_words.compare(
-                written, open_catalogue(cache, offline, out), model, summarizer=asked, progress=out.progress
-            )
-            out.show(near, views.compared(near, top))
-            out.notes(near.notes)
-            return
-        result = select.select(
-            written,
-            open_catalogue(cache, offline, out),
-            model,
-            measured_only=measured_only,
-            summarizer=asked,
-            progress=out.progress,
-        )
-        if plot:
-            files.write(portrait.of_selection(result), plot)
-        out.show({**plain(result), "plot": plot} if plot else result, views.selection(result, top))
-        out.notes(result.notes)
-        out.hint(again("finetune", text, base=base, cache=cache, author=author))
-
-
+app.command()(select)
 app.command("import")(import_)
 app.command()(finetune)
 app.command()(run)
@@ -256,6 +204,7 @@ def evaluate(
             written, model, adapters, merged, cache=catalogue, max_tokens=max_tokens, progress=out.progress
         )
         out.show(result, views.evaluation(result))
+        out.notes(result.notes)
 
 
 @app.command()

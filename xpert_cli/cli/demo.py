@@ -125,24 +125,15 @@ def _finetuned(
     story: _Story, written: Corpus, cache: Catalogue, base: BaseModel, selection: Selection, folder: Path
 ) -> list[Finetuned]:
     """Runs of the same few steps from what was selected and from the base; none without torch."""
-    from xpert_cli.training.finetune import finetune
+    from xpert_cli.training.finetune import Settings, Start, finetune
 
     chosen = selection.files
     runs: list[Finetuned] = []
     try:
         for start in (chosen, ()) if chosen else ((),):
-            run = finetune(
-                written,
-                base,
-                cache,
-                start=start,
-                out=folder / str(len(runs)),
-                steps=STEPS,
-                rank=runs[0].rank if runs else None,
-                max_tokens=TRAINED_TOKENS,
-                held_out=HELD_OUT,
-                progress=story.out.progress,
-            )
+            settings = Settings(out=folder / str(len(runs)), steps=STEPS, max_tokens=TRAINED_TOKENS, held_out=HELD_OUT)
+            begin = Start(tuple(start), check=False)  # both are trained, side by side
+            run = finetune(written, base, cache, begin, settings, progress=story.out.progress)
             runs.append(run)
     except MissingExtra as error:
         story.tell("finetune", "Fine-tuning was left out", [], Text(str(error)))
@@ -158,7 +149,7 @@ def _spoken(story: _Story, base: BaseModel, selection: Selection, runs: list[Fin
 
     sampling = Sampling(max_tokens=ANSWER_TOKENS)
     before = run(PROMPT, base, [], sampling=sampling)
-    after = run(PROMPT, Path(runs[0].merged), [], sampling=sampling) if runs else None
+    after = run(PROMPT, Path(runs[0].files.merged), [], sampling=sampling) if runs else None
     after = after or run(PROMPT, base, selection.files, sampling=sampling)
     result = {"prompt": PROMPT, "before": before, "after": after}
     how = "the merged model" if runs else "the base with the selected adapter"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -41,6 +43,9 @@ from xpert_cli.cli.options import (
 )
 from xpert_cli.cli.output import Output
 from xpert_cli.errors import BadInput
+
+if TYPE_CHECKING:
+    from xpert_cli.training.finetune import Losses
 
 
 def finetune(
@@ -95,6 +100,7 @@ def finetune(
     session_gap: GapOpt = None,
     scrub: ScrubOpt = False,
     seed: SeedOpt = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train into a folder with a finished run.")] = False,
     offline: OfflineOpt = False,
     threads: ThreadsOpt = None,
     json: JsonOpt = False,
@@ -112,7 +118,29 @@ def finetune(
             raise BadInput(f"--export {export!a} is unknown. It can be: ollama.")
         if plot and plot.suffix != ".svg":
             raise BadInput(f"--plot draws SVG, not {plot.suffix or 'a file without a suffix'}. Name it FILE.svg.")
-        limit = memory_size(memory) if memory else None
+        settings = finetune.Settings(
+            steps=steps,
+            rank=rank,
+            learning_rate=learning_rate,
+            max_tokens=max_tokens,
+            held_out=held_out,
+            seed=seed,
+            type_name=type,
+            for_ollama=export == "ollama",
+            out=out,
+            overwrite=overwrite,
+        )
+        limit, began = memory_size(memory) if memory is not None else None, time.monotonic()
+
+        def budget() -> finetune.Budget:
+            """What is left of it: selecting takes some of the time."""
+            return finetune.Budget(
+                seconds=None if minutes is None else max(0.0, 60 * minutes - (time.monotonic() - began)),
+                memory=limit,
+                may_run=platform.succeeds(condition) if condition else lambda: True,
+            )
+
+        budget()  # one out of range is refused now
         written = written_by(
             text, author, o, since=since, until=until, exclude=exclude, session_gap=session_gap, scrub=scrub
         )
@@ -123,48 +151,29 @@ def finetune(
         begin = starts.find_start(start, written, model, catalogue, o.progress)
         if begin.why:
             o.note(begin.why)
-        earlier = scrubbed(begin.earlier, o) if scrub and begin.earlier else begin.earlier
+        if scrub and begin.earlier:
+            begin = replace(begin, earlier=scrubbed(begin.earlier, o))
         awake = platform.wake_lock(o.note) if wake_lock else nullcontext()
         try:
             with awake:
                 result = finetune.finetune(
-                    written,
-                    model,
-                    catalogue,
-                    start=begin.parts,
-                    earlier=earlier,
-                    out=out,
-                    steps=steps,
-                    rank=rank,
-                    learning_rate=learning_rate,
-                    max_tokens=max_tokens,
-                    held_out=held_out,
-                    seed=seed,
-                    type_name=type,
-                    budget=finetune.Budget(
-                        seconds=60 * minutes if minutes is not None else None,
-                        memory=limit,
-                        may_run=platform.succeeds(condition) if condition else lambda: True,
-                    ),
-                    for_ollama=export == "ollama",
-                    progress=o.progress,
-                    note=o.note,
+                    written, model, catalogue, begin, settings, budget(), progress=o.progress, note=o.note
                 )
         except Stopped as stopped:
             o.note("stopped; nothing is lost. The same command carries on from here; with --minutes 0 it ends here.")
             raise typer.Exit(stopped.status) from None
         if plot:
-            _draw(result, plot)
+            _draw(result.losses, plot)
         o.show(result, views.finetuned(result))
         o.notes(result.notes)
-        if result.modelfile:
-            o.hint(shlex.join(["ollama", "create", "mine", "-f", result.modelfile]))
-        o.hint(again("chat", base=base, adapter=result.adapter))
+        if result.files.modelfile:
+            o.hint(shlex.join(["ollama", "create", "mine", "-f", result.files.modelfile]))
+        o.hint(again("chat", base=base, adapter=result.files.adapter))
 
 
-def _draw(result: Any, path: Path) -> None:
+def _draw(losses: Losses, path: Path) -> None:
     from xpert_cli.plot import loss_curve
 
     with paths.whole(path) as part:
-        part.write_text(loss_curve(result.curve, result.loss_base, result.best_step, "Held-out loss"), "utf-8")
+        part.write_text(loss_curve(losses.curve, losses.loss_base, losses.best_step, "Held-out loss"), "utf-8")
     paths.share(path)

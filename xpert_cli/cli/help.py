@@ -23,7 +23,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "xpert import result.json mail.mbox --author anna --since 2025-01-01 -o mine.jsonl",
     ),
     "summarize": ("xpert summarize messages.jsonl", "xpert summarize notes/ --as-prompt > me.txt"),
-    "select": ("xpert select messages.jsonl", "xpert select chat.txt --author Anna --plot me.html"),
+    "select": ("xpert select messages.jsonl --check", "xpert select chat.txt --author Anna --plot me.html"),
     "finetune": (
         "xpert finetune messages.jsonl",
         "xpert finetune today/*.md --from last --minutes 10",

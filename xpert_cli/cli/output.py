@@ -192,8 +192,10 @@ def complain(error: Exception) -> None:
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON knows it: dataclasses are objects without the fields in their `json_omit`, paths are text, and
-    numbers that are not finite are null."""
+    """`value` as JSON knows it: what `to_json` gives where there is one, dataclasses are objects without the fields in
+    their `json_omit`, paths are text, and numbers that are not finite are null."""
+    if hasattr(value, "to_json"):
+        return plain(value.to_json())
     if is_dataclass(value) and not isinstance(value, type):
         left_out = getattr(value, "json_omit", ())
         return {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.name not in left_out}

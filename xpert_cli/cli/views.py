@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from xpert_cli.paper.compare import Compared
     from xpert_cli.paper.name_adapters import Named
     from xpert_cli.selection.select import Selection
+    from xpert_cli.selection.start_check import StartCheck
     from xpert_cli.selection.summarize import Summary
     from xpert_cli.sharing.publish import Looked, Ready
     from xpert_cli.sharing.upload import Sent
@@ -117,6 +118,11 @@ def selection(result: Selection, top: int) -> RenderableType:
     return Group(title, Text(result.explanation), Text(), ranking)
 
 
+def starts(result: StartCheck) -> RenderableType:
+    """The starts that were measured, each with its loss, and the choice."""
+    return Text("\n" + "\n".join(result.lines))
+
+
 def compared(result: Compared, top: int) -> RenderableType:
     """The nearest adapter by named words, then the distances of all and the person's words."""
     ranking = Table.grid(padding=(0, 2))
@@ -143,18 +149,20 @@ def named(result: Named) -> RenderableType:
 def finetuned(result: Finetuned) -> RenderableType:
     """Losses, where the files are, and the same prompt before and after."""
     started = " + ".join(f"{item.weight:g} {item.adapter}" for item in result.started_from) or "the base model"
+    losses, files, answers = result.losses, result.files, result.answers
+    base = f" (base: {losses.loss_base:.3f})" if result.started_from else ""
     rows = [
         ("started from", started),
-        ("loss", f"{result.loss_before:.3f} -> {result.loss_after:.3f} nats a token, on messages held out"),
+        ("loss", f"{losses.loss_before:.3f} -> {losses.loss_after:.3f} nats a token{base}, on messages held out"),
         (
             "trained",
-            f"{count(result.steps, 'step')} in {result.seconds:.0f} s, {result.tokens_per_second:.0f} tokens/s",
+            f"{count(losses.steps, 'step')} in {result.seconds:.0f} s, {losses.tokens_per_second:.0f} tokens/s",
         ),
-        ("adapter", str(result.adapter)),
-        ("merged", str(result.merged)),
+        ("adapter", files.adapter),
+        ("merged", files.merged),
     ]
-    moved = [("style" if not index else "", axis.sentence) for index, axis in enumerate(result.axes[:4])]
-    texts = [("prompt", result.prompt), ("before", result.before), ("after", result.after)]
+    moved = [("style" if not index else "", axis.sentence) for index, axis in enumerate(answers.axes[:4])]
+    texts = [("prompt", answers.prompt), ("before", answers.before), ("after", answers.after)]
     return Group(_pairs([*rows, *moved]), Text(), _pairs([(name, text.strip()) for name, text in texts if text]))
 
 
@@ -167,12 +175,12 @@ def races(runs: Sequence[Finetuned]) -> RenderableType:
     table.add_row(*(Text(name, "dim") for name in ("from", "start", "end", "")))
     for run in runs:
         started = " + ".join(item.adapter for item in run.started_from) or "the base model"
-        change = Text(f"{run.loss_after - run.loss_before:+.3f}", "dim")
-        table.add_row(Text(started), f"{run.loss_before:.3f}", f"{run.loss_after:.3f}", change)
-    speed = ", ".join(f"{run.tokens_per_second:.0f}" for run in runs)
-    return Group(
-        table, Text(f"nats a token on {count(runs[0].held_out, 'message')} held out; {speed} trained tokens/s", "dim")
-    )
+        losses = run.losses
+        change = Text(f"{losses.loss_after - losses.loss_before:+.3f}", "dim")
+        table.add_row(Text(started), f"{losses.loss_before:.3f}", f"{losses.loss_after:.3f}", change)
+    speed = ", ".join(f"{run.losses.tokens_per_second:.0f}" for run in runs)
+    held_out = count(runs[0].data.held_out, "message")
+    return Group(table, Text(f"nats a token on {held_out} held out; {speed} trained tokens/s", "dim"))
 
 
 def before_and_after(before: Run, after: Run) -> RenderableType:

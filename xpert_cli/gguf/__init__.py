@@ -7,6 +7,7 @@ gguf.check_adapter(gguf.AdapterFile.open(file), base)
 """
 
 from xpert_cli.gguf.files import (
+    MAX_RANK,
     BaseInfo,
     Planned,
     architecture_of,
@@ -24,9 +25,10 @@ from xpert_cli.gguf.files import (
     write_model,
 )
 from xpert_cli.gguf.header import Header, MetadataView, TensorInfo, encode, read_header
-from xpert_cli.gguf.open_files import AdapterFile, BaseModel, WeightedAdapter, check_adapter
+from xpert_cli.gguf.open_files import AdapterFile, BaseModel, WeightedAdapter, check_adapter, combined
 
 __all__ = [
+    "MAX_RANK",
     "AdapterFile",
     "BaseInfo",
     "BaseModel",
@@ -39,6 +41,7 @@ __all__ = [
     "base_info",
     "called",
     "check_adapter",
+    "combined",
     "encode",
     "file_head",
     "fingerprint",

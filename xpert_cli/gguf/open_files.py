@@ -13,6 +13,7 @@ reading and writing the files (gguf/files.py), adapter algebra (gguf/adapter.py)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import NamedTuple
 
 from xpert_cli import paths
 from xpert_cli.errors import CacheMismatch
-from xpert_cli.gguf.adapter import BASE_NAME, FINGERPRINT, Adapter, shorten
+from xpert_cli.gguf.adapter import BASE_NAME, FINGERPRINT, Adapter, merge, recompress, shorten
 from xpert_cli.gguf.files import BaseInfo, architecture_of, base_info, fingerprint, read_adapter
 from xpert_cli.gguf.header import Header, read_header
 
@@ -132,6 +133,18 @@ class WeightedAdapter(NamedTuple):
     def open(cls, path: Path, weight: float = 1.0) -> WeightedAdapter:
         """The adapter of a file, at a weight."""
         return cls(AdapterFile.open(path), weight)
+
+
+def combined(parts: Sequence[WeightedAdapter], most: int) -> tuple[Adapter, float | None]:
+    """Adapters at their weights as one of at most this rank; with the error of a recompression, None where there is
+    none.
+
+    Raises:
+        BadInput: no adapter, or a rank below 1.
+        CacheMismatch: the adapters belong to different base models.
+    """
+    merged = merge([(part.file.adapter, part.weight) for part in parts])
+    return (merged, None) if merged.rank <= most else recompress(merged, most)
 
 
 _USE = "Use the base it was made for with --base, or another adapter."

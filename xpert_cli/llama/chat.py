@@ -105,6 +105,8 @@ class Chat:
         self.notes = tuple(filter(None, [self._model.note]))
         try:
             self._model.apply(adapters)
+            for one in adapters:
+                one.file.release()  # llama.cpp read them for itself
         except BaseException:
             self._model.close()
             raise

@@ -135,7 +135,6 @@ class Context(Vocabulary):
             raise BadModel(f"{file.path}: {error.strerror}. Give the path of an adapter GGUF file.") from error
         if key not in self._adapters:
             gguf.check_adapter(file, self.base)
-            file.release()  # llama.cpp reads them for itself
             handle = self._lib.llama_adapter_lora_init(self._model, str(file.path).encode())
             if not handle:
                 raise BadModel(f"{file.path}: llama.cpp cannot load this adapter. Is it made for {self.path.name}?")

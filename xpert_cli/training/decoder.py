@@ -203,7 +203,7 @@ class Decoder:
         self._room = ScratchBuffers(dtype)
 
     def begin(self, start: Adapter | None, rank: int, scale: float, seed: int) -> None:
-        """Set the factors to those of `start`, whose rank replaces `rank`; without one, A is random and B is zero.
+        """Set the factors to those of `start`; where its rank is smaller, or without one, A is random and B is zero.
 
         A is uniform in +-1/sqrt(in), as PEFT initializes it. A start's factors are rescaled so that its deltas stay
         what they are at `scale`: a step of the optimizer then changes them as much as it changes fresh ones.
@@ -211,7 +211,7 @@ class Decoder:
         Raises:
             BadInput: the start changes tensors that are not trained.
         """
-        self.rank, self.scale = start.rank if start else rank, scale
+        self.rank, self.scale = max(rank, start.rank if start else 0), scale
         groups = [group for layer in self.layers for group in layer.groups]
         sizes = [self.rank * (group.width * len(group.names) + sum(group.heights)) for group in groups]
         self.parameters, self.gradient = torch.zeros(sum(sizes)), torch.zeros(sum(sizes))
@@ -223,8 +223,8 @@ class Decoder:
                 a.uniform_(-(group.width**-0.5), group.width**-0.5, generator=random)
                 if found := given.pop(name, None):
                     balance = math.sqrt((start.scale if start else scale) / scale)
-                    a.copy_(torch.from_numpy(found[0] * np.float32(balance)))
-                    b.copy_(torch.from_numpy(found[1] * np.float32(balance)))
+                    a[: len(found[0])] = torch.from_numpy(found[0] * np.float32(balance))
+                    b[:, : len(found[0])] = torch.from_numpy(found[1] * np.float32(balance))
         if given:
             raise BadInput(f"the adapter changes {shorten(given)}, which is not trained here. Start from another.")
         self.refresh()

@@ -25,6 +25,7 @@ from xpert_cli.llama.model import Model, Sample
 from xpert_cli.llama.samples import tokenized
 from xpert_cli.resume import PartialResults
 from xpert_cli.selection import style_shift
+from xpert_cli.training.starts import trained_keys
 
 Progress = Callable[[str, float], None]
 
@@ -46,7 +47,11 @@ class Standing:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Losses in nats a response token over the same `tokens`; None for what was not given."""
+    """Losses in nats a response token over the same `tokens`; None for what was not given.
+
+    `trained_on` is how many of the messages an adapter or the merged model was trained on, as far as the folders that
+    they lie in tell; None where only the base was measured.
+    """
 
     samples: int
     tokens: int
@@ -55,6 +60,8 @@ class Evaluation:
     loss_merged: float | None
     axes: tuple[Standing, ...]
     seconds: float
+    trained_on: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -99,8 +106,21 @@ def evaluate(
     axes = _standings(corpus, base, adapters, merged, cache, seed, progress)
     for one in kept:
         one.drop()
+    folders = [one.file.path.parent for one in adapters] + ([merged.path.parent] if merged else [])
+    trained_on = _trained_on(corpus, folders) if folders else None
+    notes = _warned(trained_on, len(corpus)) if trained_on else ()
     seconds = time.monotonic() - started
-    return Evaluation(len(samples), tokens, loss_base, loss_adapter, loss_merged, axes, seconds)
+    return Evaluation(len(samples), tokens, loss_base, loss_adapter, loss_merged, axes, seconds, trained_on, notes)
+
+
+def _trained_on(corpus: Corpus, folders: Sequence[Path]) -> int:
+    """How many of the messages a run in one of the folders was trained on."""
+    keys = {key for folder in set(folders) for key in trained_keys(folder)}
+    return sum(message.key() in keys for message in corpus.messages)
+
+
+def _warned(trained_on: int, messages: int) -> tuple[str, ...]:
+    return (f"{trained_on} of the {messages} messages were trained on: their loss says little of new ones",)
 
 
 def _standings(

@@ -123,11 +123,11 @@ def train(
     Args:
         samples: at least one, cut to a length the model takes.
         held_out: measured before, during and after training; at least one.
-        start: the adapter to begin with; its rank replaces the recipe's.
+        start: the adapter to begin with, of at most the recipe's rank; a larger one of its own replaces it.
         pack: tokens that run side by side.
         layout: written with the state: what the caller needs to lay the run out the same way again.
         keep: where the state is written, and found again.
-        seconds: end after about this long, evaluation included and pauses not, whatever the number of steps.
+        seconds: end after about this long, the last evaluation included and pauses not, whatever the number of steps.
         may_run: asked before every step; while it says no, the run waits.
 
     Raises:
@@ -146,7 +146,7 @@ def train(
             while not ended:
                 measured = run.evaluate(stopping.check) if run.due() else None
                 run.state.seconds = watch.seconds
-                spent = run.state.seconds / seconds if seconds else 0.0
+                spent = (run.state.seconds + run.evaluating) / seconds if seconds else 0.0
                 if spent >= 1:
                     measured = run.evaluate(stopping.check)
                 ended = run.ended(spent)
@@ -204,6 +204,7 @@ class _Run:
 
         self.decoder, self.samples, self.held_out, self.recipe = decoder, samples, held_out, recipe
         self.start, self.pack, self.loss = start, pack, math.nan
+        self.evaluating = 0.0  # seconds that measuring the held-out samples took the last time
         decoder.begin(start, recipe.rank, recipe.scale, recipe.seed)
         self.optimizer = Adam(decoder.parameters, decoder.gradient)
         first, second = self.optimizer.first.numpy(), self.optimizer.second.numpy()
@@ -228,7 +229,9 @@ class _Run:
         if math.isnan(state.loss_base) and self.start is not None:
             with self.decoder.disabled():
                 state.loss_base = evaluate(self.decoder, self.held_out, self.pack, check)
+        began = time.monotonic()
         measured = evaluate(self.decoder, self.held_out, self.pack, check)
+        self.evaluating = time.monotonic() - began
         if self.start is None and not state.curve:
             state.loss_base = measured
         state.curve.append((state.step, measured))

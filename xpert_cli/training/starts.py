@@ -9,8 +9,10 @@ Not here: choosing from a cache (selection/select.py), training (training/finetu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from xpert_cli import corpus, runs
 from xpert_cli.cache.catalogue import Catalogue
@@ -30,11 +32,15 @@ class Start:
         parts: adapters at weights; none for the base alone.
         why: how they came to be chosen, for people; empty where the user named them.
         earlier: messages of the run that is gone on from.
+        named: the user named it; it is then measured beside the base, and taken whatever comes of that.
+        check: measure it, and each of its parts, beside the base before training.
     """
 
     parts: tuple[WeightedAdapter, ...] = ()
     why: str = ""
     earlier: Corpus | None = None
+    named: bool = False
+    check: bool = True
 
 
 def needs_cache(name: str) -> bool:
@@ -61,19 +67,38 @@ def find_start(
         return Start()
     if name in runs.NEWEST or (not is_file_name(name) and runs.named(name)):
         run = runs.find(name)
-        return Start((WeightedAdapter.open(run.adapter),), earlier=earlier_messages(run))
+        return Start((WeightedAdapter.open(run.adapter),), earlier=earlier_messages(run.folder), named=True)
     if not needs_cache(name):
-        return Start((WeightedAdapter(AdapterFile.open(adapter_path(name), name)),))
+        return Start((WeightedAdapter(AdapterFile.open(adapter_path(name), name)),), named=True)
     assert cache is not None
     if name != SELECTION:
-        return Start((WeightedAdapter(cache.open_adapter(name)),))
+        return Start((WeightedAdapter(cache.open_adapter(name)),), named=True)
     chosen = select(written, cache, base, progress=progress)
     return Start(
         chosen.files, chosen.explanation if chosen.selected else f"{chosen.explanation} Starting from the base model."
     )
 
 
-def earlier_messages(run: runs.Run) -> Corpus | None:
+def earlier_messages(folder: Path) -> Corpus | None:
     """The messages that a run learnt from; None where it kept none."""
-    messages = run.folder / runs.MESSAGES
+    messages = folder / runs.MESSAGES
     return corpus.read([str(messages)]) if messages.exists() else None
+
+
+def trained_keys(folder: Path) -> frozenset[str]:
+    """The keys of the messages that a run's adapter was trained on, as far as its folder tells: all that it kept but
+    those that its record says were held out.
+    """
+    messages = earlier_messages(folder)
+    if messages is None:
+        return frozenset()
+    data = runs.record(folder).get("data")
+    lines = data.get("held_out_lines") if isinstance(data, dict) else None
+    held = set(lines) if isinstance(lines, list) else set()
+    return frozenset(message.key() for message in messages.messages if _line(message.source) not in held)
+
+
+def _line(source: str) -> int:
+    """The line that a message was read from, 0 if that is not said."""
+    found = re.search(r":(\d+)(#|$)", source)
+    return int(found[1]) if found else 0

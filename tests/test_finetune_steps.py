@@ -1,0 +1,230 @@
+"""Fine-tuning on a tiny model that reads bytes: where a run starts, what it repeats, keeps, refuses and records."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_chat import write_chat_base
+
+from xpert_cli import gguf, paths, runs
+from xpert_cli.corpus import Corpus, Message
+from xpert_cli.errors import BadInput
+from xpert_cli.gguf import BaseModel, WeightedAdapter
+from xpert_cli.gguf.adapter import Adapter
+from xpert_cli.selection.start_check import check_starts
+from xpert_cli.training import decisions
+from xpert_cli.training.evaluate import evaluate
+from xpert_cli.training.starts import trained_keys
+
+MESSAGES = Corpus(tuple(Message(f"q{i}", f"aaa bbb c{'c' * i}", f"t:{i}") for i in range(12)))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+    return BaseModel.open(write_chat_base(tmp_path_factory.mktemp("tiny") / "base.gguf"))
+
+
+def idle(base: BaseModel, path: Path, rank: int = 2) -> WeightedAdapter:
+    """An adapter that changes nothing."""
+    rows, width = base.header.tensors["blk.0.ffn_down.weight"].shape
+    factors = np.ones((rank, width), "f4"), np.zeros((rows, rank), "f4")
+    gguf.write_adapter(Adapter("llama", float(rank), {"blk.0.ffn_down.weight": factors}), path, "F32")
+    return WeightedAdapter.open(path)
+
+
+def quick(base, out, start=None, notes=None, budget=None, **settings):
+    """A run of two steps on the tiny model."""
+    pytest.importorskip("torch")
+    from xpert_cli.training.finetune import Settings, finetune
+
+    options = {"steps": 2, "max_tokens": 96, "held_out": 0.3, "out": out, **settings}
+    note = (lambda text: None) if notes is None else notes.append
+    return finetune(MESSAGES, base, None, start, Settings(**options), budget, note=note)
+
+
+@pytest.fixture(scope="module")
+def good(tiny: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> WeightedAdapter:
+    """An adapter that was trained on the messages: at weight 1 it predicts them better than the base, at -1 worse."""
+    out = tmp_path_factory.mktemp("good") / "run"
+    result = quick(tiny, out, steps=20, learning_rate=0.02, rank=2)
+    assert result.losses.loss_after < result.losses.loss_base
+    return WeightedAdapter.open(out / runs.ADAPTER)
+
+
+# -- where a run starts
+
+
+def test_the_base_is_the_start_where_what_was_selected_is_worse(tiny, good):
+    check = check_starts(MESSAGES, tiny, [WeightedAdapter(good.file, -1.0)])
+    assert check.arms[1].loss > check.arms[0].loss
+    assert (check.start, check.parts, check.rank, check.messages) == (0, (), 8, 8)
+    assert check.why == "Starting from the base model: it predicts your messages better than what was selected."
+
+
+def test_what_was_selected_is_the_start_where_it_is_better(tiny, good):
+    check = check_starts(MESSAGES, tiny, [good])
+    assert (check.start, check.parts) == (1, (good,))
+    gain = check.arms[0].loss - check.arms[1].loss
+    assert check.why == f"Starting from {good.file.name}: {gain:.3f} nats a token less than the base model."
+
+
+def test_a_part_is_the_start_where_it_is_better_than_the_mixture(tiny, good, tmp_path):
+    nothing = idle(tiny, tmp_path / "idle.gguf")
+    check = check_starts(MESSAGES, tiny, [WeightedAdapter(good.file, 0.1), WeightedAdapter(nothing.file, 0.9)])
+    assert [len(arm.parts) for arm in check.arms] == [0, 2, 1, 1]
+    assert check.arms[3].loss == check.arms[0].loss  # it changes nothing
+    assert (check.start, check.parts) == (2, (WeightedAdapter(good.file, 1.0),))
+    assert check.chosen.loss == min(arm.loss for arm in check.arms)
+
+
+def test_a_named_start_is_taken_and_said_to_be_worse(tiny, good):
+    spoiling = WeightedAdapter(good.file, -1.0)
+    check = check_starts(MESSAGES, tiny, [spoiling], named=True)
+    assert (check.start, check.parts) == (1, (spoiling,))
+    assert "starts worse than the base model. Leave --from out, or say --from base." in check.why
+
+
+def test_starts_are_compared_at_one_rank(tiny, tmp_path):
+    ten, two = idle(tiny, tmp_path / "ten.gguf", 10), idle(tiny, tmp_path / "two.gguf")
+    assert check_starts(MESSAGES, tiny, [two], messages=1).rank == 8
+    assert check_starts(MESSAGES, tiny, [ten], messages=1).rank == 10
+    assert check_starts(MESSAGES, tiny, [ten], rank=4, messages=1).rank == 4
+    assert check_starts(MESSAGES, tiny, [ten, two], messages=1).rank == 10
+
+
+def test_nothing_selected_leaves_the_base_alone(tiny):
+    check = check_starts(MESSAGES, tiny, [])
+    assert len(check.arms) == 1
+    assert check.why == "Starting from the base model: nothing was selected."
+
+
+def test_a_run_is_not_started_from_what_is_worse(tiny, good, tmp_path):
+    from xpert_cli.training.starts import Start
+
+    notes: list[str] = []
+    spoiling = WeightedAdapter(good.file, -1.0)
+    result = quick(tiny, tmp_path / "run", Start((spoiling,)), notes)
+    told = result.to_json()
+    assert (told["started_from"], told["rank"], told["start_check"]["start"]) == ((), 8, 0)
+    assert told["loss_before"] == told["loss_base"]
+    assert notes[0].startswith("starts, measured on 8 of your messages in ")
+    assert notes[3] == told["start_check"]["why"]
+    record = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
+    losses = [arm["loss"] for arm in record["result"]["start_check"]["arms"]]
+    assert losses == [arm.loss for arm in result.start_check.arms]
+    named = quick(tiny, tmp_path / "named", Start((spoiling,), named=True))
+    assert [part.weight for part in named.started_from] == [-1.0]
+    assert named.losses.loss_before > named.losses.loss_base
+    assert named.losses.rank == 8  # the same as from the base: the adapter's own is 2
+
+
+# -- what is repeated and kept
+
+
+def test_a_finished_run_is_kept_unless_told_otherwise(tiny, tmp_path):
+    out = tmp_path / "run"
+    first = quick(tiny, out)
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    again = quick(tiny, out)
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    assert again.losses == first.losses
+    assert again.files == first.files
+    assert again.notes == ("this run was finished before and is kept as it is; --overwrite trains it anew",)
+    with pytest.raises(BadInput, match=r"holds a finished run of another call.*--overwrite"):
+        quick(tiny, out, seed=1)
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    anew = quick(tiny, out, overwrite=True)
+    assert anew.losses.curve == first.losses.curve
+    assert (out / "run.json").stat().st_mtime_ns != before["run.json"]
+
+
+def test_the_layout_is_decided_once_and_repeated(tiny, tmp_path, monkeypatch):
+    from xpert_cli.training import plan
+
+    first = quick(tiny, tmp_path / "one")
+    monkeypatch.setattr(plan, "_bfloat16_pays", lambda: first.layout.dtype != "bfloat16")  # another timing
+    monkeypatch.setattr(plan, "_threads", lambda dtype: first.layout.threads + 1)
+    second = quick(tiny, tmp_path / "two")
+    assert second.layout == dataclasses.replace(first.layout, memory=second.layout.memory)
+    assert paths.digest(tmp_path / "two" / "adapter.gguf") == paths.digest(tmp_path / "one" / "adapter.gguf")
+    assert quick(tiny, tmp_path / "three", seed=1).layout.threads == first.layout.threads + 1
+
+
+def test_a_decision_is_made_again_where_it_cannot_be_repeated():
+    made = []
+
+    def decide():
+        made.append(1)
+        return {"threads": len(made)}
+
+    assert decisions.decided("x", {"a": 1}, decide, lambda found: True) == {"threads": 1}
+    assert decisions.decided("x", {"a": 1}, decide, lambda found: True) == {"threads": 1}
+    assert decisions.decided("x", {"a": 1}, decide, lambda found: False) == {"threads": 2}
+    assert decisions.decided("x", {"a": 2}, decide, lambda found: True) == {"threads": 3}
+
+
+def test_the_flat_result_has_every_field_once(tiny, tmp_path):
+    told = quick(tiny, tmp_path / "run").to_json()
+    fields = {"started_from", "steps", "best_step", "ended", "resumed", "messages", "replayed", "held_out", "seconds"}
+    fields |= {"tokens", "tokens_per_second", "loss_base", "loss_before", "loss_after", "curve", "rank", "notes"}
+    fields |= {"memory_estimate_bytes", "peak_rss_bytes", "folder", "adapter", "merged", "modelfile", "axes"}
+    fields |= {"recompression_error", "prompt", "before", "after"}
+    assert told.keys() == fields | {"start_check", "layout"}
+
+
+# -- what an evaluation says of messages that were trained on
+
+
+def test_an_evaluation_says_how_many_messages_were_trained_on(tiny, tmp_path):
+    result = quick(tiny, tmp_path / "run")
+    folder = Path(result.files.folder)
+    assert len(trained_keys(folder)) == result.data.messages == 12 - result.data.held_out
+    adapter = WeightedAdapter.open(folder / runs.ADAPTER)
+    told = evaluate(MESSAGES, tiny, [adapter])
+    assert told.trained_on == result.data.messages
+    assert told.notes == (f"{told.trained_on} of the 12 messages were trained on: their loss says little of new ones",)
+    new = Corpus((Message("new", "said for the first time", "t"),))
+    assert (evaluate(new, tiny, [adapter]).trained_on, evaluate(new, tiny, [adapter]).notes) == (0, ())
+    assert evaluate(new, tiny).trained_on is None
+
+
+# -- options out of range
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"learning_rate": 0.0}, "--learning-rate must lie between 0 and 1, not 0. Try 0.001."),
+        ({"learning_rate": math.nan}, "--learning-rate must lie between 0 and 1, not nan. Try 0.001."),
+        ({"held_out": 5.0}, "--held-out is a share between 0 and 1, not 5. Try 0.2."),
+        ({"held_out": 0.0}, "--held-out is a share between 0 and 1, not 0. Try 0.2."),
+        ({"steps": 0}, "--steps must be at least 1, not 0."),
+        ({"rank": 0}, "--rank must be at least 1, not 0."),
+        ({"rank": 5000}, "--rank must be at most 1024, not 5000."),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(wrong, said):
+    from xpert_cli.training.prepare import Settings
+
+    with pytest.raises(BadInput) as error:
+        Settings(**wrong)
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize("wrong", [{"memory": 0}, {"seconds": -1.0}, {"seconds": math.nan}])
+def test_a_budget_out_of_range_is_refused(wrong):
+    from xpert_cli.training.prepare import Budget
+
+    with pytest.raises(BadInput, match="must"):
+        Budget(**wrong)
+
+
+def test_settings_that_are_given_are_taken(tiny, tmp_path):
+    quick(tiny, tmp_path / "run", learning_rate=1e-5, rank=3)
+    recipe = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))["recipe"]
+    assert (recipe["learning_rate"], recipe["rank"], recipe["steps"]) == (1e-5, 3, 2)

@@ -1,0 +1,95 @@
+"""`xpert select` on the command line; its other commands are in app.py."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Group
+
+from xpert_cli.cli import views
+from xpert_cli.cli.options import (
+    AuthorOpt,
+    BaseOpt,
+    CacheOpt,
+    CompareOpt,
+    JsonOpt,
+    MeasuredOpt,
+    MinutesOpt,
+    OfflineOpt,
+    PlotOpt,
+    QuietOpt,
+    SummarizerOpt,
+    TextArg,
+    ThreadsOpt,
+    TopOpt,
+    again,
+    open_base,
+    open_catalogue,
+    written_by,
+)
+from xpert_cli.cli.output import Output, plain
+from xpert_cli.errors import BadInput
+
+
+def select(
+    text: TextArg,
+    base: BaseOpt = None,
+    cache: CacheOpt = None,
+    author: AuthorOpt = None,
+    measured_only: MeasuredOpt = False,
+    compare: CompareOpt = False,
+    summarizer: SummarizerOpt = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Measure what was chosen beside the base, on a few of your messages.")
+    ] = False,
+    top: TopOpt = 5,
+    plot: PlotOpt = None,
+    offline: OfflineOpt = False,
+    minutes: MinutesOpt = None,
+    threads: ThreadsOpt = None,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Choose the cached adapter nearest to TEXT, and say why."""
+    from xpert_cli.selection import select
+
+    with Output(json=json, quiet=quiet, minutes=minutes) as out:
+        if plot:
+            from xpert_cli.plot import files, portrait
+
+            files.check(plot)
+        written = written_by(text, author, out)
+        model, asked = open_base(base, offline, out), open_base(summarizer, offline, out) if summarizer else None
+        if compare:
+            if measured_only or plot or check:
+                raise BadInput("--compare goes with none of --measured-only, --plot and --check. Leave one out.")
+            from xpert_cli.paper import compare as by_words
+
+            near = by_words.compare(
+                written, open_catalogue(cache, offline, out), model, summarizer=asked, progress=out.progress
+            )
+            out.show(near, views.compared(near, top))
+            out.notes(near.notes)
+            return
+        result = select.select(
+            written,
+            open_catalogue(cache, offline, out),
+            model,
+            measured_only=measured_only,
+            summarizer=asked,
+            progress=out.progress,
+        )
+        if plot:
+            files.write(portrait.of_selection(result), plot)
+        more: dict[str, object] = {"plot": plot} if plot else {}
+        if check:
+            from xpert_cli.selection.start_check import check_starts
+
+            starts = check_starts(written, model, result.files, progress=out.progress)
+            more["start_check"] = starts
+            out.show({**plain(result), **more}, Group(views.selection(result, top), views.starts(starts)))
+        else:
+            out.show({**plain(result), **more}, views.selection(result, top))
+        out.notes(result.notes)
+        out.hint(again("finetune", text, base=base, cache=cache, author=author))

@@ -1,0 +1,89 @@
+"""The third part of a fine-tuning run: its files, made from the trained factors.
+
+    files = package(run, trained.adapter)
+    files.adapter, files.merged
+
+Not here: run.json, which is written last (training/finetune.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xpert_cli import gguf, paths, platform, runs
+from xpert_cli.cache.catalogue import Catalogue
+from xpert_cli.corpus import Corpus, Message, record
+from xpert_cli.gguf import BaseModel
+from xpert_cli.gguf.adapter import BASE_NAME, FINGERPRINT, Adapter, Metadata
+from xpert_cli.models import ollama
+from xpert_cli.models.merging import merge_into_base
+from xpert_cli.style import described
+from xpert_cli.style.space import Readings
+from xpert_cli.training.prepare import Prepared
+
+ASKED = 120  # texts that the described axes are read from: this is done once, and others rely on it
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is in a run's folder."""
+
+    folder: str
+    adapter: str
+    merged: str
+    modelfile: str | None
+
+
+def package(run: Prepared, adapter: Adapter) -> Files:
+    """Write messages.jsonl, adapter.gguf, merged.gguf and the Modelfile of a run.
+
+    Raises:
+        CannotWrite: the disk is full.
+    """
+    folder, settings = run.folder, run.settings
+    (folder / runs.RECORD).unlink(missing_ok=True)  # of an earlier run in this folder, which is none from here on
+    write_messages(folder / runs.MESSAGES, run.kept)
+    run.progress("placing your writing among the styles", 1.0)
+    told = dataclasses.replace(adapter, metadata=source_metadata(run.training, run.base, run.cache))
+    gguf.write_adapter(told, folder / runs.ADAPTER, "F16")
+    merged = folder / runs.MERGED
+    merge_into_base(run.base, adapter, merged, settings.type_name, run.progress)
+    platform.release_memory()  # before two models are asked
+    modelfile = folder / "Modelfile"
+    if settings.for_ollama:
+        with paths.whole(modelfile) as part:
+            part.write_text(ollama.modelfile(merged), "utf-8")
+    return Files(
+        folder=str(folder),
+        adapter=str(folder / runs.ADAPTER),
+        merged=str(merged),
+        modelfile=str(modelfile) if settings.for_ollama else None,
+    )
+
+
+def source_metadata(training: Corpus, base: BaseModel, cache: Catalogue | None) -> dict[str, Metadata]:
+    """What a new adapter says: its base's name and fingerprint, and where its training text lies on the style axes.
+
+    Described axes are read only where the base is the model that the cache was explained with.
+    """
+    axes, basis = (cache.space.axes, cache.space.basis) if cache else described.axes_of(base)
+    axes = described.source_axes(axes)
+    able = cache is None or cache.summarizer["fingerprint"] == base.fingerprint
+    values = described.read(training.passages, axes, basis, base if able else None, asked=ASKED).values
+    if not training.shows_length:
+        values[:, [axis.length for axis in axes]] = math.nan
+    return described.source_metadata(Readings(values), axes, basis) | {
+        FINGERPRINT: base.fingerprint,
+        BASE_NAME: base.info.name,
+    }
+
+
+def write_messages(path: Path, messages: Sequence[Message]) -> None:
+    """A line a message, readable by its owner alone."""
+    with paths.whole(path) as part:
+        part.write_text("".join(json.dumps(record(one), ensure_ascii=False) + "\n" for one in messages), "utf-8")

@@ -1,0 +1,367 @@
+"""The first part of a fine-tuning run: everything that is settled before training begins.
+
+    run = prepare(corpus, base, cache, Start(), Settings(steps=60), Budget())
+    run.recipe, run.plan, run.start           # how it is trained, how it is laid out, what it begins with
+
+Cheap refusals come first, then what takes seconds: measuring where to start, and laying the run out. Both are decided
+once and repeated by the same call. Not here: training (training/loop.py), what is written in the end
+(training/package.py), what --from means (training/starts.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from xpert_cli import gguf, paths, platform, runs
+from xpert_cli.cache.catalogue import Catalogue, Chosen
+from xpert_cli.corpus import Corpus, Message
+from xpert_cli.errors import BadInput
+from xpert_cli.gguf import BaseModel, WeightedAdapter
+from xpert_cli.gguf.adapter import Adapter
+from xpert_cli.llama.model import Sample, Vocabulary
+from xpert_cli.llama.samples import tokenized
+from xpert_cli.selection import style_shift
+from xpert_cli.selection.start_check import MESSAGES, Arm, StartCheck, check_starts, common_rank
+from xpert_cli.training import loop
+from xpert_cli.training.checkpoints import Checkpoints
+from xpert_cli.training.decisions import Json, decided
+from xpert_cli.training.plan import Plan, plan_for, require
+from xpert_cli.training.starts import Start
+
+Progress = Callable[[str, float], None]
+Note = Callable[[str], None]
+MOST_HELD_OUT = 40  # messages; more would cost more time than they add certainty
+BATCH = 4
+PATIENCE = 4  # evaluations without a new best after which training ends
+RATE = 1e-3  # the same from every start, so that starts differ in nothing else
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person may decide of a run; None is derived from the messages and the start.
+
+    Attributes:
+        out: the run folder; by default one under the user's data, the same for the same call until it is finished.
+        overwrite: train into a folder that holds a finished run.
+        type_name: of the merged model; as `merge_into_base` has it by default.
+        for_ollama: write a Modelfile beside the merged model.
+
+    Raises:
+        BadInput: a number is out of its range.
+    """
+
+    steps: int | None = None
+    rank: int | None = None
+    learning_rate: float | None = None
+    max_tokens: int = 512
+    held_out: float = 0.2
+    seed: int = 0
+    type_name: str | None = None
+    for_ollama: bool = False
+    out: Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("--steps", self.steps), ("--rank", self.rank), ("--max-tokens", self.max_tokens)):
+            if value is not None and value < 1:
+                raise BadInput(f"{name} must be at least 1, not {value}.")
+        if self.rank is not None and self.rank > gguf.MAX_RANK:
+            raise BadInput(f"--rank must be at most {gguf.MAX_RANK}, not {self.rank}.")
+        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
+            raise BadInput(f"--learning-rate must lie between 0 and 1, not {self.learning_rate:g}. Try {RATE:g}.")
+        if not 0 < self.held_out < 1:
+            raise BadInput(f"--held-out is a share between 0 and 1, not {self.held_out:g}. Try 0.2.")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a run may use: seconds, bytes of memory, and whether it may run at this moment.
+
+    Raises:
+        BadInput: a number is out of its range.
+    """
+
+    seconds: float | None = None
+    memory: int | None = None
+    may_run: Callable[[], bool] = lambda: True
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and not self.seconds >= 0:
+            raise BadInput("--minutes must not be negative.")
+        if self.memory is not None and self.memory <= 0:
+            raise BadInput("--memory must be more than 0. Write 900M or 2G, or leave it out.")
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A run before it trains.
+
+    Attributes:
+        messages: all that take part, replayed ones included; `training` and `held` are its two sides.
+        earlier: messages of the run that this one goes on from, all of them; `replayed` of them are learnt again.
+        samples, checks: the two sides in tokens.
+        parts: the adapters that the run begins with; `start` is what they make together, None for the base.
+        recompression_error: what bringing `start` to its rank lost, relative to its whole change; None for nothing.
+        check: the starts that were measured; None where there was nothing to compare.
+        began: `time.monotonic()` of the call.
+    """
+
+    base: BaseModel
+    cache: Catalogue | None
+    settings: Settings
+    budget: Budget
+    messages: Corpus
+    earlier: Corpus | None
+    replayed: int
+    training: Corpus
+    held: Corpus
+    samples: Sequence[Sample]
+    checks: Sequence[Sample]
+    parts: Sequence[WeightedAdapter]
+    start: Adapter | None
+    recompression_error: float | None
+    check: StartCheck | None
+    recipe: loop.Recipe
+    keep: Checkpoints
+    folder: Path
+    plan: Plan
+    began: float
+    progress: Progress = field(default=lambda message, fraction: None)
+
+    @property
+    def seconds(self) -> float:
+        """Since the call began."""
+        return time.monotonic() - self.began
+
+    @property
+    def kept(self) -> list[Message]:
+        """Each different message once, with those of the earlier run: the lines of messages.jsonl."""
+        said = (*self.messages.messages, *(self.earlier.messages if self.earlier else ()))
+        return list({message.key(): message for message in said}.values())
+
+    @cached_property
+    def asked(self) -> tuple[str, ...]:
+        """Prompts of held-out messages, which are answered before and after."""
+        return style_shift.prompts(self.held)
+
+    @cached_property
+    def before(self) -> list[str]:
+        """What the base answers to them."""
+        return style_shift.answers(
+            self.base,
+            self.asked,
+            seed=self.settings.seed,
+            progress=lambda done: self.progress("asking the model", done),
+        )
+
+
+class Finished(Exception):
+    """The folder holds the finished run of this very call."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder))
+        self.folder = folder
+
+
+def prepare(
+    corpus: Corpus,
+    base: BaseModel,
+    cache: Catalogue | None,
+    start: Start,
+    settings: Settings,
+    budget: Budget,
+    progress: Progress,
+    note: Note,
+) -> Prepared:
+    """Settle what is trained, from where, how, and in which folder.
+
+    Raises:
+        BadInput, CacheMismatch, CannotWrite, MissingExtra: as `finetune`.
+        Finished: there is nothing to do.
+    """
+    began = time.monotonic()
+    require()
+    messages, replayed = _with_earlier(corpus, start.earlier, settings.seed)
+    training, held = _split(messages, settings.held_out, settings.seed)
+    for part in start.parts:
+        gguf.check_adapter(part.file, base)
+    check = _measured(training, base, start, settings, progress) if start.parts and start.check else None
+    if check:
+        for line in check.lines:
+            note(line)
+    parts = check.parts if check else start.parts
+    rank = check.rank if check else common_rank(parts, settings.rank)
+    first, error = gguf.combined(parts, rank) if parts else (None, None)
+    for part in start.parts:
+        part.file.release()
+    recipe = _recipe(len(training), rank, settings)
+    identity = _identity(base, messages, parts, recipe, settings)
+    folder = _folder(identity, settings)
+    paths.require_room(folder, _room(base.header, recipe.rank))
+    with Vocabulary(base) as model:
+        samples = tokenized(model, training, settings.max_tokens, note)
+        checks = tokenized(model, held, settings.max_tokens)
+    keep = Checkpoints(folder / runs.CHECKPOINTS, identity)
+    plan = _plan(keep, base, max(len(tokens) for tokens, _ in (*samples, *checks)), recipe.rank, budget.memory)
+    note(f"about {plan.memory >> 20} MB of memory, {plan.threads} threads, {plan.dtype}")
+    return Prepared(
+        base=base,
+        cache=cache,
+        settings=settings,
+        budget=budget,
+        messages=messages,
+        earlier=start.earlier,
+        replayed=replayed,
+        training=training,
+        held=held,
+        samples=samples,
+        checks=checks,
+        parts=parts,
+        start=first,
+        recompression_error=error,
+        check=check,
+        recipe=recipe,
+        keep=keep,
+        folder=folder,
+        plan=plan,
+        began=began,
+        progress=progress,
+    )
+
+
+def _with_earlier(corpus: Corpus, earlier: Corpus | None, seed: int) -> tuple[Corpus, int]:
+    """The messages with as many of the earlier ones, drawn by their hashes, and how many these are."""
+    given = {message.key() for message in corpus.messages}
+    old = sorted((m for m in (earlier.messages if earlier else ()) if m.key() not in given), key=lambda m: m.key(seed))
+    replayed = old[: len(corpus)]
+    return Corpus((*corpus.messages, *replayed)), len(replayed)
+
+
+def _split(messages: Corpus, held_out: float, seed: int) -> tuple[Corpus, Corpus]:
+    """Messages to learn from, and messages to check against."""
+    if len(messages) < 4:
+        raise BadInput(f"{len(messages)} messages are too few to learn from and to check against. Give at least 4.")
+    training, held = messages.split(min(held_out, MOST_HELD_OUT / len(messages)), seed)
+    if not len(held):
+        raise BadInput("all messages are the same, so none can be held out. Give at least 2 different ones.")
+    return training, held
+
+
+def _measured(training: Corpus, base: BaseModel, start: Start, settings: Settings, progress: Progress) -> StartCheck:
+    """The starts measured on messages of the training side, which the report's losses are not of."""
+    identity: Json = {
+        "base": base.digest,
+        "data": training.digest,
+        "start": [[part.file.digest, part.weight] for part in start.parts],
+        "how": [settings.rank, settings.seed, start.named, MESSAGES],
+    }
+    fresh: list[StartCheck] = []
+
+    def measure() -> Json:
+        check = check_starts(
+            training,
+            base,
+            start.parts,
+            rank=settings.rank,
+            named=start.named,
+            seed=settings.seed,
+            progress=progress,
+        )
+        fresh.append(check)
+        told = dataclasses.asdict(dataclasses.replace(check, parts=()))
+        return {name: value for name, value in told.items() if name != "parts"}
+
+    told = dict(decided("start", identity, measure, lambda found: {"arms", "start"} <= found.keys()))
+    if fresh:
+        return fresh[0]
+    arms = tuple(
+        Arm(tuple(Chosen(**part) for part in arm["parts"]), arm["loss"])
+        for arm in told.pop("arms")  # type: ignore[attr-defined]
+    )
+    check = StartCheck(arms=arms, **told)  # type: ignore[arg-type]
+    files = {part.file.name: part.file for part in start.parts}
+    parts = tuple(WeightedAdapter(files[part.adapter], part.weight) for part in check.chosen.parts)
+    return dataclasses.replace(check, parts=parts)
+
+
+def _recipe(messages: int, rank: int, settings: Settings) -> loop.Recipe:
+    """Two passes over the messages, at least 30 steps and at most 1,000."""
+    derived = min(1000, max(30, math.ceil(2 * messages / BATCH)))
+    steps = derived if settings.steps is None else settings.steps
+    return loop.Recipe(
+        steps=steps,
+        rank=rank,
+        learning_rate=RATE if settings.learning_rate is None else settings.learning_rate,
+        batch=BATCH,
+        evaluate_every=max(5, steps // 10),
+        patience=PATIENCE,
+        seed=settings.seed,
+    )
+
+
+def _identity(
+    base: BaseModel, messages: Corpus, parts: Sequence[WeightedAdapter], recipe: loop.Recipe, settings: Settings
+) -> Json:
+    """What makes a run the same run, so that its checkpoints are carried on from."""
+    return {
+        "base": base.digest,
+        "data": messages.digest,
+        "start": [[part.file.digest, part.weight] for part in parts],
+        "recipe": dataclasses.asdict(recipe),
+        "max_tokens": settings.max_tokens,
+        "held_out": settings.held_out,
+    }
+
+
+def _folder(identity: Json, settings: Settings) -> Path:
+    """The run's folder: the one that was named, or that of this run where it was begun and not finished, or a new one.
+
+    Raises:
+        Finished: the folder that was named holds this run, finished.
+        BadInput: it holds another finished run.
+    """
+    digest = Checkpoints(Path(), identity).digest
+    if settings.out is None:
+        begun = [path for path in sorted(runs.runs_dir().glob(f"*-{digest[:8]}")) if not (path / runs.RECORD).exists()]
+        new = runs.runs_dir() / f"{time.strftime('%Y%m%d-%H%M%S')}-{digest[:8]}"
+        return paths.writable(begun[-1] if begun else new)
+    if (settings.out / runs.RECORD).exists() and not settings.overwrite:
+        if runs.record(settings.out).get("identity") == digest:
+            raise Finished(settings.out)
+        raise BadInput(
+            f"{settings.out} holds a finished run of another call. Name another folder with --out, or say --overwrite."
+        )
+    return paths.writable(settings.out)
+
+
+def _room(header: gguf.Header, rank: int) -> int:
+    """Bytes of disk that a run takes at most: a merged model on its way to its type, checkpoints, the adapter."""
+    sizes = [info.shape for info in header.tensors.values()]
+    return 3 * sum(math.prod(shape) for shape in sizes) + 60 * rank * sum(sum(s) for s in sizes if len(s) == 2)
+
+
+def _plan(keep: Checkpoints, base: BaseModel, longest: int, rank: int, limit: int | None) -> Plan:
+    """The layout that this run had before, here or in another folder, where it still fits; else a new one."""
+    state = keep.newest()
+    if state is not None and state.layout and (limit is None or state.layout["memory"] <= limit):
+        return Plan(**state.layout)
+    free = platform.available_memory()
+    room = limit or (platform.resident_memory() + free if free else math.inf)
+    layout = decided(
+        "layout",
+        {"run": keep.digest, "cores": platform.cores(), "limit": limit},
+        lambda: dataclasses.asdict(plan_for(base.header, longest=longest, batch=BATCH, rank=rank, limit=limit)),
+        lambda found: found.keys() == {one.name for one in dataclasses.fields(Plan)} and _fits(found, room),
+    )
+    return Plan(**layout)  # type: ignore[arg-type]
+
+
+def _fits(layout: Json, room: float) -> bool:
+    memory = layout["memory"]
+    return isinstance(memory, int) and memory <= room
