@@ -8,13 +8,14 @@ is accepted. Not here: routes (serve/app.py), decoding (serve/engine.py).
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from xpert_cli.errors import XpertError
-from xpert_cli.foreign.data import read_json
+from xpert_cli.foreign.data import require_shallow
 from xpert_cli.llama.slots import Draw
 
 MOST_STOPS, MOST_MESSAGES, MOST_LOGPROBS = 16, 2048, 20
@@ -103,8 +104,9 @@ def read(body: bytes, kind: Kind) -> Request:
         ApiError: it is no JSON object, or a parameter cannot be followed; its name is in the error.
     """
     try:
-        given = read_json(body)
-    except ValueError as error:
+        given = json.loads(body)
+        require_shallow(given)
+    except (ValueError, RecursionError) as error:
         raise ApiError(400, f"The body is not valid JSON: {error}.") from None
     if not isinstance(given, dict):
         raise ApiError(400, "The body must be a JSON object.")
