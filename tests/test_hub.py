@@ -443,7 +443,10 @@ def test_settings_are_read_or_refused_in_one_line(home, text, result):
     path.write_bytes(text)
     if "." in result or "-" in result:
         assert paths.default("base") == result
+        assert paths.own_settings() == ({"base"} if result == "mine.gguf" else set())
         return
+    with pytest.raises(BadInput, match="first line"):
+        paths.own_settings()
     with pytest.raises(BadInput, match=rf"{result}.*Write \[xpert\] on its first line") as caught:
         paths.default("base")
     assert "\n" not in str(caught.value)
