@@ -31,7 +31,6 @@ _ACCENTED = re.compile(
     r"|için|değil|çok|şey)\b",
     re.IGNORECASE,
 )
-_STRUCK = re.compile(r"[^\n\x08]\x08")
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,15 @@ def plain(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\x1b" in text:
         text = _ESCAPES.sub("", text)
-    while "\x08" in text:
-        text, struck = _STRUCK.subn("", text)
-        if not struck:
-            return text.replace("\x08", "")
-    return text
+    if "\x08" not in text:
+        return text
+    kept: list[str] = []
+    for one in text:  # a backspace strikes out what stands before it in its line
+        if one != "\x08":
+            kept.append(one)
+        elif kept and kept[-1] != "\n":
+            kept.pop()
+    return "".join(kept)
 
 
 def _wide(name: str, data: bytes) -> Decoded:

@@ -26,15 +26,13 @@ _HEADS = (
 _MARKED = [
     re.compile(head, re.MULTILINE | (0 if "(USER" in head or "(Human" in head else re.IGNORECASE)) for head in _HEADS
 ]
-_INST = re.compile(r"\[INST\](.*?)\[/INST\]((?:(?!\[INST\]).)*)", re.DOTALL)
-_SYS = re.compile(r"<<SYS>>.*?<</SYS>>", re.DOTALL)
 _TOKENS = re.compile(
     r"<\|(?:im_end|im_start|endoftext|eot_id|end|end_of_text|begin_of_text|eom_id|endofprompt|startoftext"
     r"|end_of_turn|return|message|channel)\|>"
     r"|</?s>|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>|<\|(?:assistant|user|system)\|>|\[/?INST\]"
     r"|<｜[^｜<>]{3,30}｜>"
 )
-_THOUGHTS = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL)
+_THOUGHTS = ("think", "thinking", "reasoning")
 
 
 def rendered(text: str) -> list[tuple[str, str]]:
@@ -44,8 +42,10 @@ def rendered(text: str) -> list[tuple[str, str]]:
     """
     if "[INST]" in text and "[/INST]" in text:
         turns = []
-        for asked, said in _INST.findall(_SYS.sub("", text)):
-            turns += [("user", untemplated(asked)), ("assistant", untemplated(said))]
+        for part in text.split("[INST]")[1:]:
+            asked, _, said = part.partition("[/INST]")
+            system, mark, rest = asked.partition("<</SYS>>")
+            turns += [("user", untemplated(rest if mark else system)), ("assistant", untemplated(said))]
         return [turn for turn in turns if turn[1].strip()]
     for pattern in _MARKED:
         heads = list(pattern.finditer(text))
@@ -62,4 +62,10 @@ def untemplated(text: str) -> str:
     """`text` without special tokens and without what a model thought before it spoke."""
     if "<" not in text and "[" not in text:
         return text
-    return _TOKENS.sub("", _THOUGHTS.sub("", text))
+    for name in _THOUGHTS:
+        parts, at = [], 0
+        while (start := text.find(f"<{name}>", at)) >= 0 and (stop := text.find(f"</{name}>", start)) >= 0:
+            parts.append(text[at:start])
+            at = stop + len(name) + 3
+        text = "".join([*parts, text[at:]])
+    return _TOKENS.sub("", text)

@@ -145,12 +145,16 @@ def _like(one: str, other: str) -> bool:
 
 def _names(rests: list[str]) -> dict[str, int]:
     """The authors as written before their colon, with the number of their lines; those that hold colons too."""
-    heads = Counter(match[1] for rest in rests if (match := _NAME.match(rest)))
+    heads: dict[str, list[str]] = {}
+    for rest in rests:
+        if match := _NAME.match(rest):
+            heads.setdefault(match[1], []).append(rest)
     names: dict[str, int] = {}
-    for head, count in heads.items():
+    for head, several in heads.items():
+        count = len(several)
         if count == 1 and len(head.split()) > 5:
             continue  # a sentence of the app that holds a colon
-        longer = [_NAME.match(rest[len(head) + 1 :]) for rest in rests if rest.startswith(f"{head}:")]
+        longer = [_NAME.match(rest[len(head) + 1 :]) for rest in several]
         seconds = {match[1] if match else "" for match in longer}
         if count > 2 and len(seconds) == 1 and (second := seconds.pop()) and len(second) < 30:
             names[f"{head}:{second}"] = count
@@ -165,7 +169,9 @@ def _author(rest: str, names: dict[str, int]) -> str | None:
         return None
     if match[1] in names:
         return match[1]
-    return next((name for name in names if rest.startswith(f"{name}:")), None)
+    longer = _NAME.match(rest[match.end(1) + 1 :])
+    whole = f"{match[1]}:{longer[1]}" if longer else ""
+    return whole if whole in names else None
 
 
 def _until(following: Iterator[str], number: int, own: dict[int, _Line]) -> Iterator[str]:
