@@ -148,6 +148,50 @@ def test_an_adapter_comes_with_its_weight(spec, expected):
     assert opening.split_weight(spec) == expected
 
 
+OUT_OF_RANGE = [
+    ["summarize", "x", "--minutes", "nan"],
+    ["select", "x", "--minutes=-1"],
+    ["finetune", "x", "--session-gap", "nan"],
+    ["select", "x", "--top", "0"],
+    ["finetune", "x", "--minutes", "inf"],
+    ["finetune", "x", "--steps", "0"],
+    ["finetune", "x", "--rank", "0"],
+    ["finetune", "x", "--max-tokens", "0"],
+    ["finetune", "x", "--seed=-1"],
+    ["run", "x", "--seed", "4294967296"],
+    ["run", "x", "--temperature", "nan"],
+    ["run", "x", "--temperature", "inf"],
+    ["run", "x", "--temperature=-1"],
+    ["run", "x", "--top-p", "nan"],
+    ["run", "x", "--top-p", "1.1"],
+    ["run", "x", "--context", "1"],
+    ["merge", "--rank", "0"],
+    ["cache", "words", "x", "--residual", "nan"],
+    ["cache", "words", "x", "--orthogonality", "2"],
+    ["cache", "words", "x", "--candidates", "0"],
+]
+REFUSED = {
+    ("--learning-rate", "0"): "--learning-rate must lie between 0 and 1, not 0. Try 0.001.",
+    ("--learning-rate", "nan"): "--learning-rate must lie between 0 and 1, not nan. Try 0.001.",
+    ("--held-out", "5"): "--held-out is a share between 0 and 1, not 5. Try 0.2.",
+    ("--held-out", "0"): "--held-out is a share between 0 and 1, not 0. Try 0.2.",
+    ("--memory", "0"): "--memory must be more than 0. Write 900M or 2G, or leave it out.",
+    ("--rank", "5000"): "--rank must be at most 1024, not 5000.",
+}
+
+
+@pytest.mark.parametrize("wrong", OUT_OF_RANGE, ids=" ".join)
+def test_a_number_out_of_range_is_wrong_usage(monkeypatch, capsys, wrong):
+    assert called(monkeypatch, capsys, *wrong)[:2] == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), REFUSED.items(), ids=lambda one: "" if isinstance(one, str) else "=".join(one)
+)
+def test_a_number_that_finetune_cannot_use_is_refused_in_one_line(monkeypatch, capsys, option, said):
+    assert called(monkeypatch, capsys, "finetune", "x", *option) == (1, "", f"error: {said}\n")
+
+
 @pytest.mark.parametrize("spec", ["terse=", "terse=much", "terse=nan", "terse=inf", "=0.5"])
 def test_a_weight_must_be_a_number(spec):
     with pytest.raises(BadInput, match="is no weight"):

@@ -31,6 +31,7 @@ from xpert_cli.cli.options import (
     SummarizerOpt,
     ThreadsOpt,
     again,
+    finite,
     open_base,
     open_catalogue,
 )
@@ -120,10 +121,16 @@ def words(
     base: BaseOpt = None,
     summarizer: SummarizerOpt = None,
     orthogonality: Annotated[
-        float, typer.Option("--orthogonality", min=0.0, max=1.0, help="Keep a word whose cosines are all under this.")
+        float,
+        typer.Option(
+            "--orthogonality", min=0.0, max=1.0, callback=finite, help="Keep a word whose cosines are all under this."
+        ),
     ] = 0.1,
     residual: Annotated[
-        float, typer.Option("--residual", min=0.0, max=1.0, help="Enough words leave less than this of an adapter.")
+        float,
+        typer.Option(
+            "--residual", min=0.0, max=1.0, callback=finite, help="Enough words leave less than this of an adapter."
+        ),
     ] = 0.2,
     candidates: Annotated[
         int, typer.Option("--candidates", min=1, help="Words of an adapter that are looked at, at most.")

@@ -35,6 +35,7 @@ from xpert_cli.cli.options import (
     UntilOpt,
     again,
     catalogue_at_hand,
+    finite,
     memory_size,
     open_base,
     open_catalogue,
@@ -72,7 +73,9 @@ def finetune(
             rich_help_panel="Training",
         ),
     ] = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", min=0.0, help="Time for the whole run.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.0, callback=finite, help="Time for the whole run.")
+    ] = None,
     memory: MemoryOpt = None,
     condition: Annotated[
         str | None,

@@ -11,6 +11,7 @@ cache/opening.py, training/starts.py).
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Sequence
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
 
 # Groups of options in --help.
 MODEL, TEXT, DRAWING, OUTPUT, LIMITS = "Model", "What is read", "Answers", "Output", "Limits"
+
+
+def finite(value: float | None) -> float | None:
+    """A number as it is; what is none, or has no end, is wrong usage: no comparison with a limit would refuse it."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number that can be used.")
+    return value
+
 
 TextArg = Annotated[
     list[str], typer.Argument(metavar="TEXT...", help="Files or folders with text you wrote; - for standard input.")
@@ -85,11 +94,15 @@ GapOpt = Annotated[
         "--session-gap",
         metavar="HOURS",
         min=0.0,
+        callback=finite,
         help="A silence that ends a conversation: 8 hours.",
         rich_help_panel=TEXT,
     ),
 ]
-SeedOpt = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.", rich_help_panel=DRAWING)]
+SeedOpt = Annotated[
+    int,
+    typer.Option("--seed", min=0, max=2**32 - 1, help="The same seed gives the same result.", rich_help_panel=DRAWING),
+]
 OfflineOpt = Annotated[
     bool, typer.Option("--offline", help="Use only what was downloaded before.", rich_help_panel=MODEL)
 ]
@@ -98,7 +111,11 @@ JsonOpt = Annotated[bool, typer.Option("--json", help="Print the result as one J
 MinutesOpt = Annotated[
     float | None,
     typer.Option(
-        "--minutes", min=0.0, help="Stop after so long; the same command then goes on.", rich_help_panel=LIMITS
+        "--minutes",
+        min=0.0,
+        callback=finite,
+        help="Stop after so long; the same command then goes on.",
+        rich_help_panel=LIMITS,
     ),
 ]
 ThreadsOpt = Annotated[
@@ -141,11 +158,21 @@ SystemOpt = Annotated[
     str | None, typer.Option("--system", help="An instruction that comes first.", rich_help_panel=DRAWING)
 ]
 TemperatureOpt = Annotated[
-    float, typer.Option("--temperature", min=0.0, help="0 always takes the likeliest token.", rich_help_panel=DRAWING)
+    float,
+    typer.Option(
+        "--temperature", min=0.0, callback=finite, help="0 always takes the likeliest token.", rich_help_panel=DRAWING
+    ),
 ]
 TopPOpt = Annotated[
     float,
-    typer.Option("--top-p", min=0.0, max=1.0, help="Draw from this share of probability.", rich_help_panel=DRAWING),
+    typer.Option(
+        "--top-p",
+        min=0.0,
+        max=1.0,
+        callback=finite,
+        help="Draw from this share of probability.",
+        rich_help_panel=DRAWING,
+    ),
 ]
 MemoryOpt = Annotated[
     str | None,
