@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpert_cli.corpus import Corpus, Message, read
+from xpert_cli.corpus.messages import counted
 from xpert_cli.errors import BadInput
 
 
@@ -278,7 +279,7 @@ def test_standard_input_and_files_add_up(tmp_path: Path) -> None:
     [
         (b"", "a.txt is empty. Give"),
         (b" \n\n", "a.txt is empty. Give"),
-        (b"# Only a heading here\n\ntwo words", "a.txt holds no usable text (1 fragments under three words). Give"),
+        (b"# Only a heading here\n\ntwo words", "a.txt holds no usable text (1 fragment under three words). Give"),
         (b"text\nab\0c", "a.txt:2: byte 7 (0x00) is not text: a binary file. Save"),
         (b"\x89PNG\r\n\x1a\n\0\0", "a.txt is a picture, not text: a binary file. Give"),
         (b"one\ntwo\nca\x81\x01\x02\x03\xfe\x81 noir", "a.txt:3: byte 10 (0x81) is not text: another encoding"),
@@ -435,3 +436,17 @@ def test_paragraphs_of_one_file_are_joined_to_passages_and_messages_are_not():
     assert not corpus.shows_length
     assert Corpus((pair, pair)).passages == Corpus((pair, pair)).texts
     assert Corpus((pair, pair)).shows_length
+
+
+@pytest.mark.parametrize(
+    ("count", "plural", "said"),
+    [
+        (2, "quoted lines", "2 quoted lines"),
+        (1, "quoted lines", "1 quoted line"),
+        (1, "lines of code", "1 line of code"),
+        (1, "replies shown twice", "1 reply shown twice"),
+        (1, "without a date", "1 without a date"),
+    ],
+)
+def test_a_count_and_its_words_agree(count, plural, said):
+    assert counted(count, plural) == said

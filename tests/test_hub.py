@@ -443,11 +443,20 @@ def test_settings_are_read_or_refused_in_one_line(home, text, result):
     path.write_bytes(text)
     if "." in result or "-" in result:
         assert paths.default("base") == result
-        assert paths.own_settings() == ({"base"} if result == "mine.gguf" else set())
         return
-    with pytest.raises(BadInput, match="first line"):
-        paths.own_settings()
     with pytest.raises(BadInput, match=rf"{result}.*Write \[xpert\] on its first line") as caught:
         paths.default("base")
     assert "\n" not in str(caught.value)
     assert "config.ini" in str(caught.value)
+
+
+def test_where_no_link_can_be_made_a_file_is_copied(tmp_path, monkeypatch):
+    (tmp_path / "kept").write_bytes(b"weights")
+
+    def refused(self, target):
+        raise OSError("links are not permitted here")
+
+    monkeypatch.setattr(Path, "symlink_to", refused)
+    repo._link(tmp_path / "kept", tmp_path / "model.safetensors")
+    assert (tmp_path / "model.safetensors").read_bytes() == b"weights"
+    assert not (tmp_path / "model.safetensors").is_symlink()

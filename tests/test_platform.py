@@ -176,9 +176,9 @@ def test_elsewhere_the_wake_lock_is_a_note(termux, monkeypatch):
 
 
 def test_nothing_makes_links_or_worker_processes():
-    lacking = re.compile(r"symlink|os\.link\b|hardlink|link_to|multiprocessing|ProcessPool|os\.fork")
+    lacking = re.compile(r"(?<!is_)symlink|os\.link\b|hardlink|link_to|multiprocessing|ProcessPool|os\.fork")
     found = {name: lacking.findall(source) for name, source in MODULES.items() if lacking.search(source)}
-    assert found == {}
+    assert found == {"xpert_cli.hub.repo": ["symlink"]}  # which copies where no link can be made: test_hub.py
     assert lacking.search("path.symlink_to(other)")
     assert lacking.search("os.link(a, b)")
 
@@ -209,7 +209,7 @@ def test_threads_are_the_cores_that_other_programs_leave(monkeypatch, work, own,
 
 def test_two_looks_in_short_succession_are_one(monkeypatch):
     looks(monkeypatch, (10.0, 0.0, 0.0), (12.0, 4.0, 0.0), (12.1, 4.4, 0.0), (14.0, 4.4, 0.0))
-    assert [platform.busy_cores() for _ in range(3)] == [2.0, 2.0, 0.2]
+    assert [platform.busy_cores() for _ in range(3)] == pytest.approx([2.0, 2.0, 0.2])
 
 
 def test_where_nothing_is_said_of_other_programs_all_cores_are_used(monkeypatch):

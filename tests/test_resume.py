@@ -22,6 +22,7 @@ from xpert_cli.cache import build
 from xpert_cli.corpus import Corpus, Message
 from xpert_cli.errors import CannotWrite, TimeIsUp
 from xpert_cli.gguf import read_header, write_adapter
+from xpert_cli.gguf.open_files import BaseModel
 from xpert_cli.llama import layers as llama_layers
 from xpert_cli.llama.layers import group_bytes, layered_states
 from xpert_cli.llama.model import Model
@@ -132,7 +133,7 @@ def test_layers_that_were_done_are_not_read_again(small, monkeypatch):
 def test_a_build_does_not_explain_the_same_answers_twice(base, monkeypatch, home):
     asked: list[str] = []
 
-    def read(texts, basis, model, *, asked_=asked, asked=0):
+    def read(texts, axes, basis, model, *, asked_=asked, asked=0):
         asked_.append(texts[0])
         if len(asked_) == 2:
             raise Killed
@@ -142,8 +143,8 @@ def test_a_build_does_not_explain_the_same_answers_twice(base, monkeypatch, home
     answers, silent = {"": ["a"], "terse": ["bb"], "wordy": ["cccc"]}, lambda message, part: None
     basis = np.zeros((1, 4), np.float32)
     with pytest.raises(Killed):
-        build._read(answers, basis, base, silent)
-    told = build._read(answers, basis, base, silent)
+        build._read(answers, (), basis, BaseModel.open(base), silent)
+    told = build._read(answers, (), basis, BaseModel.open(base), silent)
     assert asked == ["a", "bb", "bb", "cccc"]
     assert [one.values[0, 0] for one in told] == [1.0, 2.0, 4.0]
     assert list((home / "unfinished").iterdir()) == []

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -85,7 +86,7 @@ class Reading:
         kinds = ", ".join(f"{count} × {kind}" if count > 1 else kind for kind, count in self.files.items())
         who = f" by {', '.join(self.authors)}" if self.authors else ""
         joined = f", {self.said} as sent" if self.said > self.messages else ""
-        dropped = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
+        dropped = ", ".join(counted(count, reason) for reason, count in self.left_out.items())
         return f"read {_many(self.messages, 'text')}{who} ({kinds}{joined})" + (
             f"; left out: {dropped}" if dropped else ""
         )
@@ -155,3 +156,10 @@ class Corpus:
             Corpus(tuple(message for key, message in keyed if key not in held)),
             Corpus(tuple(message for key, message in keyed if key in held)),
         )
+
+
+def counted(count: int, plural: str) -> str:
+    """A count with its words: "2 quoted lines", "1 quoted line"; the first plural word decides."""
+    if count != 1:
+        return f"{count} {plural}"
+    return f"1 {re.sub(r'(ie)?s(?= |$)', lambda end: 'y' if end[1] else '', plural, count=1)}"

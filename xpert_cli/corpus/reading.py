@@ -16,7 +16,7 @@ from typing import IO
 
 from xpert_cli.corpus import authors, pairing
 from xpert_cli.corpus.formats import parse
-from xpert_cli.corpus.messages import PASSAGE, Corpus, Message, Reading
+from xpert_cli.corpus.messages import PASSAGE, Corpus, Message, Reading, counted
 from xpert_cli.corpus.sources import File, Source
 from xpert_cli.corpus.times import moment
 from xpert_cli.corpus.turns import Conversation, Parsed
@@ -105,7 +105,7 @@ def read(
     messages, who, said = _users(found, given, shown, wanted, progress)
     kept = _within([*found.messages, *messages], wanted, found.left_out)
     if not kept:
-        why = "; ".join(f"{count} {reason}" for reason, count in found.left_out.items() if count)
+        why = "; ".join(counted(count, reason) for reason, count in found.left_out.items() if count)
         why = why or "fragments under three words, code, quotes and media notices are left out"
         raise BadInput(f"{shown} holds no usable text ({why}). Give a file with text you wrote.")
     left_out = {reason: count for reason, count in sorted(found.left_out.items()) if count}

@@ -110,7 +110,6 @@ def summarize(
             shown=i in shown,
         )
         for i in map(int, np.argsort(-np.abs(shift), kind="stable"))
-        if space.axes[i].named
     )
     explanation = f"Compared with the base model {described.sentence(space, shift)}."
     return Summary(len(corpus), axes, explanation, projection.notes, time.monotonic() - began)
