@@ -26,7 +26,7 @@ from xpert_cli.errors import XpertError
 
 NAMES = (
     *("adapters", "algorithm1", "answers", "certainty", "finetune", "generation", "mixed", "people"),
-    *("selection", "threads", "warmstart"),
+    *("selection", "serve", "threads", "warmstart"),
 )
 
 

@@ -21,7 +21,7 @@ from xpert_cli.hub import sources
 from xpert_cli.llama import model
 
 KNOWN = ["Python", "system", "cores", "memory", "disk", "llama.cpp", "base model", "embedded cache"]
-OPTIONAL = ["fine-tuning", "encoder", "other models", "Hub"]
+OPTIONAL = ["fine-tuning", "server", "encoder", "other models", "Hub"]
 
 
 @pytest.fixture

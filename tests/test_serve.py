@@ -454,6 +454,15 @@ def test_the_guard_asks_for_the_key_but_where_nothing_is_told() -> None:
     asyncio.run(ask())
 
 
+def test_another_address_needs_a_key(place: tuple[Path, Path]) -> None:
+    with served(place[0], "--context", "256", "--host", "0.0.0.0", XPERT_HOME=str(place[1])) as server:
+        assert re.fullmatch(r"xpert-[\w-]{32}", server["key"])
+        assert httpx.get(f"{server['api']}/models").status_code == 401
+        told = httpx.get(f"{server['api']}/models", headers={"Authorization": f"Bearer {server['key']}"})
+        assert told.status_code == 200
+        assert httpx.get(f"{server['url']}/health").status_code == 200
+
+
 def test_an_address_that_is_taken_is_said() -> None:
     first = Address.bind("127.0.0.1", 0)
     first.socket.listen()

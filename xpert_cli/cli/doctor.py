@@ -63,6 +63,7 @@ def doctor() -> Diagnosis:
         _base(),
         _cache(),
         _extra("fine-tuning", ("torch",), "finetune", _FINETUNE_TERMUX),
+        _extra("server", ("starlette", "uvicorn"), "serve", "sh scripts/termux.sh"),
         _extra("encoder", ("sentence-transformers",), "encoder", "sentence-transformers cannot be had on Android"),
         _converter(),
         _hub(),

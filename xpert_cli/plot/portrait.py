@@ -122,11 +122,11 @@ def _key(portrait: Portrait, left: float, right: float, y: float) -> tuple[list[
     """What the marks stand for, side by side as far as there is room."""
     parts, x = [], left
     for mark, name, kind in _keys(portrait):
-        name = fitted(name, right - left - 22)
-        room = 22 + width_of(name)
+        name = fitted(name, right - left - 24)
+        room = 24 + width_of(name)
         if x > left and x + room > right:
             x, y = left, y + 22
-        parts += [mark(x + 8, y - 4.5), label(x + 22, y, name, kind=kind)]
+        parts += [mark(x + 10, y - 4.5), label(x + 24, y, name, kind=kind)]
         x += room + 20
     return parts, y + 30
 
@@ -197,7 +197,7 @@ def _row(portrait: Portrait, place: AxisPosition, scale: Scale, top: float) -> t
 
 def _ranking(portrait: Portrait, left: float, right: float, top: float) -> tuple[list[str], float]:
     """The best scores as bars, and where they end."""
-    parts = [label(left, top + 14, "How alike: 1 is the most there can be", kind="dark")]
+    parts = [label(left, top + 14, "How alike: at most 1", kind="dark")]
     shown = list(zip(portrait.ids, portrait.scores, strict=True))[:LISTED]
     scale = Scale(min(0.0, *(score for _, score in shown)), 1.0, left, right - 52)
     chosen = {index for index, _ in portrait.parts}
@@ -259,7 +259,7 @@ def _part(near: bool, order: int, x: float, y: float) -> str:
 
 
 def _mixture(x: float, y: float) -> str:
-    return f'<circle class="mixture" cx="{x:.1f}" cy="{y:.1f}" r="11"/>'
+    return f'<circle class="mixture" cx="{x:.1f}" cy="{y:.1f}" r="10"/>'
 
 
 def _other(x: float, y: float) -> str:
