@@ -137,6 +137,7 @@ def test_a_catalogues_words_are_shown_and_not_obeyed(tmp_path, monkeypatch, caps
     assert_tame(out + err)
 
 
+@pytest.mark.model
 def test_an_adapter_named_like_markup_crashes_nothing(tmp_path, base):
     cache = evil_cache(tmp_path, lambda told: told["adapters"][0].update(id="[/x]"))
     status, said = on_a_terminal("cache", "verify", "--cache", cache)
