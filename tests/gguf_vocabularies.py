@@ -254,7 +254,7 @@ def base_file(dice: random.Random) -> bytes:
     made = sound(dice.choice(KINDS), dice)
     for mistake in dice.sample(MISTAKES, dice.choice((0, 1, 1, 2, 2, 3, 4))):
         mistake(made, dice)
-    return _file(made).content()
+    return written(made).content()
 
 
 def _listed(name: str, kind: str, values: Sequence[float]) -> Key:
@@ -266,7 +266,8 @@ def _texts(name: str, values: Sequence[bytes]) -> Key:
     return key(name, 9, struct.pack("<IQ", 8, len(values)) + b"".join(map(string, values)))
 
 
-def _file(made: Made) -> Draft:
+def written(made: Made) -> Draft:
+    """The base model that has this vocabulary."""
     sizes = {
         "block_count": 1, "context_length": 1024, "embedding_length": HIDDEN, "feed_forward_length": WIDE,
         "attention.head_count": 2, "attention.head_count_kv": 2, "rope.dimension_count": HIDDEN // 2,

@@ -162,7 +162,7 @@ def test_stopped_it_says_how_to_go_on_and_ends_as_if_it_had_not_been(from_base, 
     for signal, status in (("SIGINT", 130), ("SIGTERM", 143)):
         done = xpert(*arguments, fault=AT_STEP.format(number=1, signal=signal))
         assert (done.returncode, done.stdout) == (status, "")
-        assert "stopped; nothing is lost. The same command carries on" in " ".join(done.stderr.split())
+        assert "stopped. What is done is kept: the same command goes on from there." in " ".join(done.stderr.split())
         assert contents(tmp_path) == ["checkpoints"]
     done = xpert(*arguments, "--json")
     assert json.loads(done.stdout)["loss_after"] == from_base[1]["loss_after"]

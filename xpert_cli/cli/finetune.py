@@ -162,9 +162,9 @@ def finetune(
                 result = finetune.finetune(
                     written, model, catalogue, begin, settings, budget(), progress=o.progress, note=o.note
                 )
-        except Stopped as stopped:
-            o.note("stopped; nothing is lost. The same command carries on from here; with --minutes 0 it ends here.")
-            raise typer.Exit(stopped.status) from None
+        except Stopped:
+            o.note("With --minutes 0 the same command ends here, with the best adapter so far.")
+            raise
         if plot:
             _draw(result.losses, plot)
         o.show(result, views.finetuned(result))
