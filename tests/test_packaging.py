@@ -70,7 +70,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
 
 def test_the_wheel_holds_the_data_and_no_more_than_the_package(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    expected = {"xpert_cli/defaults.ini"}
+    expected = {f"xpert_cli/{name}" for name in ("defaults.ini", "py.typed", "serve/page.html")}
     for folder in ("adapters", "prompts"):
         files = [path for path in (ROOT / folder).rglob("*") if path.is_file()]
         assert files, f"{folder}/ is empty"
