@@ -16,6 +16,7 @@ from xpert_cli.corpus import Corpus, Message
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.gguf.adapter import Adapter
+from xpert_cli.selection import start_check
 from xpert_cli.selection.start_check import check_starts
 from xpert_cli.training import decisions
 from xpert_cli.training.evaluate import evaluate
@@ -62,7 +63,7 @@ def good(tiny: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> WeightedA
 def test_the_base_is_the_start_where_what_was_selected_is_worse(tiny, good):
     check = check_starts(MESSAGES, tiny, [WeightedAdapter(good.file, -1.0)])
     assert check.arms[1].loss > check.arms[0].loss
-    assert (check.start, check.parts, check.rank, check.messages) == (0, (), 8, 8)
+    assert (check.start, check.parts, check.rank, check.messages) == (0, (), 8, 12)
     assert check.why == "Starting from the base model: it predicts your messages better than what was selected."
 
 
@@ -97,6 +98,13 @@ def test_starts_are_compared_at_one_rank(tiny, tmp_path):
     assert check_starts(MESSAGES, tiny, [ten, two], messages=1).rank == 10
 
 
+def test_short_messages_are_measured_in_larger_numbers():
+    short, long = [([0] * 20, 10)] * 40, [([0] * 210, 10)] * 40
+    assert len(start_check._enough(short)) == 40  # 10 scored tokens each: all that are given
+    assert len(start_check._enough([([0] * 50, 10)] * 40)) == 13  # 40 each
+    assert len(start_check._enough(long)) == 8
+
+
 def test_nothing_selected_leaves_the_base_alone(tiny):
     check = check_starts(MESSAGES, tiny, [])
     assert len(check.arms) == 1
@@ -112,7 +120,7 @@ def test_a_run_is_not_started_from_what_is_worse(tiny, good, tmp_path):
     told = result.to_json()
     assert (told["started_from"], told["rank"], told["start_check"]["start"]) == ((), 8, 0)
     assert told["loss_before"] == told["loss_base"]
-    assert notes[0].startswith("starts, measured on 8 of your messages in ")
+    assert notes[0].startswith(f"starts, measured on {result.data.messages} of your messages in ")
     assert notes[3] == told["start_check"]["why"]
     record = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
     losses = [arm["loss"] for arm in record["result"]["start_check"]["arms"]]

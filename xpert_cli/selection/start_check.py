@@ -11,7 +11,7 @@ Losses are llama.cpp's, so that torch is not needed. Not here: choosing by style
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,10 +21,11 @@ from xpert_cli import gguf, paths
 from xpert_cli.cache.catalogue import Chosen
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf import BaseModel, WeightedAdapter
-from xpert_cli.llama.model import Model
+from xpert_cli.llama.model import Model, Sample
 from xpert_cli.llama.samples import tokenized
 
-MESSAGES = 8  # that are measured
+MESSAGES, MOST = 8, 32  # that are measured, at least and at most
+SCORED = 512  # tokens that are enough, whatever the number of messages
 TOKENS = 256  # of a message, its prompt included
 RANK = 8  # at which starts are compared, unless one of them has a larger one
 
@@ -95,7 +96,7 @@ def check_starts(
     *,
     rank: int | None = None,
     named: bool = False,
-    messages: int = MESSAGES,
+    messages: int = MOST,
     seed: int = 0,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> StartCheck:
@@ -103,6 +104,7 @@ def check_starts(
 
     Args:
         corpus: the messages to take a few from, drawn by their hashes and `seed`.
+        messages: at most so many.
         rank: see `common_rank`.
         named: the user named this start, so that it is the choice whatever is measured; `why` then says so.
 
@@ -117,7 +119,7 @@ def check_starts(
     few = sorted(corpus.messages, key=lambda message: message.key(seed))[:messages]
     losses = []
     with Model(base, context=TOKENS, outputs=64) as model, _scratch() as scratch:
-        samples = [tokenized(model, Corpus((message,)), TOKENS)[0] for message in few]
+        samples = _enough(tokenized(model, Corpus((message,)), TOKENS)[0] for message in few)
         for done, start in enumerate(starts):
             progress("measuring where to start", done / len(starts))
             model.apply(_as_trained(start, size, Path(scratch) / f"{done}.gguf"))
@@ -139,6 +141,18 @@ def check_starts(
         seconds=time.monotonic() - began,
         parts=starts[chosen],
     )
+
+
+def _enough(samples: Iterable[Sample]) -> list[Sample]:
+    """The first samples: MESSAGES of them, and more until they have SCORED scored tokens."""
+    few: list[Sample] = []
+    scored = 0
+    for tokens, first in samples:
+        if len(few) >= MESSAGES and scored >= SCORED:
+            break
+        few.append((tokens, first))
+        scored += len(tokens) - first
+    return few
 
 
 def _scratch() -> TemporaryDirectory[str]:

@@ -27,7 +27,7 @@ from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.llama.model import Sample, Vocabulary
 from xpert_cli.llama.samples import tokenized
 from xpert_cli.selection import style_shift
-from xpert_cli.selection.start_check import MESSAGES, Arm, StartCheck, check_starts, common_rank
+from xpert_cli.selection.start_check import MESSAGES, MOST, SCORED, Arm, StartCheck, check_starts, common_rank
 from xpert_cli.training import loop
 from xpert_cli.training.checkpoints import Checkpoints
 from xpert_cli.training.decisions import Json, decided
@@ -259,7 +259,7 @@ def _measured(training: Corpus, base: BaseModel, start: Start, settings: Setting
         "base": base.digest,
         "data": training.digest,
         "start": [[part.file.digest, part.weight] for part in start.parts],
-        "how": [settings.rank, settings.seed, start.named, MESSAGES],
+        "how": [settings.rank, settings.seed, start.named, MESSAGES, MOST, SCORED],
     }
     fresh: list[StartCheck] = []
 
