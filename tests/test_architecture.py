@@ -44,7 +44,17 @@ ROOMS = (
 # Arrays or text in, arrays or text out: numpy, and no input or output.
 PURE = {
     *("cache.outliers", "gguf.adapter", "gguf.architectures", "paper.basis", "selection.score"),
-    *("style.axes", "style.lexicon", "style.likelihood", "style.measured", "style.sentences", "style.space"),
+    *(
+        "style.chat",
+        "style.formula",
+        "style.wording",
+        "style.axes",
+        "style.lexicon",
+        "style.likelihood",
+        "style.measured",
+        "style.sentences",
+        "style.space",
+    ),
 }
 EXTRAS = {"accelerate", "peft", "resvg_py", "safetensors", "scipy", "sentence_transformers", "sklearn", "torch"}
 EXTRAS.add("transformers")

@@ -29,7 +29,7 @@ from xpert_cli.selection.select import select
 from xpert_cli.selection.summarize import summarize
 from xpert_cli.style import axes as axes_table
 from xpert_cli.style import described, measured
-from xpert_cli.style.axes import MeasuredAxis
+from xpert_cli.style.formula import Formula, MeasuredAxis, Rule
 from xpert_cli.style.measured import MEASURED
 from xpert_cli.style.space import Axis, Readings, Scatter
 
@@ -372,7 +372,7 @@ def test_a_cache_is_read_the_same_whatever_stands_in_the_table(change, monkeypat
         return chosen.ranking, chosen.selected, explained.explanation, explained.axes
 
     before = told()
-    rule = axes_table.Rule(axes_table.Formula("vowels", lambda sample: 3.0), 0, 5, False, "text")
+    rule = Rule(Formula("vowels", lambda sample: 3.0), 0, 5, False, "text")
     more = (MeasuredAxis("vowels", "with fewer vowels", "with more vowels", False, "vowels"), rule)
     table = (more, *axes_table.TABLE) if "front" in change else axes_table.TABLE[::-1]
     monkeypatch.setattr(measured, "TABLE", table)

@@ -5,8 +5,9 @@ import pytest
 
 from xpert_cli.cache.catalogue import open_cache
 from xpert_cli.hub.sources import open_source
-from xpert_cli.selection.score import FITS, PLACED, choose, confidence, direction_scores, misfit, mixture
-from xpert_cli.style.space import Axis, Readings, Space
+from xpert_cli.selection import score
+from xpert_cli.selection.score import FITS, PLACED, choose, confidence, direction_scores, misfit, mixture, nearness
+from xpert_cli.style.space import Axis, Floats, Readings, Space
 
 ADAPTERS = np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]])
 
@@ -98,7 +99,8 @@ def test_an_axis_few_texts_tell_is_as_uncertain_as_those_texts():
     nan = np.nan
     # 4 x 2, the product of the two texts that tell the second axis, for its squared length
     texts = writing([4, 4, 0], [4, 2, 0], [4, nan, 0], [4, nan, 0])
-    assert misfit(texts, ADAPTERS, plain()) == pytest.approx(8 / 16)
+    # drawn to 0 by 2 / (2 + 10) over 4 / (4 + 10), for half of the texts tell it
+    assert misfit(texts, ADAPTERS, plain()) == pytest.approx(8 / 16 * (7 / 12) ** 2)
 
 
 # -- mixtures
@@ -186,3 +188,44 @@ def test_deleting_any_one_of_twenty_texts_changes_under_one_selection_in_twenty(
             left = choose(Readings(np.delete(texts, row, axis=0)), cache.coordinates, cache.space)
             changed += left.keys() != whole.keys()
     assert changed < 0.05 * 8 * 20
+
+
+# -- how near, about the mean of a cache
+
+
+def shared() -> Floats:
+    """Adapters that all lie far in the last direction, and differ little in the others."""
+    return np.array([[1.0, 0, 5], [0, 1.0, 5], [-1.0, 0, 5], [0, -1.0, 5]])
+
+
+def test_what_all_adapters_share_does_not_decide():
+    user = np.array([0.2, 0.9, 3.0])
+    about = direction_scores(user - [0, 0, 5], shared() - [0, 0, 5], np.eye(3))
+    from_base = direction_scores(user, shared(), np.eye(3))
+    assert from_base.min() > 0.88
+    assert score.scores(user, shared(), plain()).tolist() == pytest.approx(((about + from_base) / 2).tolist())
+    assert score.scores(user, shared()[:3], plain()).tolist() == pytest.approx(from_base[:3].tolist())
+
+
+@pytest.mark.parametrize("members", [3, 4])
+def test_shares_sum_to_the_score(members):
+    user, adapters = np.array([0.2, 0.9, 3.0]), shared()[:members]
+    for row in range(members):
+        total = score.shares(user, adapters, row, plain()).sum()
+        assert total == pytest.approx(score.scores(user, adapters, plain())[row])
+
+
+def test_nearness_is_the_cosine_over_what_the_texts_can_show():
+    near = writing(*([[0.0, 2, 5]] * 12))
+    assert nearness(near, shared(), plain()) == pytest.approx(1.0)
+    far = writing(*([[0.0, 1, 8]] * 12))  # about the mean [0, 0, 5]: [0, 1, 3], at a cosine of 1 / sqrt(10)
+    assert nearness(far, shared(), plain()) == pytest.approx(1 / np.sqrt(10))
+    assert nearness(far, shared()[:3], plain()) == pytest.approx(40 / np.sqrt(65 * 25), abs=0.03)  # from the base
+    assert nearness(writing(*([[0.0, 0, 9]] * 12)), shared(), plain()) == 0
+
+
+def test_none_is_chosen_where_none_of_the_cache_is_near_and_there_is_enough_writing():
+    far = [[0.0, 1, 8]] * 12
+    assert choose(writing(*far), shared(), plain()) == {}
+    assert list(choose(writing(*far[:9]), shared(), plain())) != []
+    assert list(choose(writing(*([[0.0, 2, 5.5]] * 12)), shared(), plain())) == [1]

@@ -10,8 +10,8 @@ import re
 import numpy as np
 import pytest
 
-from xpert_cli.style import axes, lexicon, measured
-from xpert_cli.style.axes import MeasuredAxis
+from xpert_cli.style import axes, formula, lexicon, measured
+from xpert_cli.style.formula import MeasuredAxis
 from xpert_cli.style.measured import (
     MEASURED,
     cut,
@@ -186,7 +186,7 @@ def test_evidence_quotes_the_line_that_shows_it_in_any_order():
     texts = ["The bus was late again today. I walked.", "You know that you can do it, you always could.", PLAIN]
     assert evidence(texts, "second person", 1) == "“You know that you can do it, you always could.”"
     assert evidence(texts[::-1], "second person", 1) == evidence(texts, "second person", 1)
-    assert "ou" not in evidence(texts, "second person", -1)
+    assert evidence(texts, "second person", -1) == ""  # no line shows that something is not there
 
 
 def test_evidence_of_a_length_tells_the_words():
@@ -218,7 +218,7 @@ def test_word_lists_are_lower_case_single_words():
 def inserted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table with one axis more in front, and the others the other way round."""
     more = MeasuredAxis("vowels", "with fewer vowels", "with more vowels", False, "vowels")
-    rule = axes.Rule(axes.Formula("vowels", lambda sample: 3.0), 0, 5, False, "text")
+    rule = formula.Rule(formula.Formula("vowels", lambda sample: 3.0), 0, 5, False, "text")
     table = ((more, rule), *reversed(axes.TABLE))
     monkeypatch.setattr(measured, "TABLE", table)
     monkeypatch.setattr(measured, "MEASURED", tuple(axis for axis, _ in table))
@@ -236,15 +236,15 @@ def test_readings_are_found_by_name_wherever_an_axis_stands(monkeypatch):
 
 def test_a_digest_changes_with_what_is_counted_and_with_nothing_else():
     axis, rule = next(one for one in axes.TABLE if one[0].name == "commas")
-    same = axes.digest(axis, rule)
+    same = formula.digest(axis, rule)
     assert digests()["commas"] == same
     assert re.fullmatch("[0-9a-f]{16}", same)
     assert len(set(digests().values())) == len(NAMES)
-    assert axes.digest(dataclasses.replace(axis, low="sparing with commas"), rule) == same
-    assert axes.digest(axis, dataclasses.replace(rule, ceiling=4.0)) != same
-    assert axes.digest(axis, dataclasses.replace(rule, english=True)) != same
+    assert formula.digest(dataclasses.replace(axis, low="sparing with commas"), rule) == same
+    assert formula.digest(axis, dataclasses.replace(rule, ceiling=4.0)) != same
+    assert formula.digest(axis, dataclasses.replace(rule, english=True)) != same
     semicolons = next(rule for axis, rule in axes.TABLE if axis.name == "semicolons")
-    assert axes.digest(axis, dataclasses.replace(semicolons, ceiling=rule.ceiling)) != same
+    assert formula.digest(axis, dataclasses.replace(semicolons, ceiling=rule.ceiling)) != same
 
 
 def test_a_digest_changes_with_a_word_of_its_list(monkeypatch):
@@ -263,4 +263,56 @@ COUNTED = [
 def test_what_is_counted_changes_only_with_the_digests():
     values = np.nan_to_num(measure_all(COUNTED), nan=-9.0).round(6) + 0.0
     told = [f"{name} {code} {values[:, i].tolist()}" for i, (name, code) in enumerate(digests().items())]
-    assert hashlib.sha256("\n".join(told).encode()).hexdigest()[:12] == "4246e232a012"
+    assert hashlib.sha256("\n".join(told).encode()).hexdigest()[:12] == "030d4d7fbf44"
+
+
+# -- chats
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("small letters at the start", "ok\nSee you\n123", 0.5),
+        ("small i", "i think I know what i'm doing here", 2 / 3),
+        ("bare line ends", "ok then\nbye!", 0.5),
+        ("full stops at line ends", "Fine.\nOk\nWait...", 1 / 3),
+        ("apostrophes left out", "dont worry, im sure that it's ok and you know it", 2 / 3),
+        ("curly apostrophes", "don’t and don't", 0.5),
+        ("one word", "ok", 1),
+        ("one word", "ok then", 0),
+        ("two spaces", "One.  Two. Three", 0.5),
+        ("yeah", "yeah I know that it is, yes, yep", 2 / 3),
+        ("capital letters", "ABcdefgh", 0.5),
+        ("runs of marks", "what?? no!! ok!", math.sqrt(10)),
+        ("stretched words", "sooo good www.x.y", math.sqrt(5)),
+        ("haha", "haha ok hahaha", math.sqrt(10)),
+        ("ellipses", "well... ok", math.sqrt(5)),
+        ("two dots", "well.. ok", math.sqrt(5)),
+        ("emoji at line ends", "see you 🎉\nbye", 0.5),
+        ("corrections with *", "thier\n*their", 0.5),
+        ("contractions", "im sure that they dont know what it is", math.sqrt(10)),
+    ],
+)
+def test_habits_of_chats_are_counted(name, text, value):
+    assert read(text, name) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("name", ["small i", "apostrophes left out", "curly apostrophes", "yeah", "ok", "numerals"])
+def test_a_habit_that_has_no_place_in_a_text_is_not_told_of(name):
+    assert math.isnan(read("The cat was asleep when they came to the house.", name))
+
+
+def test_wording_is_the_same_projection_of_the_same_words_whatever_the_language():
+    one, two = (measure(text)[-96:] for text in ("ok see you", "you see ok"))
+    np.testing.assert_array_equal(one, two)
+    assert np.linalg.norm(measure("昨天我在城里")[-96:]) > 1
+    alike = np.corrcoef(one, measure("ok see me")[-96:])[0, 1]
+    assert 0.4 < alike < 0.9  # two of three words
+    assert not MEASURED[-1].absence
+    assert MEASURED[-1].name == "spelling and wording 96"
+
+
+@pytest.mark.parametrize("shape", ["%%%", "A-A-", "a\u0301", "! ", ". ", "ha", "((", "aaa", "1,", "'\"", "w ", ":)"])
+def test_readings_of_a_long_line_cost_what_its_pieces_cost(shape):
+    """Bounded by what the regular expressions look at: a line 20 times as long is no other kind of text."""
+    assert measure((shape * 40_000)[:40_000]).shape == (len(MEASURED),)

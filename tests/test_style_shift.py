@@ -28,7 +28,8 @@ def space(**gaps: float) -> Space:
     """Measured axes around the two plain texts, of spread 1/2, none correlated with another; `gaps` by axis."""
     origin = np.nan_to_num(Readings(measure_all(BASE)).mean)
     gap = np.array([gaps.get(name, 0.0) for name in NAMES])
-    spread, precision = np.full(len(NAMES), 0.5), np.eye(len(NAMES))
+    prose = np.arange(len(NAMES)) < NAMES.index("small letters at the start")
+    spread, precision = np.where(prose, 0.5, np.inf), np.eye(len(NAMES))
     return Space(described.measured_axes(), np.empty((0, 0), np.float32), origin, gap, spread, precision)
 
 

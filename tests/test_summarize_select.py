@@ -186,10 +186,12 @@ def test_measured_only_needs_no_llama_cpp(base):
 @pytest.mark.model
 def test_another_summarizer_is_not_asked_and_that_is_said(few, cache, base):
     foreign = dataclasses.replace(cache, summarizer={**cache.summarizer, "fingerprint": "0" * 64})
-    assert select(few, foreign, base).notes == ()  # counting is enough where adapters brought their training text
+    few_texts = "only 8 texts: from 10 on the choice is to be relied on, from 20 it is good"
+    assert select(few, foreign, base).notes == (few_texts,)  # counting is enough: adapters brought their text
     result = select(few, foreign, base, summarizer=base)
     assert result.ranking == select(few, cache, base, measured_only=True).ranking
-    assert result.notes == (f"{base.name} is not the model this cache was explained with: only measured axes are used",)
+    other = f"{base.name} is not the model this cache was explained with: only measured axes are used"
+    assert result.notes == (other, few_texts)
 
 
 # -- bad input

@@ -114,7 +114,9 @@ def selection(result: Selection, top: int) -> RenderableType:
     for item in [one for place, one in enumerate(result.ranking) if place < top or one.adapter in chosen_ids]:
         why = ", ".join([part.words for part in item.reasons if part.share > 0][:3])
         ranking.add_row(f"{item.score:+.2f}", Text(item.adapter) + Text(f"\n{why}" if why else "", "dim"))
-    title = Text.assemble((head, "bold"), (f" (confidence {result.confidence:.2f})", "dim"))
+    title = Text.assemble(
+        (head, "bold"), (f" (nearness {result.nearness:.2f}, confidence {result.confidence:.2f})", "dim")
+    )
     return Group(title, Text(result.explanation), Text(), ranking)
 
 

@@ -10,7 +10,7 @@ joined, and do not show how long messages are: axes of length are left out. Not 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from xpert_cli.cache.catalogue import Catalogue, base_answers
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf import BaseModel
 from xpert_cli.style import described
+from xpert_cli.style.sentences import Sample
 from xpert_cli.style.space import Axis, Floats, Readings, Space, pooled
 
 
@@ -43,7 +44,7 @@ class Projection:
     @property
     def shift(self) -> Floats:
         """(axes,) shift of the writing from the base, in pooled standard deviations."""
-        return self.space.shift(self.readings.mean, writing=True)
+        return self.space.position(self.readings)
 
     @property
     def error(self) -> Floats:
@@ -56,6 +57,13 @@ class Projection:
         known = (~np.isnan(values)).sum(axis=0)
         squares = np.nansum(((values - self.readings.mean) / self.space.spread) ** 2, axis=0)
         return np.asarray(np.where(known > 0, np.sqrt(squares + 1) / np.maximum(known, 1), np.inf))
+
+    def telling(self) -> Projection:
+        """On the axes that any of the texts shows: what nothing is known of is no reason for anything."""
+        known = np.asarray((~np.isnan(self.readings.values)).sum(axis=0) > 0, np.bool_)
+        used = self.used.copy()
+        used[used] = known
+        return replace(self, space=self.space.only(known), used=used, readings=Readings(self.readings.values[:, known]))
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,9 @@ def project(
                 f"{asked.path.name} is not the model this cache was explained with: only measured axes are used"
             )
             asked = None
+    if asked and not Sample("\n".join(texts)).english:
+        notes.append("adjectives are asked about in English, which your texts are not: only measured axes are used")
+        asked = None
     if asked and (note := described.memory_note(asked)):
         notes.append(note)
     if not (shows_length := corpus.shows_length):

@@ -1,6 +1,7 @@
 """Who is nearest: ranking adapters by direction from the base, how sure that is, and mixing several.
 
-    scores = direction_scores(user, adapters, space.precision)
+    scores(user, adapters, space)               # what adapters are ranked by
+    nearness(readings, adapters, space)         # how near the first is
     confidence(readings, adapters, space)       # probability that the first is the right one, if one of them is
     choose(readings, adapters, space)           # {3: 1.0}, a mixture such as {1: 0.7, 3: 0.4}, or {}: none is near
 
@@ -25,6 +26,10 @@ NEAR = 0.3  # smallest cosine of an adapter to start from: below it, starting th
 PLACED = 0.05  # variance of where an adapter lies against where its style does, a whitened axis
 FITS = 0.1  # tan² of the angle to the first adapter, up to which it is the writer's own
 FEWEST = 4  # texts that can show a misfit
+LEAST_CEILING = 0.5  # cosine that the right adapter is taken to be able to have, of the fewest and most varied texts
+ENOUGH = 10  # texts below which neither nearness nor confidence is sure
+FAR = 0.35  # nearness below which none of a cache is near
+FEWEST_MEMBERS = 4  # adapters of which a cache's mean is known
 
 
 def direction_scores(user: Floats, adapters: Floats, precision: Floats) -> Floats:
@@ -43,8 +48,31 @@ def direction_scores(user: Floats, adapters: Floats, precision: Floats) -> Float
     return np.where(lengths > 0, adapters @ precision @ user / np.where(lengths > 0, lengths, 1.0), 0.0)
 
 
+def scores(user: Floats, adapters: Floats, space: Space) -> Floats:
+    """(adapters,) how alike a person and each adapter are: what they are ranked by, in [-1, 1].
+
+    The mean of two cosines, from the base and about the mean of the adapters: the first holds for adapters that show
+    their style weakly, the second tells those apart that differ from the base in one way, as all chat writers do.
+    Where there are few adapters, only from the base.
+    """
+    whole = direction_scores(user, adapters, space.precision)
+    if len(adapters) < FEWEST_MEMBERS:
+        return whole
+    mean = adapters.mean(axis=0)
+    return (whole + direction_scores(user - mean, adapters - mean, space.precision)) / 2
+
+
+def shares(user: Floats, adapters: Floats, row: int, space: Space) -> Floats:
+    """(axes,) what each axis adds to the score of one of the adapters; they sum to it."""
+    whole = space.shares(user, adapters[row])
+    if len(adapters) < FEWEST_MEMBERS:
+        return whole
+    mean = adapters.mean(axis=0)
+    return (whole + space.shares(user - mean, adapters[row] - mean)) / 2
+
+
 def confidence(readings: Readings, adapters: Floats, space: Space, *, projection: float = PLACED) -> float:
-    """Probability that the adapter that is first is the right one, if one of them is.
+    """Probability that the adapter that is first is the right one, if one of them is; about the cache's mean.
 
     Each adapter is as likely beforehand, its strength unknown. The shift u of a user whose style is that of adapter i
     lies about t a_i, t >= 0 and free, with variance v in every whitened direction, so that, a_i of unit length,
@@ -57,7 +85,8 @@ def confidence(readings: Readings, adapters: Floats, space: Space, *, projection
         readings: of the user's texts.
         adapters: (adapters, axes) shifts, in axis units.
     """
-    shift, errors, units = _whitened(readings, adapters, space)
+    inner, members = among(space, adapters)
+    shift, errors, units = _whitened(readings, members, inner)
     error = (float((errors**2).mean(axis=1).sum()) + 1) / len(errors) ** 2
     _, left, others = _parts(shift, errors, units)
     evidence = np.maximum(units @ shift, 0.0) ** 2 / (2 * (projection + error + left / max(1, others)))
@@ -93,14 +122,48 @@ def _parts(shift: Floats, errors: Floats, units: Floats) -> tuple[float, float, 
     return along, left, span.shape[1] - 1
 
 
+def nearness(readings: Readings, adapters: Floats, space: Space) -> float:
+    """How near the first adapter is, whichever is right: its cosine with the writing over the most that can be.
+
+    About the mean of the cache where it has FEWEST_MEMBERS, for what all its adapters share is near to many. Texts of
+    one writer vary, so that a mean u of n of them is nowhere right: sqrt(1 - e / |u|^2) is the cosine that the right
+    adapter would have, e the squared standard error of u summed over axes; of few texts, what texts vary by in the
+    cache. Where that is small, LEAST_CEILING stands for it, so that noise never looks near.
+
+    Returns:
+        0, nothing in common, to 1, all that these texts can show.
+    """
+    inner, members = among(space, adapters)
+    shift, errors, units = _whitened(readings, members, inner)
+    length, count = float(shift @ shift), len(errors)
+    noise = float((errors**2).sum()) / (count * (count - 1)) if count >= FEWEST else len(shift) / max(1, count)
+    along = float((units @ shift).max())
+    if along <= 0 or not length:
+        return 0.0
+    ceiling = np.sqrt(max(LEAST_CEILING**2, 1 - noise / length))
+    return float(min(1.0, along / np.sqrt(length) / ceiling))
+
+
+def among(space: Space, adapters: Floats) -> tuple[Space, Floats]:
+    """The space and the adapters about the mean of the adapters; from the base where there are few."""
+    if len(adapters) < FEWEST_MEMBERS:
+        return space, adapters
+    mean = adapters.mean(axis=0)
+    return space.around(mean), adapters - mean
+
+
 def choose(readings: Readings, adapters: Floats, space: Space) -> dict[int, float]:
-    """Adapters to start from: the first if it fits, else a mixture; none if even that is under NEAR.
+    """Adapters to start from: the first if it fits, else a mixture.
+
+    None if the first is under FAR among the cache's adapters, as enough texts tell, or what was chosen is under NEAR.
 
     Returns:
         adapter index -> weight.
     """
-    shift = space.shift(readings.mean, writing=True)
-    parts = {int(np.argmax(direction_scores(shift, adapters, space.precision))): 1.0}
+    shift = space.position(readings)
+    if len(adapters) >= FEWEST_MEMBERS and len(readings) >= ENOUGH and nearness(readings, adapters, space) < FAR:
+        return {}
+    parts = {int(np.argmax(scores(shift, adapters, space))): 1.0}
     if misfit(readings, adapters, space) > FITS:
         parts = mixture(shift, adapters, space.precision) or parts
     aim = np.array(list(parts.values())) @ adapters[list(parts)]
@@ -117,10 +180,10 @@ def _whitened(readings: Readings, adapters: Floats, space: Space) -> tuple[Float
     known = ~np.isnan(readings.values)
     count, most = np.maximum(2, known.sum(axis=0)), len(readings)
     off = np.where(known, (readings.values - readings.mean) / space.spread, 0.0)
-    off *= np.sqrt(most * (most - 1) / (count * (count - 1)))
+    off *= np.sqrt(most * (most - 1) / (count * (count - 1))) * readings.believed
     units = adapters @ root.T
     lengths = np.linalg.norm(units, axis=1, keepdims=True)
-    shift = root @ space.shift(readings.mean, writing=True)
+    shift = root @ space.position(readings)
     return shift, off @ root.T, np.where(lengths > 0, units / np.where(lengths > 0, lengths, 1.0), 0.0)
 
 

@@ -24,9 +24,9 @@ from xpert_cli.corpus import Corpus
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.selection.project import AxisPosition, Projection, project
-from xpert_cli.selection.score import choose, confidence, direction_scores
+from xpert_cli.selection.score import ENOUGH, FEWEST_MEMBERS, choose, confidence, nearness, scores, shares
 from xpert_cli.style import described
-from xpert_cli.style.space import Floats, Space
+from xpert_cli.style.space import WORDING, Floats, Space
 
 DRAWN = 60  # adapters that a picture has room for
 ROWS = 10  # axes in a picture
@@ -53,7 +53,10 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Selection:
-    """A ranked cache. `verdict` is best, mixture or none; `confidence` how likely the first is right.
+    """A ranked cache. `verdict` is best, mixture or none.
+
+    `nearness` says how near the first is, whichever is right; `confidence` how likely the first is the nearest, if one
+    of them is near at all.
 
     `places` are the axes on which the writer and what was chosen stand out; their adapters are the first of `ranking`.
     """
@@ -69,6 +72,7 @@ class Selection:
     seconds: float
     files: tuple[WeightedAdapter, ...] = ()
     places: tuple[AxisPosition, ...] = ()
+    nearness: float = 0.0
 
     json_omit: ClassVar[tuple[str, ...]] = ("files", "places")
 
@@ -98,6 +102,7 @@ def select(
         raise BadInput(f"{cache.source.name} holds no adapters. Choose another with --cache.")
     counted = measured_only or (cache.by_source and summarizer is None)
     projection = project(corpus, cache, base, measured_only=counted, summarizer=summarizer, progress=progress)
+    projection = projection.telling()
     rows = sorted(range(len(cache.entries)), key=lambda row: cache.entries[row].id)  # the cache's order decides nothing
     adapters, ids = cache.coordinates[rows][:, projection.used], [cache.entries[row].id for row in rows]
     ranking = _ranking(projection, adapters, ids)
@@ -114,11 +119,21 @@ def select(
         confidence=confidence(projection.readings, adapters, projection.space),
         samples=len(corpus),
         explanation=_in_words(verdict, chosen, ranking),
-        notes=(*projection.notes, *odd),
+        notes=(*projection.notes, *_few(len(projection.texts)), *odd),
         downloaded_bytes=cache.source.downloaded_bytes,
         seconds=time.monotonic() - began,
         files=files,
         places=_places(projection, adapters, ids, ranking, chosen),
+        nearness=nearness(projection.readings, adapters, projection.space),
+    )
+
+
+def _few(texts: int) -> tuple[str, ...]:
+    """A warning where there is too little writing to go by."""
+    if texts >= ENOUGH:
+        return ()
+    return (
+        f"only {texts} text{'s' * (texts > 1)}: from {ENOUGH} on the choice is to be relied on, from 20 it is good",
     )
 
 
@@ -134,7 +149,7 @@ def _places(
     strength = np.where(np.isfinite(error), np.hypot(shift, aim), 0.0)
     for one in ranking[:1]:  # the first reason is always among the rows
         names = [axis.name for axis in projection.space.axes]
-        for reason in [reason for reason in one.reasons if reason.share > 0][:1]:
+        for reason in [reason for reason in one.reasons if reason.share > 0 and reason.axis != WORDING][:1]:
             strength[names.index(reason.axis)] = np.inf
     return tuple(
         AxisPosition(axis.low, axis.high, float(shift[i]), float(error[i]), tuple(map(float, nearest[:, i])))
@@ -145,18 +160,26 @@ def _places(
 
 def _ranking(projection: Projection, adapters: Floats, ids: list[str]) -> tuple[Ranked, ...]:
     shift, space = projection.shift, projection.space
-    scores = direction_scores(shift, adapters, space.precision)
-    order = sorted(range(len(ids)), key=lambda i: (-scores[i], ids[i]))
+    values = scores(shift, adapters, space)
+    order = sorted(range(len(ids)), key=lambda i: (-values[i], ids[i]))
     return tuple(
-        Ranked(ids[i], float(scores[i]), _reasons(space, shift, adapters[i]) if rank < EXPLAINED else ())
+        Ranked(ids[i], float(values[i]), _reasons(space, shift, adapters, i) if rank < EXPLAINED else ())
         for rank, i in enumerate(order)
     )
 
 
-def _reasons(space: Space, user: Floats, adapter: Floats) -> tuple[Reason, ...]:
-    shares = space.shares(user, adapter)
-    order = np.argsort(-np.abs(shares), kind="stable")
-    return tuple(Reason(space.axes[i].name, float(shares[i]), space.axes[i].words(user[i])) for i in map(int, order))
+def _reasons(space: Space, user: Floats, adapters: Floats, row: int) -> tuple[Reason, ...]:
+    """What each axis adds, most first; the axes that only rank are one reason.
+
+    The words say at which end the writer is, seen from half way between the base and the cache's mean, from which the
+    score is counted: what the writer and all adapters share is no reason for one of them.
+    """
+    seen = user - (adapters.mean(axis=0) / 2 if len(adapters) >= FEWEST_MEMBERS else 0.0)
+    parts = shares(user, adapters, row, space)
+    named = [Reason(axis.name, float(parts[i]), axis.words(seen[i])) for i, axis in enumerate(space.axes) if axis.named]
+    rest = [float(parts[i]) for i, axis in enumerate(space.axes) if not axis.named]
+    both = [*named, Reason(WORDING, sum(rest), "in the same words and spellings")] if rest else named
+    return tuple(sorted(both, key=lambda reason: -abs(reason.share)))
 
 
 def _verdict(projection: Projection, adapters: Floats, ids: list[str]) -> tuple[str, tuple[Chosen, ...]]:
@@ -168,7 +191,7 @@ def _verdict(projection: Projection, adapters: Floats, ids: list[str]) -> tuple[
 
 def _in_words(verdict: str, chosen: tuple[Chosen, ...], ranking: tuple[Ranked, ...]) -> str:
     best = ranking[0]
-    why = ", ".join([reason.words for reason in best.reasons if reason.share > 0][:3])
+    why = ", ".join([one.words for one in best.reasons if one.share > 0 and one.axis != WORDING][:3])
     if verdict == "none":
         return f"None of the {len(ranking)} adapters is near: {best.adapter}, the best, scores {best.score:+.2f}."
     if verdict == "mixture":

@@ -110,6 +110,7 @@ def summarize(
             shown=i in shown,
         )
         for i in map(int, np.argsort(-np.abs(shift), kind="stable"))
+        if space.axes[i].named
     )
     explanation = f"Compared with the base model {described.sentence(space, shift)}."
     return Summary(len(corpus), axes, explanation, projection.notes, time.monotonic() - began)

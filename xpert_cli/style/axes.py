@@ -11,88 +11,25 @@ what a text means; languages other than English for the axes that need words.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Callable, Collection, Container, Sequence
-from dataclasses import dataclass
 from statistics import pstdev
-from typing import Literal
 
 from xpert_cli.style import lexicon
-from xpert_cli.style.sentences import COUNTING, PICTURE, Sample, is_common, syllables, words
+from xpert_cli.style.chat import BARE, CHAT
+from xpert_cli.style.formula import RATE, Formula, MeasuredAxis, Rule, listed, rate
+from xpert_cli.style.sentences import PICTURE, Sample, is_common, syllables, words
+from xpert_cli.style.wording import WORDING
 
-Read = Callable[[Sample], float]
 WINDOW = 25  # words of a MATTR window; half the usual, so that short messages can be read
 BURROWS = "function words a 100 words, square root (Burrows 2002)"
 BIBER = "occurrences a 100 words, square root (feature of Biber 1988)"
-RATE = "occurrences a 100 words, square root"
 SHARE = "share of sentences, square root"
 
 
-@dataclass(frozen=True)
-class MeasuredAxis:
-    """A named statistic of a text; `low` and `high` complete "you write ...".
-
-    `length` marks the axes that measure the length of the text itself, `source` gives formula and citation.
-    """
-
-    name: str
-    low: str
-    high: str
-    length: bool
-    source: str
-
-
-@dataclass(frozen=True)
-class Formula:
-    """A statistic of a text, called on a sample; `text` states it with every word and pattern that it counts."""
-
-    text: str
-    statistic: Read
-
-    def __call__(self, sample: Sample) -> float:
-        """The value on one text; NaN: no evidence."""
-        return self.statistic(sample)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How an axis is read: NaN from `read` means no evidence; values are clipped to [floor, ceiling].
-
-    `english`: the reading needs English words. `unit`: the smallest piece of text that shows the axis.
-    """
-
-    read: Formula
-    floor: float
-    ceiling: float
-    english: bool
-    unit: Literal["text", "sentence", "line"]
-
-
-def rate(count: float, sample: Sample) -> float:
-    """sqrt(count per 100 words); a text under 20 words counts as 20, or one word would be five in a hundred."""
-    return math.sqrt(100 * count / max(len(sample.tokens), 20))
-
-
-def digest(axis: MeasuredAxis, rule: Rule) -> str:
-    """16 hexadecimal digits that change with whatever changes an axis's readings; its wording is not among that.
-
-    The formula with its words and patterns, the bounds, how words and sentences are told apart (`COUNTING`), and what
-    English is, where only English is read.
-    """
-    parts = [axis.name, rule.read.text, repr((rule.floor, rule.ceiling, rule.english, COUNTING))]
-    if rule.english:
-        parts += [_listed(lexicon.ONLY_ENGLISH), _listed(lexicon.OTHER_LANGUAGES)]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def _listed(group: Collection[str]) -> str:
-    return " ".join(sorted(group))
-
-
 def _group(group: Collection[str]) -> Formula:
-    return Formula(f"rate of the words {_listed(group)}", lambda sample: rate(sample.count(group), sample))
+    return Formula(f"rate of the words {listed(group)}", lambda sample: rate(sample.count(group), sample))
 
 
 def _ending(*endings: str) -> Formula:
@@ -165,9 +102,10 @@ def _opening(sample: Sample) -> float:
     return float(_begins(sample.sentences[0], lexicon.OPENERS))
 
 
-# Not the possessive: 's only where it stands for "is", "has" or "us".
+# With or without the apostrophe. Not the possessive: 's only where it stands for "is", "has" or "us".
 _CONTRACTION = (
     r"\w(?:n['’]t|['’](?:re|ve|ll|d|m))\b|\b(?:it|s?he|that|there|here|wh\w+|how|let|\w+(?:one|body|thing))['’]s\b"
+    rf"|{BARE}"
 )
 _EMPHASIS = re.compile(r"\*\*\S|\b__\S|^[ \t]*#{1,6}[ \t]", re.MULTILINE)
 _ITEM = re.compile(r"\s*(?:[-*+•◦‣]|\(?\d{1,3}[.)])\s+\S")
@@ -233,7 +171,7 @@ _SHAPE: Sequence[tuple[MeasuredAxis, Rule]] = (
             "share of words whose base form is not among the 1,300 commonest",
         ),
         Rule(
-            _mean(lambda word: not is_common(word), f"not being of {_listed(lexicon.COMMON)}"), 0, 0.8, True, "sentence"
+            _mean(lambda word: not is_common(word), f"not being of {listed(lexicon.COMMON)}"), 0, 0.8, True, "sentence"
         ),
     ),
     (
@@ -254,7 +192,7 @@ _SHAPE: Sequence[tuple[MeasuredAxis, Rule]] = (
             False,
             "1 if the first word greets or exclaims, else 0",
         ),
-        Rule(Formula(f"1 if it begins with {_listed(lexicon.OPENERS)}", _opening), 0, 1, True, "text"),
+        Rule(Formula(f"1 if it begins with {listed(lexicon.OPENERS)}", _opening), 0, 1, True, "text"),
     ),
     (
         MeasuredAxis("lists", "with fewer lists", "with more lists", False, "share of lines, square root"),
@@ -347,7 +285,7 @@ _COUNTS: Sequence[tuple[str, str, Formula, float, str, bool]] = (
     (
         "instructions",
         "instructions",
-        _share(lambda sentence: _begins(sentence, lexicon.VERBS), f"one of {_listed(lexicon.VERBS)} first"),
+        _share(lambda sentence: _begins(sentence, lexicon.VERBS), f"one of {listed(lexicon.VERBS)} first"),
         1,
         SHARE,
         True,
@@ -363,4 +301,6 @@ TABLE: tuple[tuple[MeasuredAxis, Rule], ...] = (
         )
         for name, nouns, read, ceiling, source, english in _COUNTS
     ),
+    *CHAT,
+    *WORDING,
 )

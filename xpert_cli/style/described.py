@@ -234,7 +234,8 @@ def strongest(space: Space, shift: Floats, count: int) -> list[int]:
     correlation = np.linalg.inv(space.precision)
     chosen: list[int] = []
     for index in map(int, np.argsort(-np.abs(shift), kind="stable")):
-        if len(chosen) < count and shift[index] and all(abs(correlation[index, other]) < ALIKE for other in chosen):
+        named = space.axes[index].named and shift[index]
+        if len(chosen) < count and named and all(abs(correlation[index, other]) < ALIKE for other in chosen):
             chosen.append(index)
     return chosen
 

@@ -91,7 +91,7 @@ ONLY_ENGLISH = _set(
 OTHER_LANGUAGES = _set(
     "und der das ist nicht ich wir ein eine zu den mit auf le les des est et une du que pour dans pas je vous el "
     "los las y es por para con una se lo del não um uma os é da em il che di è non per sono un het een van dat en "
-    "ik niet op te og det som på jag är och att inte er jeg w z się na że jest nie i yang dan ve bir nog "
+    "ik niet op te og det som på jag är och att inte er jeg w z się na że jest nie yang dan ve bir nog "
     "want als maar voor bij"
 )
 # Base forms that open an instruction: "Add ...", "Try ...".

@@ -16,7 +16,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert_cli.style.axes import TABLE, MeasuredAxis, Rule, digest
+from xpert_cli.style.axes import TABLE
+from xpert_cli.style.formula import MeasuredAxis, Rule, digest
 from xpert_cli.style.sentences import Sample, cut, sentences, words
 
 __all__ = ["MEASURED", "MeasuredAxis", "cut", "evidence", "measure", "measure_all", "sentences", "words"]
@@ -67,12 +68,15 @@ def evidence(texts: Sequence[str], name: str, sign: int) -> str:
     """The line of `texts` that best shows the high (`sign` > 0) or low end of the axis `name`, in quotation marks.
 
     At most 90 characters, shortened at a word's end; for lengths the number of words follows. Empty if nothing in the
-    texts shows it, or there is no such axis. The order of the texts does not matter.
+    texts shows it, there is no such axis, or its end is that something is not there. The order of the texts does not
+    matter.
     """
     known = {axis.name: (axis, rule) for axis, rule in TABLE}
     if name not in known:
         return ""
     described, rule = known[name]
+    if sign <= 0 and described.absence:
+        return ""
     counted = described.length or described.name == "sentence length"
     ranked: list[tuple[float, int, int, str, int]] = []
     for sample in map(Sample, set(texts)):

@@ -111,6 +111,16 @@ class Sample:
         return [line for line in self.raw.splitlines() if line.strip()]
 
     @cached_property
+    def typed(self) -> str:
+        """The text as typed, without code and links."""
+        return _CODE.sub(" ", self.raw) if "`" in self.raw or "/" in self.raw or "\\" in self.raw else self.raw
+
+    @cached_property
+    def typed_lines(self) -> list[str]:
+        """Lines of what is typed that are not blank, without Markdown's markers."""
+        return [line for line in _MARKER.sub("", self.typed).splitlines() if line.strip()]
+
+    @cached_property
     def sentences(self) -> list[str]:
         """Sentences of the prose."""
         return _split(self.prose)

@@ -21,6 +21,8 @@ from xpert_cli.errors import BadModel
 Floats = npt.NDArray[np.float64]
 
 LEAST_SHRINKAGE = 0.01  # of a correlation towards the identity: axes that say nearly the same must not cancel
+WORDING = "spelling and wording"  # the axes that only rank, and are shown as one: their names begin with this
+DRAWN = 10.0  # texts that show an axis, at which half of what they show is believed
 FLOOR = 0.02  # smallest pooled standard deviation, relative to the axis's spread over all texts
 
 
@@ -37,6 +39,11 @@ class Axis:
     high: str
     length: bool = False
     digest: str = ""
+
+    @property
+    def named(self) -> bool:
+        """Whether the axis alone means something to people."""
+        return not self.name.startswith(WORDING)
 
     def words(self, value: float) -> str:
         """The end of the axis that `value` points to."""
@@ -90,6 +97,12 @@ class Readings:
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
     @property
+    def believed(self) -> Floats:
+        """(axes,) k / (k + DRAWN) for the k texts that show an axis, over the same for all texts; 0 to 1."""
+        known, most = (~np.isnan(self.values)).sum(axis=0), max(1, len(self.values))
+        return np.asarray(known / (known + DRAWN) * (most + DRAWN) / most)
+
+    @property
     def scatter(self) -> Scatter:
         """All that pooling needs of them."""
         known, mean = ~np.isnan(self.values), self.mean
@@ -138,6 +151,21 @@ class Space:
         """
         origin = self.reference + self.gap if writing else self.reference
         return np.nan_to_num((mean - origin) / self.spread)
+
+    def position(self, readings: Readings) -> Floats:
+        """(axes,) shift of a person's texts, drawn to 0 on axes that few of the texts show.
+
+        By `Readings.believed`: what every text shows is left as it is.
+        """
+        return np.asarray(self.shift(readings.mean, writing=True) * readings.believed)
+
+    def around(self, shift: Floats) -> Space:
+        """The space with people's texts counted from another place than the base: from `shift`, such as a cache's mean.
+
+        `shift` is (axes,) in pooled standard deviations from the base.
+        """
+        moved = np.where(np.isfinite(self.spread), shift * np.where(np.isfinite(self.spread), self.spread, 0.0), 0.0)
+        return replace(self, gap=self.gap + moved)
 
     def only(self, keep: npt.NDArray[np.bool_]) -> Space:
         """The space on a subset of its axes; the precision is that of the remaining axes alone."""
