@@ -316,3 +316,9 @@ def test_wording_is_the_same_projection_of_the_same_words_whatever_the_language(
 def test_readings_of_a_long_line_cost_what_its_pieces_cost(shape):
     """Bounded by what the regular expressions look at: a line 20 times as long is no other kind of text."""
     assert measure((shape * 40_000)[:40_000]).shape == (len(MEASURED),)
+
+
+def test_a_habit_of_chats_never_lies_further_than_four_spreads_from_the_other_end():
+    names = [axis.name for axis in MEASURED]
+    least = dict(zip(names, measured.least_spreads(names), strict=True))
+    assert (least["small i"], least["lol"], least["commas"]) == (0.25, 1.25, 0)

@@ -33,6 +33,7 @@ from xpert_cli.gguf import AdapterFile, BaseModel
 from xpert_cli.resume import PartialResults
 from xpert_cli.style import described
 from xpert_cli.style.likelihood import blended, fitted
+from xpert_cli.style.measured import least_spreads
 from xpert_cli.style.space import Axis, Floats, Readings, Scatter, Space, joined, measured, pooled, shrunk
 
 Progress = Callable[[str, float], None]
@@ -259,6 +260,7 @@ def build_space(
         writings: how the texts that adapters were trained on differ on the measured axes.
     """
     spread, precision = _metric(axes, readings, writings)
+    spread = np.maximum(spread, least_spreads([axis.name for axis in axes]))
     reference = np.nan_to_num(readings[0].mean)
     answered = np.array([one.mean for one in readings[1:]])
     known = [i for i, claim in enumerate(claims) if claim is not None]

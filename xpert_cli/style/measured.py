@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpert_cli.style.axes import TABLE
+from xpert_cli.style.chat import CHAT
 from xpert_cli.style.formula import MeasuredAxis, Rule, digest
 from xpert_cli.style.sentences import Sample, cut, sentences, words
 
 __all__ = ["MEASURED", "MeasuredAxis", "cut", "evidence", "measure", "measure_all", "sentences", "words"]
 
 MEASURED: tuple[MeasuredAxis, ...] = tuple(axis for axis, _ in TABLE)
+LEAST_SPREAD = 0.25  # of the range of an axis of chats
 _WIDEST = 90  # characters of a quoted line
 _TYPICAL = 12  # words; of lines that show an axis equally well, the one nearest to this is quoted
 
@@ -57,6 +59,16 @@ def readings_on(
             progress(number / len(texts))
         rows[number, columns] = measure(text)[measured]
     return rows
+
+
+def least_spreads(names: Sequence[str]) -> NDArray[np.float64]:
+    """(names,) standard deviations of single texts that axes count as having at least; 0 for axes of prose.
+
+    Habits of chats are all or nothing in prose, which hardly varies on them: without a bound a text in small letters
+    would lie twenty standard deviations from it, and nothing else would count.
+    """
+    at = {axis.name: LEAST_SPREAD * (rule.ceiling - rule.floor) for axis, rule in CHAT}
+    return np.array([at.get(name, 0.0) for name in names], np.float64)
 
 
 def digests() -> Mapping[str, str]:
