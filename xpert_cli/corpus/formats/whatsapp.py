@@ -208,11 +208,10 @@ def _body(lines: list[str], left_out: Counter[str]) -> str:
 
 def _times(stamps: list[str]) -> list[float | None]:
     """Seconds since 1970 of each stamp; which of its numbers is the day is what fits all of them."""
-    numbers = [[int(one) for one in _NUMBERS.findall(text)] for text in stamps]
-    dates = [_date(one, text) for one, text in zip(numbers, stamps, strict=True)]
-    known = [one for one in dates if one is not None]
+    dates = [_date([int(one) for one in _NUMBERS.findall(text)], text) for text in stamps]
+    days = list(dict.fromkeys(one[:3] for one in dates if one is not None))
     default = not any(_AFTERNOON.search(text) or _MORNING.search(text) for text in stamps[:50])
-    first = day_first([(a, b, year) for a, b, year, _ in known], default)
+    first = day_first(days, default)
     found: list[float | None] = []
     for date, text in zip(dates, stamps, strict=True):
         if date is None:
