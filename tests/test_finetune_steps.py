@@ -102,7 +102,7 @@ def test_short_messages_are_measured_in_larger_numbers():
     short, long = [([0] * 20, 10)] * 40, [([0] * 210, 10)] * 40
     assert len(start_check._enough(short)) == 40  # 10 scored tokens each: all that are given
     assert len(start_check._enough([([0] * 50, 10)] * 40)) == 13  # 40 each
-    assert len(start_check._enough(long)) == 8
+    assert len(start_check._enough(long)) == 4
 
 
 def test_nothing_selected_leaves_the_base_alone(tiny):

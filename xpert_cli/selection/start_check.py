@@ -24,7 +24,7 @@ from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.llama.model import Model, Sample
 from xpert_cli.llama.samples import tokenized
 
-MESSAGES, MOST = 8, 32  # that are measured, at least and at most
+MESSAGES, MOST = 4, 32  # that are measured, at least and at most
 SCORED = 512  # tokens that are enough, whatever the number of messages
 TOKENS = 256  # of a message, its prompt included
 RANK = 8  # at which starts are compared, unless one of them has a larger one
