@@ -127,7 +127,7 @@ def test_a_damaged_sentencepiece_model_is_refused(data: bytes, models: dict[str,
         convert(str(folder), tmp_path / "out.gguf", "F16")
 
 
-@pytest.mark.parametrize("pre", ["smollm", "gpt-2", "llama-bpe", "dbrx", "qwen2"])
+@pytest.mark.parametrize("pre", ["smollm", "gpt-2", "llama-bpe", "dbrx", "qwen2", "gpt-4o", "tekken"])
 def test_llama_cpp_cuts_text_as_hugging_face_does(pre: str, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     from tokenizers import Tokenizer

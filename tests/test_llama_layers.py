@@ -115,17 +115,19 @@ def test_a_llama_cpp_with_other_names_for_its_tensors_is_noticed(small: Path, mo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("architecture", [name for name in tiny.MAKERS if name != "gemma3"])
 def test_every_architecture(architecture: str, tmp_path: Path) -> None:
     for extra in ("torch", "transformers"):
         pytest.importorskip(extra)
     from xpert_cli.models.hf_model import write_gguf
 
     path = tmp_path / "model.gguf"
-    write_gguf(tiny.MAKERS[architecture](tmp_path / "folder", num_hidden_layers=3), path)
+    write_gguf(tiny.MAKERS[architecture](tmp_path / "folder", num_hidden_layers=5), path)
     header = gguf.read_header(path)
-    memory = group_bytes(header, range(0, 2))
-    assert layer_groups(header, memory) == [range(0, 2), range(2, 3)]
+    few = 4 if architecture == "smollm3" else 2  # whose fourth layer does not rotate
+    memory = group_bytes(header, range(0, few))
+    groups = [range(0, 4), range(4, 5)] if few == 4 else [range(0, 2), range(2, 4), range(4, 5)]
+    assert layer_groups(header, memory) == groups
     np.testing.assert_array_equal(layered_states(path, PROMPTS, memory=memory), whole(path, PROMPTS))
 
 

@@ -70,7 +70,7 @@ def error_in_logits(folder: Path, tmp_path: Path) -> float:
 
 
 # The tiny gemma3 magnifies rounding; llama.cpp looks GELU up in a table of float16.
-NEAR = {"llama": 0.01, "qwen2": 0.01, "qwen3": 0.01, "gemma3": 0.03}
+NEAR = {"gemma3": 0.03}
 YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0}
 PATTERN = ["sliding_attention", "full_attention"]
 
@@ -98,7 +98,7 @@ def test_what_can_be_held_computes_the_same(
 ) -> None:
     if "rope_parameters" in changes and changes["rope_parameters"] is not ...:
         changes["rope_parameters"] = {key: v for key, v in changes["rope_parameters"].items() if v is not ...}
-    assert error_in_logits(copied(folders[architecture], tmp_path, **changes), tmp_path) < NEAR[architecture]
+    assert error_in_logits(copied(folders[architecture], tmp_path, **changes), tmp_path) < NEAR.get(architecture, 0.01)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +132,14 @@ def test_what_can_be_held_computes_the_same(
         ("llama", {"rope_parameters": [1]}, "value of the wrong kind"),
         ("llama", {"architectures": {"a": 1}}, "a model without a name for its architecture"),
         ("llama", {"architectures": ["KeinForCausalLM"]}, "does not convert KeinForCausalLM"),
+        ("smollm3", {"no_rope_layers": [1, 1, 1, 1, 0]}, "elsewhere than at every 4th"),
+        ("smollm3", {"no_rope_layers": ..., "no_rope_layer_interval": 2}, "elsewhere than at every 4th"),
+        ("olmo2", {"tie_word_embeddings": True}, "an output matrix tied to its embeddings"),
+        ("granite", {"logits_scaling": 0.0}, r"logits_scaling in config.json is 0\.0"),
+        ("granite", {"residual_multiplier": "half"}, "value of the wrong kind"),
+        ("phi3", {"sliding_window": 9}, "a sliding window of 9 tokens"),
+        ("phi3", {"rope_parameters": {"rope_type": "yarn", "factor": 2.0}}, "yarn rotary embeddings"),
+        ("phi3", {"rope_parameters": {"rope_type": "longrope", "long_factor": [1.0]}}, "long_factor in config.json"),
         ("llama", {"attention_bias": True}, "lacks 8 tensors, model.layers.0.self_attn.k_proj.bias first"),
     ],
 )  # fmt: skip
@@ -342,7 +350,7 @@ def test_a_card_of_odd_values_gives_what_makes_sense(folders: dict[str, Path], t
         b"---\nlicense: mit\nlanguage: no\nversion: 1.5\ndescription: {a: 1}\nbase_model: [org/One-1B, 3, {x: y}]\n"
         b"tags: [[1], text, null]\ndatasets: 7\nauthor: \"\\e[31mred\"\n---\n\xff\xfe"
     )  # fmt: skip
-    (folder / "generation_config.json").write_text('{"temperature": 0.5, "top_k": 1e400, "top_p": "high"}')
+    (folder / "generation_config.json").write_text('{"temperature": 0.5, "top_k": 2.5, "top_p": "high"}')
     result = convert(str(folder), tmp_path / "out.gguf", "F16")
     assert result.notes == ()
     header = gguf.read_header(tmp_path / "out.gguf")

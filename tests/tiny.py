@@ -21,6 +21,17 @@ WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+# As llama.cpp's sources quote them from those models' files.
+GPT_4O = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+TEKKEN = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 SIZES = {
     "hidden_size": 64,
@@ -76,7 +87,52 @@ def gemma3(folder: Path, **changes: Any) -> Path:
     return save(folder, Gemma3ForCausalLM, Gemma3TextConfig(**{**config, **changes}))
 
 
-MAKERS: dict[str, Callable[..., Path]] = {"llama": llama, "qwen2": qwen2, "qwen3": qwen3, "gemma3": gemma3}
+def smollm3(folder: Path, **changes: Any) -> Path:
+    """A SmolLM3ForCausalLM of five layers, the fourth without rotary embeddings; tied embeddings."""
+    from transformers import SmolLM3Config, SmolLM3ForCausalLM
+
+    size = bpe_tokenizer(folder, "llama-bpe")
+    config = {"vocab_size": size, **SIZES, **_IDS, "num_hidden_layers": 5, **changes}
+    return save(folder, SmolLM3ForCausalLM, SmolLM3Config(**config))
+
+
+def granite(folder: Path, **changes: Any) -> Path:
+    """A GraniteForCausalLM: embeddings, attention, what sublayers add and logits each at a scale of their own."""
+    from transformers import GraniteConfig, GraniteForCausalLM
+
+    size = bpe_tokenizer(folder, "smollm")
+    scales = {"embedding_multiplier": 6.0, "attention_multiplier": 0.1, "residual_multiplier": 0.5}
+    config = {"vocab_size": size, **SIZES, **_IDS, **scales, "logits_scaling": 4.0, **changes}
+    return save(folder, GraniteForCausalLM, GraniteConfig(**config))
+
+
+def olmo2(folder: Path, **changes: Any) -> Path:
+    """An Olmo2ForCausalLM: norms behind sublayers only, and on all queries and all keys together."""
+    from transformers import Olmo2Config, Olmo2ForCausalLM
+
+    size = bpe_tokenizer(folder, "dbrx")
+    return save(folder, Olmo2ForCausalLM, Olmo2Config(**{"vocab_size": size, **SIZES, **_IDS, **changes}))
+
+
+def phi3(folder: Path, **changes: Any) -> Path:
+    """A Phi3ForCausalLM: joined q, k and v, joined gate and up, three quarters of each head rotated by longrope."""
+    from transformers import Phi3Config, Phi3ForCausalLM
+
+    size = bpe_tokenizer(folder, "gpt-2")
+    settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"tokenizer_class": "GPT2Tokenizer"}), "utf-8")
+    # Of a model that is named after Phi-3, llama.cpp expects the tokens of Phi-3.
+    (folder / "README.md").write_text("---\nname: tiny\n---\n", "utf-8")
+    factors = {"short_factor": [1.0, 1.1, 1.2, 1.3, 1.5, 2.0], "long_factor": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "partial_rotary_factor": 0.75, **factors}
+    config = {"original_max_position_embeddings": 256, "max_position_embeddings": 1024, "rope_parameters": rope}
+    return save(folder, Phi3ForCausalLM, Phi3Config(**{"vocab_size": size, **SIZES, **_IDS, **config, **changes}))
+
+
+MAKERS: dict[str, Callable[..., Path]] = {
+    **{"llama": llama, "qwen2": qwen2, "qwen3": qwen3, "smollm3": smollm3, "granite": granite, "olmo2": olmo2},
+    **{"phi3": phi3, "gemma3": gemma3},
+}
 _IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
 
 
@@ -127,7 +183,7 @@ def bpe_tokenizer(folder: Path, pre_tokenizer: str) -> int:
     """Write a byte-level BPE tokenizer of a few hundred tokens; returns how many.
 
     Args:
-        pre_tokenizer: smollm, gpt-2, llama-bpe, dbrx or qwen2, as llama.cpp calls them.
+        pre_tokenizer: smollm, gpt-2, llama-bpe, dbrx, gpt-4o, tekken or qwen2, as llama.cpp calls them.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -136,10 +192,12 @@ def bpe_tokenizer(folder: Path, pre_tokenizer: str) -> int:
         "smollm": [pre_tokenizers.Digits(individual_digits=True)],
         "gpt-2": [],
         "llama-bpe": [pre_tokenizers.Split(Regex(WORDS % "{1,3}"), "isolated")],
+        "gpt-4o": [pre_tokenizers.Split(Regex(GPT_4O), "isolated")],
+        "tekken": [pre_tokenizers.Split(Regex(TEKKEN), "isolated")],
         "dbrx": [pre_tokenizers.Split(Regex(WORDS % "{1,3}"), "isolated")],
         "qwen2": [pre_tokenizers.Split(Regex(WORDS % ""), "isolated")],
     }
-    tokenizer = Tokenizer(models.BPE(ignore_merges=pre_tokenizer == "llama-bpe"))
+    tokenizer = Tokenizer(models.BPE(ignore_merges=pre_tokenizer in ("llama-bpe", "tekken")))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*first[pre_tokenizer], byte_level])
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()

@@ -65,9 +65,13 @@ def known(name: str) -> str:
 
 
 def own_settings() -> set[str]:
-    """The settings that config.ini changes."""
+    """The settings that config.ini changes.
+
+    Raises:
+        BadInput: config.ini is not what it should be.
+    """
     settings = configparser.ConfigParser(interpolation=None)
-    settings.read(config_file(), encoding="utf-8")
+    _add_own(settings)
     return set(settings["xpert"]) if settings.has_section("xpert") else set()
 
 
@@ -106,11 +110,16 @@ def default(name: str) -> str:
     """
     settings = configparser.ConfigParser(interpolation=None)
     settings.read(PACKAGE / "defaults.ini", encoding="utf-8")
+    _add_own(settings)
+    return settings["xpert"][name]
+
+
+def _add_own(settings: configparser.ConfigParser) -> None:
+    """Read config.ini, where there is one; some editors write a byte order mark before its first line."""
     own = config_file()
     try:
         if own.is_file():
-            settings.read_string(own.read_text("utf-8-sig"), str(own))  # some editors write a byte order mark
-        return settings["xpert"][name]
+            settings.read_string(own.read_text("utf-8-sig"), str(own))
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         why = str(error).splitlines()[0].rstrip(".: ")
         raise BadInput(

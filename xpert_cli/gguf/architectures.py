@@ -11,6 +11,7 @@ to the cases of tests/test_decoder.py and tests/test_convert_oracle.py. Its conv
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,13 @@ _LINEAR = {
 }
 _NORMS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
 _HEAD_NORMS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
+_AFTER = {"post_attention_layernorm": "post_attention_norm", "post_feedforward_layernorm": "post_ffw_norm"}
+_JOINED = {
+    "self_attn.qkv_proj": "attn_qkv",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
 _GEMMA_NORMS = {
     "input_layernorm": "attn_norm",
     "post_attention_layernorm": "post_attention_norm",
@@ -56,6 +64,9 @@ class Architecture:
         activation: of the gate.
         scaled_embeddings: embeddings are multiplied by the square root of their width.
         padded_embeddings: checkpoints may have more rows of embeddings than the vocabulary has tokens.
+        needs_head: llama.cpp loads no file without an output matrix of its own.
+        no_rope_period: the last of each run of so many layers does not rotate; 0: all do.
+        partial_rope: a part of each head may be rotated alone, `rope.dimension_count` numbers, with longrope's factors.
         rope_factors: llama.cpp reads factors of the rotary frequencies, as llama3's long context needs them.
         window_period: in each run of so many layers, all but the last see only `attention.sliding_window` tokens; 0:
             none does. A GGUF file may state another period.
@@ -74,11 +85,27 @@ class Architecture:
     activation: Literal["silu", "gelu"] = "silu"
     scaled_embeddings: bool = False
     padded_embeddings: bool = False
+    needs_head: bool = False
+    no_rope_period: int = 0
+    partial_rope: bool = False
     rope_factors: bool = False
     window_period: int = 0
     space_prefix: bool | None = None
     llama_keys: bool = False
     floats: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The linear layers of a block by what they share as input, in their order, by GGUF name."""
+        names = set(self.blocks.values())
+        qkv = ("attn_qkv",) if "attn_qkv" in names else ("attn_q", "attn_k", "attn_v")
+        gate_up = ("ffn_gate", "ffn_up") if "ffn_gate" in names else ("ffn_up",)
+        return qkv, ("attn_output",), gate_up, ("ffn_down",)
+
+    @property
+    def period(self) -> int:
+        """After how many layers they are alike again, if a GGUF file states no other pattern of windows."""
+        return math.lcm(self.window_period or 1, self.no_rope_period or 1)
 
     @property
     def norms(self) -> tuple[str, ...]:
@@ -113,6 +140,62 @@ _ENTRIES = (
         "qwen3",
         {"Qwen3ForCausalLM": {"max_position_embeddings": 32768, "num_key_value_heads": 32, "head_dim": 128}},
         _LINEAR | _NORMS | _HEAD_NORMS,
+    ),
+    Architecture(
+        "smollm3",
+        {
+            "SmolLM3ForCausalLM": {
+                "max_position_embeddings": 32768,
+                "num_key_value_heads": 4,
+                "rope_theta": 2000000.0,
+                "tie_word_embeddings": True,
+            }
+        },
+        _LINEAR | _NORMS,
+        interleaved=True,
+        llama_keys=True,
+        no_rope_period=4,
+    ),
+    Architecture(
+        "granite",
+        {
+            "GraniteForCausalLM": {
+                "max_position_embeddings": 2048,
+                "embedding_multiplier": 1.0,
+                "attention_multiplier": 1.0,
+                "residual_multiplier": 1.0,
+                "logits_scaling": 1.0,
+            }
+        },
+        _LINEAR | _NORMS,
+        interleaved=True,
+        llama_keys=True,
+        rope_factors=True,
+        floats={
+            "embedding_scale": "embedding_multiplier",
+            "attention.scale": "attention_multiplier",
+            "residual_scale": "residual_multiplier",
+            "logit_scale": "logits_scaling",
+        },
+    ),
+    Architecture(
+        "olmo2",
+        {"Olmo2ForCausalLM": {"max_position_embeddings": 2048, "rms_norm_eps": 1e-5}},
+        _LINEAR | _AFTER | _HEAD_NORMS,
+        needs_head=True,
+    ),
+    Architecture(
+        "phi3",
+        {
+            "Phi3ForCausalLM": {
+                "max_position_embeddings": 4096,
+                "original_max_position_embeddings": 4096,
+                "rms_norm_eps": 1e-5,
+                "use_sliding_window": True,
+            }
+        },
+        _JOINED | _NORMS,
+        partial_rope=True,
     ),
     Architecture(
         "gemma3",

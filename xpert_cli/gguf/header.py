@@ -58,7 +58,15 @@ _LIMITS = {
     "attention.key_length": (0, 65535), "attention.value_length": (0, 65535),
 }  # fmt: skip
 _NUMERIC = ("uint32", "float32", "[uint32]", "[int32]", "[bool]")
-_ALIKE = ("llama", "qwen2", "qwen3", "gemma3")  # it takes their layers to have the same heads
+_ALIKE = (
+    "llama",
+    "qwen2",
+    "qwen3",
+    "smollm3",
+    "granite",
+    "olmo2",
+    "gemma3",
+)  # it takes their layers to have the same heads
 _BYTE = 6  # the type of a token that stands for a byte
 _ROPES = (b"none", b"linear", b"yarn", b"longrope")
 _NO_WEIGHTS = ("I8", "I16", "I32", "I64", "F64")  # it crashes where one of these is multiplied

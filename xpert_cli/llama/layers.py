@@ -97,10 +97,10 @@ def _architecture(header: Header) -> Architecture:
 def _period(header: Header) -> int:
     """After how many layers they are alike again."""
     known = _architecture(header)
-    stated = header.metadata.get(f"{known.name}.attention.sliding_window_pattern", known.window_period)
+    stated = header.metadata.get(f"{known.name}.attention.sliding_window_pattern", known.period)
     if not isinstance(stated, int):  # one of each layer
         raise BadModel(f"{header.path}: its layers differ by their number. Give another summarizer.")
-    return stated or 1
+    return stated
 
 
 def layer_groups(header: Header, memory: int, first: int = 0) -> list[range]:
@@ -177,7 +177,9 @@ def _embeddings(header: Header, tokens: Sequence[int]) -> Floats:
     rows = [gguf.tensor(header, _EMBEDDING, slice(token, token + 1)) for token in distinct.tolist()]
     if any(row.ndim != 2 or not len(row) for row in rows):
         raise BadModel(f"{header.path}: not every token has an embedding. Convert it again with: xpert convert")
-    scale = np.sqrt(np.float32(rows[0].shape[1])) if _architecture(header).scaled_embeddings else 1
+    known = _architecture(header)
+    stated = header.metadata.get(f"{known.name}.embedding_scale", 1.0)
+    scale = np.sqrt(np.float32(rows[0].shape[1])) if known.scaled_embeddings else stated
     return np.asarray(np.concatenate(rows)[places] * scale, np.float32)
 
 
@@ -221,6 +223,7 @@ def _write(file: IO[bytes], header: Header, layers: range) -> None:
         key: value
         for key, value in header.metadata.encoded.items()
         if key in ("general.architecture", "general.file_type") or key.startswith(f"{architecture}.")
+        if key != f"{architecture}.embedding_scale"  # llama.cpp would scale what is fed to every group of layers
     }
     metadata |= {
         f"{architecture}.block_count": encode("uint32", len(layers)),
@@ -231,8 +234,9 @@ def _write(file: IO[bytes], header: Header, layers: range) -> None:
     stored = {name: _laid_out(info, is_expanded(header)) for name, info in parts.items()}
     hidden = header.tensors[_EMBEDDING].shape[1]
     token = TensorInfo((1, hidden), "F32", 0, 4 * hidden)
-    file.write(gguf.file_head(metadata, {_EMBEDDING: token} | stored))
-    file.write(bytes(padded(token.bytes, ALIGNMENT)))
+    ends = {_EMBEDDING: token} | ({"output.weight": token} if _architecture(header).needs_head else {})
+    file.write(gguf.file_head(metadata, ends | stored))
+    file.write(bytes(len(ends) * padded(token.bytes, ALIGNMENT)))
     with header.path.open("rb", buffering=0) as source:
         for name, info in parts.items():
             source.seek(info.offset)

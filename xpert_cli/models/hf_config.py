@@ -37,8 +37,6 @@ def read_settings(checkpoint: Checkpoint) -> tuple[Architecture, dict[str, Any]]
         config = {key: value for key, value in {**defaults, **checkpoint.config}.items() if value is not None}
         _check_sizes(config)
         config.setdefault("num_key_value_heads", config["num_attention_heads"])
-        if known.llama_keys:
-            config.setdefault("head_dim", config["hidden_size"] // config["num_attention_heads"])
         _refuse(known, config)
         _set_window(known, defaults, config)
         _check_rotary(known, config)
@@ -95,6 +93,16 @@ def _refuse(known: Architecture, config: Mapping[str, Any]) -> None:
         size = config["hidden_size"] // config["num_attention_heads"] if large else config["head_dim"]
         if config.get("query_pre_attn_scalar", 256) != size:
             raise _cannot(known, "an attention scale of its own")
+    if known.needs_head and config["tie_word_embeddings"] is True:
+        raise _cannot(known, "an output matrix tied to its embeddings")
+    if period := known.no_rope_period:
+        expected = [int((layer + 1) % period != 0) for layer in range(config["num_hidden_layers"])]
+        stated = config.get("no_rope_layer_interval", period)
+        if config.get("no_rope_layers", expected if stated == period else None) != expected:
+            raise _cannot(known, f"layers without rotary embeddings elsewhere than at every {period}th")
+    for setting in known.floats.values():
+        if setting in config and not (math.isfinite(config[setting]) and config[setting] > 0):
+            raise BadModel(f"{setting} in config.json is {config[setting]!s:.40}. Download the model again.")
     if not isinstance(config["tie_word_embeddings"], bool):
         raise BadModel("tie_word_embeddings is neither true nor false. Download the model again.")
 
@@ -154,6 +162,27 @@ def rotary(config: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def head_size(config: Mapping[str, Any]) -> int:
+    """Numbers of one head of queries, keys or values."""
+    return int(config.get("head_dim", config["hidden_size"] // config["num_attention_heads"]))
+
+
+def rotated_size(config: Mapping[str, Any]) -> int:
+    """Numbers of a head that are rotated."""
+    share = rotary(config).get("partial_rotary_factor", config.get("partial_rotary_factor", 1))
+    return int(head_size(config) * share)
+
+
+def longrope_factor(config: Mapping[str, Any]) -> float:
+    """What longrope multiplies cosines and sines with."""
+    parameters = rotary(config)
+    if "attention_factor" in parameters:
+        return float(parameters["attention_factor"])
+    original = parameters["original_max_position_embeddings"]
+    factor = parameters.get("factor", config["max_position_embeddings"] / original)
+    return math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0
+
+
 def attention_factor(rotary: Mapping[str, Any]) -> float:
     """What YaRN multiplies cosines and sines with beyond the 0.1 ln(factor) + 1 that llama.cpp takes by itself."""
     usual = 0.1 * math.log(max(rotary["factor"], 1.0)) + 1
@@ -171,10 +200,11 @@ _SCALES = ("mscale", "mscale_all_dim")
 def _check_rotary(known: Architecture, config: Mapping[str, Any]) -> None:
     parameters = rotary(config)
     kind = parameters["rope_type"]
-    if kind not in ("default", "linear", "yarn") and not (kind == "llama3" and known.rope_factors):
+    held = {"default", "longrope"} if known.partial_rope else {"default", "linear", "yarn"}
+    if kind not in held | ({"llama3"} if known.rope_factors else set()):
         raise _cannot(known, f"{kind!s:.40} rotary embeddings")
     numbers = ("rope_theta", "factor", "attention_factor", "beta_fast", "beta_slow", *_SCALES)
-    needed = ("rope_theta",) if kind == "default" else ("rope_theta", "factor")
+    needed = ("rope_theta",) if kind in ("default", "longrope") else ("rope_theta", "factor")
     for key in {*needed, *(key for key in numbers if key in parameters)}:
         value = parameters[key]
         if isinstance(value, bool) or not math.isfinite(value) or value <= 0:
@@ -185,7 +215,11 @@ def _check_rotary(known: Architecture, config: Mapping[str, Any]) -> None:
         raise _cannot(known, "YaRN with truncate or extrapolation_factor")
     if kind == "yarn" and (parameters.get("beta_fast", 32), parameters.get("beta_slow", 1)) != (32, 1):
         raise _cannot(known, "YaRN with other beta_fast and beta_slow than 32 and 1")
-    if parameters.get("partial_rotary_factor", config.get("partial_rotary_factor", 1)) != 1:
+    if kind == "longrope":
+        for key in ("long_factor", "short_factor"):
+            if len(parameters[key]) != rotated_size(config) // 2 or not all(map(math.isfinite, parameters[key])):
+                raise BadModel(f"{key} in config.json is no list of one number a frequency. Download the model again.")
+    if not known.partial_rope and rotated_size(config) != head_size(config):
         raise _cannot(known, "rotary embeddings of a part of each head")
     local = (config.get("rope_parameters") or {}).get("sliding_attention") or {}
     if local.get("rope_type", "default") != "default":

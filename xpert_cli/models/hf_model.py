@@ -29,7 +29,14 @@ from xpert_cli.gguf.architectures import Architecture, gguf_name, is_permuted, p
 from xpert_cli.gguf.dequantize import widen_bfloat16
 from xpert_cli.gguf.header import ALIGNMENT, padded, read_header
 from xpert_cli.models.hf_checkpoint import Checkpoint, files, open_checkpoint
-from xpert_cli.models.hf_config import attention_factor, read_settings, rotary
+from xpert_cli.models.hf_config import (
+    attention_factor,
+    head_size,
+    longrope_factor,
+    read_settings,
+    rotary,
+    rotated_size,
+)
 from xpert_cli.models.hf_tokenizer import add_tokenizer
 from xpert_cli.models.model_card import add_general
 from xpert_cli.models.safetensors_file import DTYPES, StoredTensor
@@ -157,7 +164,7 @@ def _check_names(known: Architecture, config: Mapping[str, Any], checkpoint: Che
 def _shape(known: Architecture, config: Mapping[str, Any], name: str) -> tuple[tuple[int, ...], ...]:
     """The shapes that a tensor of the GGUF file may have, by what config.json says of the model's sizes."""
     hidden, wide = config["hidden_size"], config["intermediate_size"]
-    size = config.get("head_dim", hidden // config["num_attention_heads"])
+    size = head_size(config)
     q, kv = size * config["num_attention_heads"], size * config["num_key_value_heads"]
     rows, columns = {
         "token_embd": (config["vocab_size"], hidden),
@@ -180,8 +187,10 @@ def _jobs(known: Architecture, config: Mapping[str, Any], checkpoint: Checkpoint
     """All tensors of the file, matrices of type `kind` (None: of their own), vectors and norms of type F32."""
     _check_names(known, config, checkpoint)
     if (parameters := rotary(config))["rope_type"] == "llama3":
-        factors = llama3_factors(parameters, config["head_dim"])
-        yield _Job("rope_freqs.weight", factors.shape, "F32", lambda _: factors)
+        yield _constants("rope_freqs.weight", llama3_factors(parameters, head_size(config)))
+    if parameters["rope_type"] == "longrope":
+        for which in ("long", "short"):
+            yield _constants(f"rope_factors_{which}.weight", np.array(parameters[f"{which}_factor"], np.float32))
     for hf, stored in checkpoint.tensors.items():
         if (name := gguf_name(known.name, hf)) is None:
             continue
@@ -196,6 +205,10 @@ def _jobs(known: Architecture, config: Mapping[str, Any], checkpoint: Checkpoint
             )
         values = partial(_values, known, name, stored, shape[0], config)
         yield _Job(name, shape, "F32" if vector else kind or stored.kind, values)
+
+
+def _constants(name: str, numbers: NDArray[np.float32]) -> _Job:
+    return _Job(name, numbers.shape, "F32", lambda _: numbers)
 
 
 def _values(
@@ -252,7 +265,15 @@ def _add_hyperparameters(writer: Any, known: Architecture, config: Mapping[str, 
         "attention.value_length": "head_dim",
     }
     if known.llama_keys:
-        integers |= {"vocab_size": "vocab_size", "rope.dimension_count": "head_dim"}
+        integers["vocab_size"] = "vocab_size"
+    if known.llama_keys or known.partial_rope:
+        writer.add_uint32(f"{architecture}.rope.dimension_count", rotated_size(config))
+    if known.partial_rope:
+        original = config["original_max_position_embeddings"]
+        writer.add_uint32(f"{architecture}.rope.scaling.original_context_length", original)
+        writer.add_uint32(f"{architecture}.attention.sliding_window", config.get("sliding_window", 0))
+        if rotary(config)["rope_type"] == "longrope":
+            writer.add_float32(f"{architecture}.rope.scaling.attn_factor", longrope_factor(config))
     if known.window_period and (period := config["sliding_window_pattern"]) != 1:
         integers["attention.sliding_window"] = "sliding_window"
         if period != known.window_period:

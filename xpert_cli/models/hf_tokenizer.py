@@ -26,12 +26,20 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(
 _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_CASES = (  # words end where a capital letter follows a small one
+    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+%s|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*%s"
+    r"|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_ENDINGS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 _PRE_TOKENIZERS = {
     ("gpt2",): "gpt-2",
     ("digits", "gpt2"): "smollm",
     (_WORDS % "{1,3}",): "dbrx",
     (_WORDS % "{1,3}", "whole words"): "llama-bpe",
     (_WORDS % "",): "qwen2",
+    (_CASES % (_ENDINGS, _ENDINGS, "{1,3}"),): "gpt-4o",
+    (_CASES % ("", "", ""), "whole words"): "tekken",
 }
 _BYTE_PIECE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 _BRACKETS = (("<|", "|>"), ("<｜", "｜>"), ("<unused", ">"))

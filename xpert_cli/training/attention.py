@@ -36,9 +36,10 @@ class Heads:
 
 @dataclass(frozen=True, eq=False)
 class Rotation:
-    """Rotary position embedding (Su et al. 2021): cos and sin, (tokens, 1, size), signs of sin included.
+    """Rotary position embedding (Su et al. 2021): cos and sin, (tokens, 1, rotated), signs of sin included.
 
-    `interleaved` pairs neighbours (llama in GGUF); otherwise the first half of a head is paired with its second.
+    Of a head, the first `rotated` numbers are turned. `interleaved` pairs neighbours (llama in GGUF); otherwise their
+    first half is paired with their second.
     """
 
     cos: Tensor
@@ -47,6 +48,8 @@ class Rotation:
 
     def apply(self, heads: Tensor, back: bool = False) -> Tensor:
         """(tokens, heads, size) turned by each token's position, or back."""
+        if (rotated := self.cos.shape[-1]) < heads.shape[-1]:
+            return torch.cat([self.apply(heads[..., :rotated], back), heads[..., rotated:]], -1)
         pairs = heads.unflatten(-1, (-1, 2) if self.interleaved else (2, -1))
         swapped = pairs.flip(-1 if self.interleaved else -2).flatten(-2)
         return torch.addcmul(heads * self.cos, swapped, self.sin, value=-1 if back else 1)

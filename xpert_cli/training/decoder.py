@@ -47,8 +47,6 @@ from xpert_cli.training.packed_head import BlockedCrossEntropy, PackedMatrix
 from xpert_cli.training.packing import Pack
 from xpert_cli.training.shape import Shape
 
-GROUPS = (("attn_q", "attn_k", "attn_v"), ("attn_output",), ("ffn_gate", "ffn_up"), ("ffn_down",))
-
 
 class Group:
     """Frozen linear layers that share an input, with buffers for their LoRA factors beside them.
@@ -111,7 +109,13 @@ class Layer:
     down: Group
     norms: dict[str, RmsNorm]
     gate: GatedActivation
+    residual_scale: float
     local: bool
+    rotated: bool
+
+    def _norm(self, name: str) -> InputTransform:
+        """A norm before a sublayer; an architecture may have none there."""
+        return self.norms.get(name) or Identity()
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -123,11 +127,11 @@ class Layer:
     ) -> Tensor:
         """The residual stream, (tokens, hidden), after this block."""
         qkv = LoraLinear.apply(
-            stream, None, grad_anchor, self.norms["attn_norm"], self.qkv.weights, buffers.sharing_scratch()
+            stream, None, grad_anchor, self._norm("attn_norm"), self.qkv.weights, buffers.sharing_scratch()
         )
         mixed = Attention.apply(self._head_norms(qkv, heads, buffers), heads, rotation, buffers)
         stream = self._added(stream, mixed, grad_anchor, Identity(), self.output, "post_attention_norm", buffers)
-        both = LoraLinear.apply(stream, None, grad_anchor, self.norms["ffn_norm"], self.gate_up.weights, buffers)
+        both = LoraLinear.apply(stream, None, grad_anchor, self._norm("ffn_norm"), self.gate_up.weights, buffers)
         return self._added(stream, both, grad_anchor, self.gate, self.down, "post_ffw_norm", buffers)
 
     def _added(
@@ -140,12 +144,13 @@ class Layer:
         after: str,
         buffers: ScratchBuffers,
     ) -> Tensor:
-        """The stream with a sublayer's output added, normed first where the architecture has it so."""
-        if after not in self.norms:
+        """The stream with a sublayer's output added, normed and scaled first where the architecture has it so."""
+        if after not in self.norms and self.residual_scale == 1:
             return LoraLinear.apply(source, stream, grad_anchor, before, group.weights, buffers)  # type: ignore[no-any-return]
         added: Tensor = LoraLinear.apply(source, None, grad_anchor, before, group.weights, buffers)
-        normed: Tensor = Norm.apply(added, self.norms[after], buffers)
-        return stream + normed
+        if after in self.norms:
+            added = Norm.apply(added, self.norms[after], buffers)
+        return torch.add(stream, added, alpha=self.residual_scale)
 
     def _head_norms(self, qkv: Tensor, heads: Heads, buffers: ScratchBuffers) -> Tensor:
         if "attn_q_norm" not in self.norms:
@@ -153,7 +158,7 @@ class Layer:
         sizes = [heads.queries * heads.size, heads.groups * heads.size]
         q, k, v = qkv.split([*sizes, sizes[1]], 1)
         normed = [
-            Norm.apply(part.unflatten(1, (-1, heads.size)), self.norms[name], buffers).flatten(1)
+            Norm.apply(part.unflatten(1, (-1, len(self.norms[name].weight))), self.norms[name], buffers).flatten(1)
             for part, name in ((q, "attn_q_norm"), (k, "attn_k_norm"))
         ]
         return torch.cat([*normed, v], 1)
@@ -194,9 +199,10 @@ class Decoder:
         self._norm = self._rms("output_norm.weight")
         self.layers = [self._layer(index) for index in range(self.shape.layers)]
         platform.release_memory()  # what reading the weights took for a moment would stay
-        self._factors = torch.ones(self.shape.size // 2)
-        if "rope_freqs.weight" in header.tensors:
-            self._factors = torch.tensor(gguf.tensor(header, "rope_freqs.weight"))
+        self._factors = torch.ones(self.shape.rotated // 2)
+        for name in ("rope_freqs.weight", "rope_factors_short.weight"):
+            if name in header.tensors:
+                self._factors = torch.tensor(gguf.tensor(header, name))
         self.rank, self.scale = 0, 1.0
         self.parameters = self.gradient = torch.empty(0)
         self._switch = torch.zeros((), requires_grad=True)
@@ -269,17 +275,20 @@ class Decoder:
         if self.shape.embedding_scale != 1:
             stream = stream * self.shape.embedding_scale
         positions, rows, targets = map(torch.from_numpy, (pack.positions, pack.rows, pack.targets))
-        rotations = {local: self._rotation(positions, local) for local in {layer.local for layer in self.layers}}
+        kinds = {(layer.local, layer.rotated) for layer in self.layers}
+        rotations = {kind: self._rotation(positions, *kind) for kind in kinds}
         for index, layer in enumerate(self.layers):
             again = index < self.recompute and torch.is_grad_enabled()
             block = partial(
                 layer.forward,
                 heads=self._heads(pack, layer.local),
-                rotation=rotations[layer.local],
+                rotation=rotations[layer.local, layer.rotated],
                 buffers=buffers.sharing_scratch() if again else buffers,
             )
             stream = Recomputed.apply(stream, self._switch, block) if again else block(stream, self._switch)
         states = Norm.apply(stream[rows], self._norm, buffers)
+        if self.shape.logit_scale != 1:
+            states = states / self.shape.logit_scale
         entropy = BlockedCrossEntropy if isinstance(self._head, PackedMatrix) else CrossEntropy
         return entropy.apply(states, self._head, targets, self.shape.cap, buffers)  # type: ignore[no-any-return]
 
@@ -317,17 +326,27 @@ class Decoder:
 
     def _layer(self, index: int) -> Layer:
         groups = []
-        for modules in GROUPS:
+        known = self.shape.architecture
+        for modules in known.groups:
             names = [f"blk.{index}.{module}.weight" for module in modules]
             biases = [name.removesuffix("weight") + "bias" for name in names]
             bias = None
             if any(name in self._header.tensors for name in biases):
                 bias = torch.cat([self._vector(name) for name in biases]).to(self.dtype)
             groups.append(self._group(names, bias))
-        known = self.shape.architecture
-        norms = {name: self._rms(f"blk.{index}.{name}.weight") for name in known.norms}
+        norms: dict[str, RmsNorm] = {name: self._rms(f"blk.{index}.{name}.weight") for name in known.norms}
         qkv, output, gate_up, down = groups
-        return Layer(qkv, output, gate_up, down, norms, GatedActivation(known.activation), self.shape.is_local(index))
+        return Layer(
+            qkv,
+            output,
+            gate_up,
+            down,
+            norms,
+            GatedActivation(known.activation),
+            self.shape.residual_scale,
+            self.shape.is_local(index),
+            self.shape.is_rotated(index),
+        )
 
     def _group(self, names: Sequence[str], bias: Tensor | None) -> Group:
         packed = Packed.of(self._header, self._file, names) if self._file else None
@@ -340,15 +359,17 @@ class Decoder:
     def _heads(self, pack: Pack, local: bool) -> Heads:
         shape = self.shape
         window = shape.window if local else None
-        return Heads(shape.heads, shape.groups, shape.size, pack.seen, shape.size**-0.5, window)
+        return Heads(shape.heads, shape.groups, shape.size, pack.seen, shape.attention_scale, window)
 
-    def _rotation(self, positions: Tensor, local: bool) -> Rotation:
-        """Angles position / (frequency ** (2 i / size) * stretch * factor i)."""
+    def _rotation(self, positions: Tensor, local: bool, rotated: bool) -> Rotation:
+        """Angles position / (frequency ** (2 i / size) * stretch * factor i); none where a layer does not rotate."""
+        positions = positions if rotated else torch.zeros_like(positions)
         shape, interleaved = self.shape, self.shape.architecture.interleaved
         base, stretch = (shape.local_frequency, 1.0) if local else (shape.frequency, shape.stretch)
-        inverse = base ** -(torch.arange(0, shape.size, 2, dtype=torch.float64) / shape.size) / stretch / self._factors
+        powers = torch.arange(0, shape.rotated, 2, dtype=torch.float64) / shape.rotated
+        inverse = base**-powers / stretch / self._factors
         angles = (positions[:, None] * inverse)[:, None]
-        cos, sin = angles.cos().to(self.dtype), angles.sin().to(self.dtype)
+        cos, sin = ((part * shape.rotation_scale).to(self.dtype) for part in (angles.cos(), angles.sin()))
         axis = -1 if interleaved else -2
         return Rotation(
             torch.stack([cos, cos], axis).flatten(-2), torch.stack([-sin, sin], axis).flatten(-2), interleaved

@@ -34,11 +34,12 @@ class Shape:
     local_frequency: float
     stretch: float
     cap: float | None
-
-    @property
-    def embedding_scale(self) -> float:
-        """What embeddings are multiplied with."""
-        return self.hidden**0.5 if self.architecture.scaled_embeddings else 1.0
+    rotated: int  # numbers of a head that positions rotate
+    rotation_scale: float
+    embedding_scale: float
+    attention_scale: float
+    residual_scale: float  # of what each sublayer adds
+    logit_scale: float  # what logits are divided by
 
     @classmethod
     def of(cls, header: gguf.Header) -> Shape:
@@ -63,6 +64,7 @@ class Shape:
             raise BadModel(
                 f"{header.path}: xpert does not train models with {scaling} rotary embeddings yet. Use another base."
             )
+        size = value("attention.key_length", value("embedding_length") // value("attention.head_count"))
         period = value("attention.sliding_window_pattern", known.window_period)
         heads, hidden = value("attention.head_count"), value("embedding_length")
         return cls(
@@ -72,7 +74,7 @@ class Shape:
             wide=value("feed_forward_length"),
             heads=heads,
             groups=value("attention.head_count_kv", heads),
-            size=value("attention.key_length", hidden // heads),
+            size=size,
             epsilon=value("attention.layer_norm_rms_epsilon"),
             window=value("attention.sliding_window", 0) or None if known.window_period else None,
             window_period=period,
@@ -80,12 +82,22 @@ class Shape:
             local_frequency=value("rope.freq_base_swa", 10000.0),
             stretch=value("rope.scaling.factor", 1.0) if scaling == "linear" else 1.0,
             cap=value("final_logit_softcapping", 0.0) or None,
+            rotated=value("rope.dimension_count", size),
+            rotation_scale=value("rope.scaling.attn_factor", 1.0),
+            embedding_scale=hidden**0.5 if known.scaled_embeddings else value("embedding_scale", 1.0),
+            attention_scale=value("attention.scale", size**-0.5),
+            residual_scale=value("residual_scale", 1.0),
+            logit_scale=value("logit_scale", 1.0),
         )
 
     @property
     def kept(self) -> int:
         """Numbers a token that a layer keeps for its gradient: two streams, q, k, v, their mix, gate and up."""
         return 2 * self.hidden + (2 * self.heads + 2 * self.groups) * self.size + 2 * self.wide
+
+    def is_rotated(self, layer: int) -> bool:
+        """Whether a layer's queries and keys know their positions."""
+        return not self.architecture.no_rope_period or (layer + 1) % self.architecture.no_rope_period != 0
 
     def is_local(self, layer: int) -> bool:
         """Whether a layer sees only a window of the tokens before."""
