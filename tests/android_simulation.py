@@ -35,7 +35,7 @@ PACKAGES = {
     "torch": "torch",
     "transformers": "transformers",
 }  # name of what is installed -> name of what is imported
-NUMERIC = {"127.0.0.1", "::1", "localhost", "", None}
+NUMERIC = {"0.0.0.0", "127.0.0.1", "::1", "localhost", "", None}
 
 
 class _Without:

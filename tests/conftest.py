@@ -36,3 +36,13 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 def base() -> Path:
     """The packaged base model's GGUF file; skips where it is not installed."""
     return packaged_base()
+
+
+@pytest.fixture
+def links(tmp_path: Path) -> None:
+    """Skips where links cannot be made, as on a phone's shared storage."""
+    try:
+        (tmp_path / "link").symlink_to(tmp_path)
+    except OSError:
+        pytest.skip("no links can be made here")
+    (tmp_path / "link").unlink()

@@ -291,6 +291,7 @@ def hubs_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
+@pytest.mark.usefixtures("links")
 def test_what_hf_download_fetched_is_found_offline_and_when_the_hub_is_away(server, hubs_cache, monkeypatch):
     put_in_the_hubs_cache(hubs_cache, {"tiny.gguf": b"GGUF tiny", "catalogue.json": b"a catalogue"})
     assert find_base(REPO, offline=True).read_bytes() == b"GGUF tiny"
@@ -303,6 +304,7 @@ def test_what_hf_download_fetched_is_found_offline_and_when_the_hub_is_away(serv
     assert find_base(REPO).read_bytes() == b"GGUF tiny"
 
 
+@pytest.mark.usefixtures("links")
 def test_what_hf_download_fetched_is_not_fetched_again_online(server, hubs_cache):
     server.commits[OLD] = {"tiny.gguf": b"GGUF tiny"}
     put_in_the_hubs_cache(hubs_cache, {"tiny.gguf": b"GGUF tiny"})
@@ -310,6 +312,7 @@ def test_what_hf_download_fetched_is_not_fetched_again_online(server, hubs_cache
     assert [request for request in server.requests if "resolve" in request] == []
 
 
+@pytest.mark.usefixtures("links")
 def test_contents_that_are_not_what_a_catalogue_says_are_not_taken_from_the_hubs_cache(server, hubs_cache):
     put_in_the_hubs_cache(hubs_cache, {"terse.gguf": b"spoiled"})
     server.commits[OLD]["terse.gguf"] = b"old adapter"
@@ -323,11 +326,13 @@ def test_a_revision_leads_nowhere_outside_the_hubs_cache(server, hubs_cache):
         find_base(f"{REPO}@../../../secret", offline=True)
 
 
+@pytest.mark.usefixtures("links")
 def test_a_folder_of_the_hubs_own_cache_is_a_cache(hubs_cache):
     folder = put_in_the_hubs_cache(hubs_cache, {"catalogue.json": b"a catalogue"})
     assert open_source(str(folder)).file("catalogue.json").read_bytes() == b"a catalogue"
 
 
+@pytest.mark.usefixtures("links")
 def test_links_out_of_a_cache_are_not_followed(tmp_path):
     (tmp_path / "secret").write_text("mine")
     (tmp_path / "cache").mkdir()

@@ -154,8 +154,8 @@ def test_a_file_is_kept_when_time_is_up_and_not_after_an_interrupt(tmp_path, mon
 def test_a_run_is_not_carried_on_with_another_model_of_the_same_size_and_fingerprint(tmp_path):
     from xpert_cli import gguf
     from xpert_cli.corpus import Corpus, Message
-    from xpert_cli.training.finetune import _identity
     from xpert_cli.training.loop import Recipe
+    from xpert_cli.training.prepare import Settings, _identity
 
     one = tiny_gguf.write_base(tmp_path / "one.gguf")
     other = tmp_path / "other.gguf"
@@ -165,7 +165,7 @@ def test_a_run_is_not_carried_on_with_another_model_of_the_same_size_and_fingerp
     other.write_bytes(content)
     bases = [gguf.BaseModel.open(path) for path in (one, other)]
     assert bases[0].fingerprint == bases[1].fingerprint
-    identities = [_identity(base, Corpus((Message(None, "Hi.", ""),)), [], Recipe(), 64, 0.2) for base in bases]
+    identities = [_identity(base, Corpus((Message(None, "Hi.", ""),)), [], Recipe(), Settings()) for base in bases]
     assert identities[0]["base"] != identities[1]["base"]
     identities[1]["base"] = identities[0]["base"]
     assert identities[0] == identities[1]

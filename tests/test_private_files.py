@@ -19,7 +19,6 @@ import pytest
 from xpert_cli import paths, resume
 from xpert_cli.cache import signing
 from xpert_cli.errors import CannotWrite
-from xpert_cli.training import finetune
 from xpert_cli.training.checkpoints import Checkpoints, State
 
 
@@ -141,9 +140,10 @@ def test_checkpoints_and_kept_results_are_private(watched, monkeypatch):
 
 def test_kept_messages_are_never_readable_by_others(watched):
     from xpert_cli.corpus import Corpus, Message
+    from xpert_cli.training.package import write_messages
 
     corpus = Corpus((Message("How is zyxomandrel?", "Quillabrax is fine.", "a.jsonl"),))
-    finetune._write_messages(watched / "messages.jsonl", corpus.messages)
+    write_messages(watched / "messages.jsonl", corpus.messages)
     assert modes(watched) == {"messages.jsonl": 0o600}
     assert seen() == set()
 

@@ -307,6 +307,7 @@ def test_an_adapter_is_proposed_to_a_repo_of_somebody_else(server, copy, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["README.md", "words.npz", "base_answers.jsonl"])
+@pytest.mark.usefixtures("links")
 def test_what_a_link_points_to_is_not_sent(server, copy, tmp_path, name):
     (tmp_path / "private.txt").write_text("my diary")
     (copy / name).unlink(missing_ok=True)
@@ -316,6 +317,7 @@ def test_what_a_link_points_to_is_not_sent(server, copy, tmp_path, name):
     assert posts(server) == []
 
 
+@pytest.mark.usefixtures("links")
 def test_an_adapter_behind_a_link_is_not_sent(server, copy, tmp_path):
     entry = opened(copy).entries[0]
     (copy / entry.file).rename(tmp_path / "elsewhere.gguf")

@@ -68,7 +68,8 @@ def _write(folder: Path) -> None:
                 _remove_empty(folder)
             return
         if folder not in _files:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for missing in reversed([part for part in (folder, *folder.parents) if not part.exists()]):
+                missing.mkdir(mode=0o700, exist_ok=True)
             _files[folder] = os.fdopen(os.open(_path(folder), os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8")
             _locked(_files[folder])
         file = _files[folder]
