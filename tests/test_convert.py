@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+import tiny_gguf
 
 from xpert_cli import gguf
 from xpert_cli.errors import BadInput, BadModel, CannotWrite
@@ -409,3 +410,13 @@ def test_values_beyond_f16_are_refused_rather_than_made_infinite(models: dict[st
     with pytest.raises(BadModel, match=r"output.weight has values beyond the range of F16"):
         convert(str(folder), tmp_path / "out.gguf", "F16")
     convert(str(folder), tmp_path / "out.gguf", "BF16")
+
+
+def test_what_is_made_of_a_private_model_is_private(tmp_path: Path) -> None:
+    source = tiny_gguf.write_base(tmp_path / "merged.gguf")
+    modes = []
+    for mode in (0o600, 0o644):
+        source.chmod(mode)
+        made = Path(convert(str(source), tmp_path / "small.gguf", "Q8_0").out)
+        modes.append(made.stat().st_mode & 0o044 != 0)
+    assert modes == [False, True]

@@ -104,7 +104,8 @@ def convert(
                     notes = to_gguf(folder, unquantized, None, name)
                 fallback = quantize(unquantized, target, kind, progress=lambda f: progress("quantizing", f))
     header = read_header(target)
-    share(target)
+    if all(path.stat().st_mode & 0o044 for path in ([Path(model)] if is_gguf else files(folder))):
+        share(target)  # what was made of private files, such as a merged model, stays private
     return Converted(
         out=str(target),
         architecture=str(header.metadata["general.architecture"]),
