@@ -296,7 +296,7 @@ def test_too_little_to_learn_from_is_one_line(monkeypatch, capsys, tmp_path, bas
     arguments = ("finetune", str(tmp_path / "line.txt"), "--from", "base", "--out", str(tmp_path / "run"), "--quiet")
     status, out, err = called(monkeypatch, capsys, *arguments)
     assert (status, out) == (1, "")
-    assert err == "error: 1 messages are too few to learn from and to check against. Give at least 4.\n"
+    assert err == "error: 1 message is too few to learn from and to check against. Give at least 4.\n"
 
 
 def test_without_a_cache_for_the_base_it_goes_on_and_says_so(tmp_path, base):

@@ -80,6 +80,25 @@ def test_a_run_that_is_renamed_keeps_its_folder_and_its_age(three: list[Path]) -
         runs.rename(runs.find("last"), "mara")
 
 
+OWN = "it has a meaning of its own to xpert. Choose another name."
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        *((word, OWN) for word in ("last", "me", "base", "default", "selection", "Base")),
+        ("mara.gguf", "it would be taken for a file. Leave out .gguf."),
+        ("elementary-concise-playful", "an adapter of the cache is called so. Choose another name."),
+    ],
+)
+def test_a_name_that_stands_for_something_else_is_refused_with_the_reason(
+    three: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, why: str
+) -> None:
+    status, out, err = called(monkeypatch, capsys, "runs", "rename", "last", name)
+    assert (status, out, err) == (1, "", f"error: {name!r} cannot be a run's name: {why}\n")
+    assert runs.find("last").name == "20261128-110000-bbbbbbbb"
+
+
 @pytest.mark.parametrize("record", [[], "x", {"base": 3, "result": []}, {"result": {"messages": "many"}, "name": 7}])
 def test_a_record_of_the_wrong_kind_is_no_trouble(record: Any) -> None:
     make("20261128-100000-dddddddd", 1, record)

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from xpert_cli.foreign.data import read_json, read_object
 ADAPTER, MESSAGES, MERGED, RECORD = "adapter.gguf", "messages.jsonl", "merged.gguf", "run.json"  # in a run's folder
 CHECKPOINTS = "checkpoints"
 NEWEST = ("last", "me")  # names that stand for the newest finished run
+RESERVED = (*NEWEST, "base", "default", "selection")  # words that --from, --adapter and the server's `model` understand
 _NAME = re.compile(r"[\w][\w.-]{0,63}")
 
 
@@ -124,15 +125,27 @@ def record(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def rename(run: Run, name: str) -> Run:
+def rename(run: Run, name: str, ids: Container[str] = ()) -> Run:
     """Give a finished run a name.
+
+    Args:
+        ids: of the adapters of caches; a run of such a name would stand before the adapter.
 
     Raises:
         BadInput: the name cannot be used, or is another run's.
         CannotWrite: run.json cannot be written.
     """
-    if not _NAME.fullmatch(name) or name in NEWEST:
-        raise BadInput(f"{name!a} cannot be a run's name. Use letters, digits, dots, dashes and underscores.")
+    if not _NAME.fullmatch(name):
+        raise BadInput(
+            f"{name!a} cannot be a run's name. "
+            "Use up to 64 letters, digits, dots, dashes and underscores, and no dot or dash first."
+        )
+    if name.lower() in RESERVED:
+        raise BadInput(f"{name!r} cannot be a run's name: it has a meaning of its own to xpert. Choose another name.")
+    if name.lower().endswith(".gguf"):
+        raise BadInput(f"{name!r} cannot be a run's name: it would be taken for a file. Leave out .gguf.")
+    if name in ids:
+        raise BadInput(f"{name!r} cannot be a run's name: an adapter of the cache is called so. Choose another name.")
     if any(name in (other.name, other.folder.name) for other in all_runs() if other.folder != run.folder):
         raise BadInput(f"another run is called {name!r}. Choose another name.")
     file = run.folder / RECORD

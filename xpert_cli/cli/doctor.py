@@ -213,7 +213,8 @@ class Speed:
     def text(self) -> str:
         """The speed on a line; a machine that was busy with other things is said to be."""
         line = f"prompt {self.prompt:.1f}, generation {self.generation:.1f} tokens/s "
-        line += f"({self.architecture}, {self.bytes / 1e6:.0f} MB, {self.threads} threads)"
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        line += f"({self.architecture}, {self.bytes / 1e6:.0f} MB, {threads})"
         if self.busy is not None and self.busy >= BUSY:
             line += f"; other programs kept {self.busy:.1f} cores busy meanwhile, so this machine can do more"
         return line

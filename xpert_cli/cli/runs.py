@@ -5,6 +5,7 @@ Runs are found in runs.py; what is made of one is made by models/merge.py and mo
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import zipfile
 from pathlib import Path
@@ -19,7 +20,7 @@ from xpert_cli import paths, runs
 from xpert_cli.cli.options import BaseOpt, JsonOpt, OfflineOpt, OutOpt, QuietOpt, again, open_base
 from xpert_cli.cli.output import Output
 from xpert_cli.cli.views import size
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, XpertError
 
 app = typer.Typer(no_args_is_help=True, help="List, show, rename, delete and export runs of fine-tuning.")
 
@@ -65,8 +66,20 @@ def rename(
 ) -> None:
     """Give a run a name, which --adapter and --from then take."""
     with Output(json=json, quiet=quiet) as out:
-        found = runs.rename(runs.find(run), name)
+        found = runs.rename(runs.find(run), name, _ids_at_hand())
         out.show(_told(found), Text(f"{found.folder.name} is now called {found.name}."))
+
+
+def _ids_at_hand() -> set[str]:
+    """Ids of the adapters in the default cache and the embedded one, as far as they are on this machine."""
+    from xpert_cli.cache.opening import find_cache
+    from xpert_cli.hub.sources import EMBEDDED
+
+    ids: set[str] = set()
+    for cache in (None, EMBEDDED):
+        with contextlib.suppress(XpertError):  # a cache that is not here, or is damaged, has no adapter to be mistaken
+            ids.update(entry.id for entry in find_cache(cache, offline=True).entries)
+    return ids
 
 
 @app.command("rm")

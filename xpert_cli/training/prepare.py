@@ -209,7 +209,8 @@ def prepare(
         checks = tokenized(model, held, settings.max_tokens)
     keep = Checkpoints(folder / runs.CHECKPOINTS, identity)
     plan = _plan(keep, base, max(len(tokens) for tokens, _ in (*samples, *checks)), recipe.rank, budget.memory)
-    note(f"about {plan.memory >> 20} MB of memory, {plan.threads} threads, {plan.dtype}")
+    threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
+    note(f"about {plan.memory >> 20} MB of memory, {threads}, {plan.dtype}")
     return Prepared(
         base=base,
         cache=cache,
@@ -246,7 +247,8 @@ def _with_earlier(corpus: Corpus, earlier: Corpus | None, seed: int) -> tuple[Co
 def _split(messages: Corpus, held_out: float, seed: int) -> tuple[Corpus, Corpus]:
     """Messages to learn from, and messages to check against."""
     if len(messages) < 4:
-        raise BadInput(f"{len(messages)} messages are too few to learn from and to check against. Give at least 4.")
+        given = "1 message is" if len(messages) == 1 else f"{len(messages)} messages are"
+        raise BadInput(f"{given} too few to learn from and to check against. Give at least 4.")
     training, held = messages.split(min(held_out, MOST_HELD_OUT / len(messages)), seed)
     if not len(held):
         raise BadInput("all messages are the same, so none can be held out. Give at least 2 different ones.")
