@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_gguf
-from command import ROOT
+from command import ROOT, xpert
+from tiny_chat import write_chat_base
 
 from xpert_cli import leftovers, paths, resume, signals
 from xpert_cli.errors import TimeIsUp
@@ -299,3 +300,28 @@ def test_with_json_an_interrupt_is_an_object(tmp_path):
     arguments = ["merge", "--base", str(base), "--adapter", str(adapter), "--out", str(tmp_path / "m.gguf"), "--json"]
     status, out, said = interrupted(arguments, "", signal.SIGINT, tmp_path / "home")
     assert (status, json.loads(out), said) == (130, {"error": NOTHING.strip()}, NOTHING)
+
+
+CTRL_C = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it off
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_a_server_that_is_ended_prints_no_second_object(tmp_path):
+    pytest.importorskip("uvicorn")
+    fault = f"""{CTRL_C}
+from xpert_cli.cli.output import Output
+show = Output.show
+def shown(self, *result):
+    show(self, *result)
+    interrupt()
+Output.show = shown
+"""
+    base = write_chat_base(tmp_path / "base.gguf")
+    arguments = ("serve", "--base", str(base), "--port", "0", "--offline", "--json")
+    done = xpert(*arguments, fault=fault, XPERT_HOME=str(tmp_path / "home"))
+    assert (done.returncode, done.stderr) == (130, "stopped.\n")
+    assert json.loads(done.stdout)["models"] == ["base"]

@@ -67,7 +67,7 @@ class Output:
         self._message = ""
         self._noted: set[str] = set()
         self.beside: dict[str, object] = {}  # fields that the result gets with --json: what was read
-        self._streamed = False
+        self._streamed = self._shown = False
 
     @property
     def asks(self) -> bool:
@@ -84,8 +84,8 @@ class Output:
         if isinstance(error, KeyboardInterrupt):
             from xpert_cli import resume
 
-            line = "stopped." if self._streamed else f"stopped. {resume.outlook()}"
-            if self.json:
+            line = "stopped." if self._streamed or self._shown else f"stopped. {resume.outlook()}"
+            if self.json and not self._shown:
                 _print_json({"error": line})
             self._err.print(Text(line), soft_wrap=True)
             raise typer.Exit(signals.status(error)) from None
@@ -95,6 +95,7 @@ class Output:
     def show(self, result: object, view: RenderableType | None = None) -> None:
         """Print a result: its fields with --json, `view` otherwise (None: it was streamed by `write`)."""
         self._settle()
+        self._shown = True
         if self.json:
             fields = plain(result)
             _print_json({**plain(self.beside), **fields} if isinstance(fields, dict) else fields)
