@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import called
 from tiny_chat import write_chat_base
 
 from xpert_cli import gguf, paths, runs
@@ -236,3 +237,36 @@ def test_settings_that_are_given_are_taken(tiny, tmp_path):
     quick(tiny, tmp_path / "run", learning_rate=1e-5, rank=3)
     recipe = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))["recipe"]
     assert (recipe["learning_rate"], recipe["rank"], recipe["steps"]) == (1e-5, 3, 2)
+
+
+# -- what is refused before anything is read
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--type", "Q9"), "error: Q9 is no quantization type. Choose one of "),
+        (
+            ("-o", "notes.md"),
+            "error: cannot write to notes.md: notes.md is no folder. Choose another folder with --out.",
+        ),
+        (
+            ("-o", "notes.md/x"),
+            "error: cannot write to notes.md/x: {here}/notes.md is no folder. Choose another folder",
+        ),
+    ],
+)
+def test_a_type_and_a_folder_are_refused_before_the_text_is_read(options, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("xpert_cli.cli.finetune.written_by", lambda *_, **__: pytest.fail("the text was read"))
+    (tmp_path / "notes.md").write_text("Hello there.", "utf-8")
+    status, out, err = called(monkeypatch, capsys, "finetune", "notes.md", *options)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith(said.format(here=tmp_path))
+    assert [one.name for one in tmp_path.iterdir()] == ["notes.md"]
+
+
+def test_a_type_is_refused_before_a_run_is_laid_out(tiny, tmp_path):
+    with pytest.raises(BadInput, match=r"^Q9 is no quantization type"):
+        quick(tiny, tmp_path / "run", type_name="Q9")
+    assert not (tmp_path / "run").exists()

@@ -178,6 +178,22 @@ def writable(folder: Path, option: str = "--out") -> Path:
     return folder
 
 
+def require_folder(folder: Path, option: str = "--out") -> None:
+    """Make sure that `folder` is one, or can be made, before the work whose files go there; nothing is made.
+
+    Raises:
+        CannotWrite: a file is in the way, or the folder above takes no files.
+    """
+    try:
+        nearest = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+        why = "" if os.access(nearest, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+        why = why if nearest.is_dir() else f"{nearest} is no folder"
+    except OSError as error:
+        why = error.strerror or str(error)
+    if why:
+        raise CannotWrite(f"cannot write to {folder}: {why}. Choose another folder with {option}.")
+
+
 def require_room(folder: Path, size: int, option: str = "--out") -> None:
     """Make sure that a folder's disk has `size` bytes free.
 

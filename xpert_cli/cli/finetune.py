@@ -113,7 +113,7 @@ def finetune(
 
     A run that was stopped, by Ctrl-C or by a flat battery, carries on when the same command is typed again.
     """
-    from xpert_cli.training import finetune, plan, starts
+    from xpert_cli.training import finetune, plan, prepare, starts
     from xpert_cli.training.stopping import Stopped
 
     with Output(json=json, quiet=quiet) as o:
@@ -144,6 +144,7 @@ def finetune(
             )
 
         budget()  # one out of range is refused now
+        prepare.check(settings)
         written = written_by(
             text, author, o, since=since, until=until, exclude=exclude, session_gap=session_gap, scrub=scrub
         )

@@ -26,6 +26,7 @@ from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.llama.model import Sample, Vocabulary
 from xpert_cli.llama.samples import tokenized
+from xpert_cli.models.quantize import quantization_type
 from xpert_cli.selection import style_shift
 from xpert_cli.selection.start_check import MESSAGES, MOST, SCORED, Arm, StartCheck, check_starts, common_rank
 from xpert_cli.training import loop
@@ -169,6 +170,19 @@ class Finished(Exception):
         self.folder = folder
 
 
+def check(settings: Settings) -> None:
+    """Refuse what needs no text to be refused: a type that there is not, a folder that cannot be written.
+
+    Raises:
+        BadInput: there is no such type.
+        CannotWrite: --out cannot be a folder.
+    """
+    if settings.type_name is not None:
+        quantization_type(settings.type_name)
+    if settings.out is not None:
+        paths.require_folder(settings.out)
+
+
 def prepare(
     corpus: Corpus,
     base: BaseModel,
@@ -186,17 +200,18 @@ def prepare(
         Finished: there is nothing to do.
     """
     began = time.monotonic()
+    check(settings)
     require()
     messages, replayed = _with_earlier(corpus, start.earlier, settings.seed)
     training, held = _split(messages, settings.held_out, settings.seed)
     for part in start.parts:
         gguf.check_adapter(part.file, base)
-    check = _measured(training, base, start, settings, progress) if start.parts and start.check else None
-    if check:
-        for line in check.lines:
+    measured = _measured(training, base, start, settings, progress) if start.parts and start.check else None
+    if measured:
+        for line in measured.lines:
             note(line)
-    parts = check.parts if check else start.parts
-    rank = check.rank if check else common_rank(parts, settings.rank)
+    parts = measured.parts if measured else start.parts
+    rank = measured.rank if measured else common_rank(parts, settings.rank)
     first, error = gguf.combined(parts, rank) if parts else (None, None)
     for part in start.parts:
         part.file.release()
@@ -226,7 +241,7 @@ def prepare(
         parts=parts,
         start=first,
         recompression_error=error,
-        check=check,
+        check=measured,
         recipe=recipe,
         keep=keep,
         folder=folder,
