@@ -534,6 +534,27 @@ def test_tables(tmp_path: Path, kind: str) -> None:
     assert pairs_of(tmp_path, "data.csv", content, author) == pairs
 
 
+@pytest.mark.parametrize(
+    "column", ["name", "Name", "author", "sender", "from", "user", "username", "user name", "speaker", "participant"]
+)
+@pytest.mark.parametrize(("ending", "mark"), [("csv", ","), ("tsv", "\t")])
+def test_a_table_with_a_column_of_senders_is_a_conversation(
+    tmp_path: Path, column: str, ending: str, mark: str
+) -> None:
+    rows = ((column, "text"), ("Tove", "Shall we have tea?"), ("Ilse", "Always."), ("Tove", "Then come."))
+    content = "".join(mark.join(row) + "\n" for row in rows)
+    with pytest.raises(BadInput, match=r"Found: Tove \(2\), Ilse \(1\)"):
+        pairs_of(tmp_path, f"chat.{ending}", content)
+    assert pairs_of(tmp_path, f"chat.{ending}", content, "Ilse") == [("Shall we have tea?", "Always.")]
+
+
+def test_records_with_a_name_and_a_text_are_a_conversation(tmp_path: Path) -> None:
+    content = [{"name": "Tove", "text": "Shall we have tea?"}, {"name": "Ilse", "text": "Always."}]
+    assert pairs_of(tmp_path, "chat.json", content, "Ilse") == [("Shall we have tea?", "Always.")]
+    answered = [{"name": "one", "text": "x", "prompt": "Tea?", "response": "Always."}]
+    assert pairs_of(tmp_path, "data.json", answered) == [("Tea?", "Always.")]
+
+
 # Documents, notes, encodings
 
 

@@ -40,6 +40,7 @@ def import_(
     session_gap: GapOpt = None,
     scrub: ScrubOpt = False,
     minutes: MinutesOpt = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write to a file that is there already.")] = False,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -49,6 +50,11 @@ def import_(
     with Output(json=json, quiet=quiet, minutes=minutes) as o:
         if out.is_dir():
             raise BadInput(f"-o {out} is a folder. Name a file, such as {out / 'messages.jsonl'}.")
+        if out.exists():
+            if any(_is_read(out, Path(name)) for name in text):
+                raise BadInput(f"-o {out} is among the files to read, and would be lost. Name another file with -o.")
+            if not overwrite:
+                raise BadInput(f"-o {out} is there already. Name another file with -o, or say --overwrite.")
         written = written_by(
             text, author, o, since=since, until=until, exclude=exclude, session_gap=session_gap, scrub=scrub
         )
@@ -63,3 +69,11 @@ def import_(
         o.show({"out": str(out), "messages": len(written)})
         o.note(f"written to {out}, which you alone can read")
         o.hint(again("summarize", [str(out)]))
+
+
+def _is_read(out: Path, given: Path) -> bool:
+    """Whether a file that is there is what the user gave to read, or lies in a folder given."""
+    try:
+        return given.samefile(out) or (given.is_dir() and given.resolve() in out.resolve().parents)
+    except OSError:  # given is standard input, or is not there
+        return False

@@ -20,11 +20,13 @@ LISTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "cha
 SENDERS = (
     "sender_name",
     "sender",
+    "sender name",
     "from_name",
     "from",
     "author",
     "username",
     "user_name",
+    "user name",
     "speaker",
     "nickname",
     "display_name",
@@ -32,6 +34,7 @@ SENDERS = (
     "who",
     "user",
     "sent_by",
+    "participant",
     "name",
 )
 TEXTS = ("content", "text", "message", "msg", "body", "contents", "message_text", "message_body", "value", "utterance")

@@ -139,9 +139,8 @@ def _sent(fields: dict[str, Any]) -> bool:
     who = next((key for key in SENDERS if isinstance(fields.get(key), str | dict)), None)
     role = isinstance(fields.get("role"), str) and fields["role"].lower() in ROLES
     text = any(isinstance(fields.get(key), str | list) for key in TEXTS)
-    if who == "name" and not any(key in fields for key in TIMES):
-        who = None
-    if who == "user" and any(key in fields for key in ANSWERED):
+    answered = any(key in fields for key in ANSWERED)
+    if answered and (who == "user" or (who == "name" and not any(key in fields for key in TIMES))):
         who = None
     mine = any(key in fields for key in MINE)
     return text and bool(who or role or mine)
