@@ -27,7 +27,7 @@ class Hidden:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Hidden())
 {fault}
-from xpert_cli.cli.app import main
+from xpert_cli.cli.entry import main
 sys.argv = ["xpert", *{arguments!r}]
 main()
 """

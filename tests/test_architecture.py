@@ -186,7 +186,7 @@ def test_the_checks_see_what_they_look_for() -> None:
     up = "def f():\n    from xpert_cli.training import finetune"
     assert wrong_arrows("xpert_cli.hub.x", up) == ["xpert_cli.training.finetune"]
     assert wrong_arrows("xpert_cli.cli.x", up) == wrong_arrows("xpert_cli.training.x", up) == []
-    assert wrong_arrows("xpert_cli.__main__", "from xpert_cli.cli.app import main") == []
+    assert wrong_arrows("xpert_cli.__main__", "from xpert_cli.cli.entry import main") == []
     assert wrong_arrows("xpert_cli.errors", "from xpert_cli import paths") == ["xpert_cli.paths"]
     circle = {"xpert_cli.hub.x": "import xpert_cli.gguf.files", "xpert_cli.gguf.y": "import xpert_cli.hub.sources"}
     assert rooms_in_a_circle(circle) == {("hub", "gguf"), ("gguf", "hub")}

@@ -252,7 +252,7 @@ def told(self, message, fraction):
 Output.progress = told
 from xpert_cli import resume
 resume.EVERY = 0.0
-from xpert_cli.cli.app import main
+from xpert_cli.cli.entry import main
 sys.argv = ["xpert", *{list(arguments)!r}]
 main()
 """
@@ -325,3 +325,18 @@ Output.show = shown
     done = xpert(*arguments, fault=fault, XPERT_HOME=str(tmp_path / "home"))
     assert (done.returncode, done.stderr) == (130, "stopped.\n")
     assert json.loads(done.stdout)["models"] == ["base"]
+
+
+@pytest.mark.parametrize("package", ["typer", "rich.text", "xpert_cli.paths", "xpert_cli.selection", "numpy"])
+def test_ctrl_c_while_the_command_line_is_imported_is_one_line(package, tmp_path):
+    fault = f"""{CTRL_C}
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {package!r}:
+            interrupt()
+sys.meta_path.insert(0, Interrupting())
+"""
+    (tmp_path / "notes.md").write_text("Hello there.", "utf-8")
+    for option, shown in (("--quiet", ""), ("--json", json.dumps({"error": NOTHING.strip()}) + "\n")):
+        done = xpert("summarize", str(tmp_path / "notes.md"), option, fault=fault, XPERT_HOME=str(tmp_path / "home"))
+        assert (done.returncode, done.stdout, done.stderr) == (130, shown, NOTHING)

@@ -11,17 +11,19 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
 from rich.text import Text
+from typer.core import TyperGroup
 
-from xpert_cli import __version__, leftovers, paths, signals
+from xpert_cli import __version__, leftovers, paths
 from xpert_cli.cli import views
 from xpert_cli.cli.cache import app as cache_app
 from xpert_cli.cli.chat import chat, run
 from xpert_cli.cli.config import app as config_app
+from xpert_cli.cli.entry import say_stopped
 from xpert_cli.cli.finetune import finetune
 from xpert_cli.cli.help import command
 from xpert_cli.cli.import_ import import_
@@ -60,7 +62,20 @@ from xpert_cli.cli.select import select
 from xpert_cli.cli.serve import serve
 from xpert_cli.errors import BadInput
 
+
+class Group(TyperGroup):
+    """All commands, which Typer would end in silence where Ctrl-C comes while they import what they need."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Exit(say_stopped(error)) from None
+
+
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -265,13 +280,10 @@ def doctor(
 def main() -> None:
     """Run the command line; any failure is one line on standard error and exit status 1."""
     prepare_streams()
-    signals.install()
     leftovers.clear(paths.notes_dir())
     try:
         require_unicode(sys.argv)
         command(app)(prog_name="xpert")
-    except KeyboardInterrupt as error:
-        sys.exit(signals.status(error))
     except Exception as error:
         if os.environ.get("XPERT_DEBUG"):
             raise
