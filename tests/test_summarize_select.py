@@ -57,6 +57,25 @@ def timeless(result: Selection) -> Selection:
 
 # -- plain text
 
+GERMAN = """Gestern war ich mit meiner Schwester auf dem Markt und wir haben frisches Brot gekauft.
+
+Danach sind wir an den Fluss gegangen und haben den Booten zugesehen, bis der Wind kälter wurde.
+
+Morgen will ich früh aufstehen, denn der Zug fährt um sieben und ich muss vorher noch packen.
+"""
+
+
+@pytest.mark.model
+def test_what_is_not_english_is_said_to_be_read_without_english_axes(cache, base, tmp_path):
+    (tmp_path / "tagebuch.txt").write_text(GERMAN, "utf-8")
+    notes = summarize(corpus.read([str(tmp_path / "tagebuch.txt")]), cache, base, measured_only=True).notes
+    assert notes == (
+        "plain text does not show how long your messages are, so length is left out",
+        "your texts are not English, or too short: 30 axes that need English words are left out",
+    )
+    explained = summarize(first(MARA), cache, base, measured_only=True)
+    assert not [note for note in explained.notes if "English" in note]
+
 
 @pytest.mark.model
 def test_plain_text_is_not_compared_by_length(cache, base, tmp_path):

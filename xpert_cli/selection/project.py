@@ -20,6 +20,7 @@ from xpert_cli.cache.catalogue import Catalogue, base_answers
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf import BaseModel
 from xpert_cli.style import described
+from xpert_cli.style.measured import ENGLISH
 from xpert_cli.style.sentences import Sample
 from xpert_cli.style.space import Axis, Floats, Readings, Space, pooled
 
@@ -114,7 +115,8 @@ def project(
                 f"{asked.path.name} is not the model this cache was explained with: only measured axes are used"
             )
             asked = None
-    if asked and not Sample("\n".join(texts)).english:
+    english = Sample("\n".join(texts)).english
+    if asked and not english:
         notes.append("adjectives are asked about in English, which your texts are not: only measured axes are used")
         asked = None
     if asked and (note := described.memory_note(asked)):
@@ -133,6 +135,9 @@ def project(
 
     values = described.read(texts, space.axes, space.basis, asked, progress).values
     used = wanted(space.axes)
+    unread = np.isnan(values).all(axis=0) & used & [axis.name in ENGLISH for axis in space.axes]
+    if not english and (count := int(unread.sum())):
+        notes.append(f"your texts are not English, or too short: {count} axes that need English words are left out")
     return Projection(texts, space.only(used), wanted(cache.space.axes), Readings(values[:, used]), tuple(notes))
 
 

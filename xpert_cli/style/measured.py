@@ -21,9 +21,10 @@ from xpert_cli.style.chat import CHAT
 from xpert_cli.style.formula import MeasuredAxis, Rule, digest
 from xpert_cli.style.sentences import Sample, cut, sentences, words
 
-__all__ = ["MEASURED", "MeasuredAxis", "cut", "evidence", "measure", "measure_all", "sentences", "words"]
+__all__ = ["ENGLISH", "MEASURED", "MeasuredAxis", "cut", "evidence", "measure", "measure_all", "sentences", "words"]
 
 MEASURED: tuple[MeasuredAxis, ...] = tuple(axis for axis, _ in TABLE)
+ENGLISH = frozenset(axis.name for axis, rule in TABLE if rule.english)  # axes that only English words show
 LEAST_SPREAD = 0.05  # of the range of an axis of chats, set on training turns: 0.25 costs 8 points among 50 people
 _WIDEST = 90  # characters of a quoted line
 _TYPICAL = 12  # words; of lines that show an axis equally well, the one nearest to this is quoted
