@@ -352,12 +352,17 @@ def test_a_selection_tells_the_choice_first_and_then_the_ranking():
             SimpleNamespace(adapter="formal", score=-0.5, reasons=[]),
         ]
         result = SimpleNamespace(
-            selected=selected, ranking=ranking, verdict=verdict, confidence=0.9, explanation="You are brief."
+            selected=selected,
+            ranking=ranking,
+            verdict=verdict,
+            nearness=0.75,
+            confidence=0.9,
+            explanation="You are brief.",
         )
-        return drawn(views.selection(result, top=2), 40)  # type: ignore[arg-type]
+        return drawn(views.selection(result, top=2), 50)  # type: ignore[arg-type]
 
     assert shown("best", ("terse", 1.0)) == [
-        "Nearest: terse (confidence 0.90)",
+        "Nearest: terse (nearness 0.75, confidence 0.90)",
         "You are brief.",
         "",
         "+0.75  terse",
