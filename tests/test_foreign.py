@@ -64,6 +64,7 @@ def test_json_within_bounds_is_what_it_is():
     assert read_json(json.dumps(told)) == told
     assert read_json(b"\xef\xbb\xbf[1]") == [1]  # a byte order mark, as some editors write it
     assert read_json(r'["😀"]') == ["\U0001f600"]  # a pair is a character
+    assert read_json(b"[1000000000000000019884624838656]") == [1000000000000000019884624838656]  # of transformers
     assert read_json(b"[" * 64 + b"]" * 64)
     with pytest.raises(ValueError, match="it is not an object"):
         read_object(b"[1]")

@@ -161,7 +161,7 @@ def _number(text: str) -> float:
 
 
 def _whole(text: str) -> int:
-    if len(text) > 20:
+    if len(text) > 40:  # transformers writes 10 ** 30 for "no limit" into tokenizer_config.json
         raise ValueError(f"{text[:20]}… is no number of ordinary size")
     return int(text)
 
