@@ -21,6 +21,7 @@ from xpert_cli.hub import sources
 from xpert_cli.llama.chat import Sampling, run
 from xpert_cli.selection.select import select
 from xpert_cli.selection.summarize import summarize
+from xpert_cli.style.described import source_axes
 from xpert_cli.training.evaluate import evaluate
 from xpert_cli.training.finetune import Settings, Start, finetune
 from xpert_cli.training.package import source_metadata
@@ -97,7 +98,11 @@ def test_a_run_prints_its_fields_and_leaves_a_whole_folder(from_base):
     assert contents(folder) == FILES
     record = json.loads((folder / "run.json").read_text("utf-8"))
     assert record["result"]["loss_after"] == result["loss_after"]
-    assert record["data"] == {"digest": corpus.read([MARA]).digest, "messages": 30}
+    assert record["data"] == {
+        "digest": corpus.read([MARA]).digest,
+        "messages": 30,
+        "held_out_lines": [12, 13, 20, 28, 30],
+    }
 
 
 def test_kept_messages_are_readable_by_their_owner_alone(from_base):
@@ -116,7 +121,7 @@ def test_the_record_holds_none_of_the_words_that_are_printed(from_base):
 
 def test_the_adapter_tells_where_its_text_lies_in_the_caches_space(from_base, base):
     adapter = gguf.read_adapter(from_base[0] / "adapter.gguf")
-    axes = open_cache(sources.open_source(sources.EMBEDDED)).space.axes
+    axes = source_axes(open_cache(sources.open_source(sources.EMBEDDED)).space.axes)
     assert adapter.metadata["xpert.source.axes"] == "\n".join(axis.name for axis in axes)
     assert len(adapter.metadata["xpert.source.mean"]) == len(axes)
     assert adapter.metadata["xpert.source.samples"] == from_base[1]["messages"]
