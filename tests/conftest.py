@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ from tiny import packaged_base
 from xpert_cli import platform
 
 platform.prepare_libraries()  # before any test loads a library that uses OpenMP
+
+# Programs that tests start are ended by these, also where a background job or nohup switched them off for this one.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # Both are read before these fixtures run: by the Hub's client when imported, and by fixtures of the whole session.
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -34,6 +34,7 @@ def test_a_file_that_is_there_is_replaced_only_with_overwrite(
     assert written["messages"][-1] == {"role": "assistant", "content": "Always."}
 
 
+@pytest.mark.usefixtures("links")
 @pytest.mark.parametrize("given", ["notes/data.jsonl", "notes", "link.jsonl"])
 def test_what_is_read_is_never_replaced(
     notes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: str

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -282,15 +282,6 @@ NOTHING = "stopped. Nothing was kept: the same command starts from the beginning
 KEPT = "stopped. What is done is kept: the same command goes on from there.\n"
 
 
-@pytest.fixture
-def hangups_count() -> Iterator[None]:
-    """A program that nohup started hands on that hangups are ignored."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
-@pytest.mark.usefixtures("hangups_count")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_convert_is_stopped_in_one_line(tmp_path, number, status):
     pytest.importorskip("transformers")
