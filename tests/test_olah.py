@@ -79,20 +79,21 @@ def test_a_run_starts_from_what_was_fetched_and_goes_on_without_the_hub(hub, bas
         pytest.importorskip(package)
     first = told("finetune", notes, "--cache", NAME, *QUICK, "--out", str(tmp_path / "first"))
     assert first["started_from"]
-    assert hub.fetched() == INDEX | files(first["started_from"])
+    fetched = hub.fetched()  # all that was selected: the run starts from what predicts the messages best of it
+    assert INDEX | files(first["started_from"]) <= fetched
+    assert len(fetched - INDEX) <= 3
     hub.stop()
     started = [part for one in first["started_from"] for part in ("--adapter", f"{one['adapter']}={one['weight']}")]
     again = told("run", "Hello!", "--cache", NAME, *started, "--max-tokens", "8", "--offline")
     assert again["generated_tokens"] > 0
-    refused = xpert("run", "Hello!", "--cache", NAME, "--adapter", missing(first["started_from"]), "--offline")
+    refused = xpert("run", "Hello!", "--cache", NAME, "--adapter", missing(fetched), "--offline")
     assert refused.returncode == 1
     assert "not downloaded yet" in refused.stderr
 
 
-def missing(adapters: list[dict[str, Any]]) -> str:
-    """An adapter of the cache that is not among these."""
-    names = {path.stem for path in files_of(paths.packaged("adapters") / "adapters")}
-    return min(names - {one["adapter"] for one in adapters})
+def missing(fetched: set[str]) -> str:
+    """An adapter of the cache that is not among these files."""
+    return min(path.stem for path in files_of(paths.packaged("adapters") / "adapters") if path.name not in str(fetched))
 
 
 def test_a_new_commit_is_seen_and_the_old_one_can_still_be_named(hub, base, notes):
