@@ -292,7 +292,8 @@ def test_an_output_that_cannot_be_written_is_said_before_training(monkeypatch, c
     target = str(tmp_path / "file" / "run")
     status, out, err = called(monkeypatch, capsys, "finetune", MARA, "--from", "base", "--out", target, "--quiet")
     assert (status, out) == (1, "")
-    assert err == f"error: cannot write to {target}: Not a directory. Choose another folder with --out.\n"
+    fix = "Choose another folder with --out."
+    assert err == f"error: cannot write to {target}: {tmp_path / 'file'} is no folder. {fix}\n"
     assert (tmp_path / "file").read_text() == "mine"
 
 
