@@ -58,6 +58,16 @@ def _path(folder: Path) -> Path:
     return folder / f"{os.getpid()}.json"
 
 
+def make_folders(folder: Path) -> None:
+    """Make a folder, and the ones above it that are missing, for their owner alone; what is there stays as it is.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+
+
 def _write(folder: Path) -> None:
     """Bring this process's notes up to date; without any there is no file."""
     with suppress(OSError):
@@ -68,8 +78,7 @@ def _write(folder: Path) -> None:
                 _remove_empty(folder)
             return
         if folder not in _files:
-            for missing in reversed([part for part in (folder, *folder.parents) if not part.exists()]):
-                missing.mkdir(mode=0o700, exist_ok=True)
+            make_folders(folder)
             _files[folder] = os.fdopen(os.open(_path(folder), os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8")
             _locked(_files[folder])
         file = _files[folder]

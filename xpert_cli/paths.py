@@ -135,8 +135,7 @@ def make_private(folder: Path) -> None:
     Raises:
         OSError: it cannot be made.
     """
-    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
-        missing.mkdir(mode=0o700, exist_ok=True)
+    leftovers.make_folders(folder)
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     for ours in (one for one in (folder, *folder.parents) if data_dir() in one.parents):
