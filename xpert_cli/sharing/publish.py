@@ -113,7 +113,6 @@ def _twin(
 ) -> AdapterFile:
     """An adapter trained on messages, from the base and with all its steps, as a recipe says."""
     from xpert_cli.training.checkpoints import Checkpoints
-    from xpert_cli.training.decoder import open_decoder
     from xpert_cli.training.loop import Recipe, train
     from xpert_cli.training.plan import plan_for
 
@@ -126,14 +125,7 @@ def _twin(
         )
     longest = max(len(tokens) for tokens, _ in (*samples, *checks))
     plan = plan_for(base.header, longest=longest, batch=how.batch, rank=how.rank, limit=None)
-    decoder = open_decoder(
-        base,
-        plan.dtype,
-        recompute=plan.recompute,
-        packed=plan.packed,
-        packed_head=plan.packed_head,
-        threads=plan.threads,
-    )
+    decoder = plan.open(base)
     identity = {"base": base.fingerprint, "data": [list(one) for one in samples], "recipe": asdict(how)}
     keep = Checkpoints(paths.data_dir() / "unfinished" / "twin", identity)
     trained = train(

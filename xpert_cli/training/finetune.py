@@ -171,8 +171,6 @@ def finetune(
 
 def _train(run: Prepared) -> loop.Trained:
     """Train, and leave no memory behind for what comes after."""
-    from xpert_cli.training.decoder import open_decoder
-
     afterwards = 0.0
     if run.budget.seconds:  # what is asked before is asked again after, and takes about as long
         began = time.monotonic()
@@ -181,14 +179,7 @@ def _train(run: Prepared) -> loop.Trained:
     run.progress("loading the base model", 0.0)
     plan, began = run.plan, time.monotonic()
     try:
-        decoder = open_decoder(
-            run.base,
-            plan.dtype,
-            recompute=plan.recompute,
-            packed=plan.packed,
-            packed_head=plan.packed_head,
-            threads=plan.threads,
-        )
+        decoder = plan.open(run.base)
         afterwards += MERGING * (time.monotonic() - began)
         return loop.train(
             decoder,

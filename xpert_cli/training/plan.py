@@ -24,6 +24,9 @@ from xpert_cli.training.shape import Shape
 if TYPE_CHECKING:
     import torch
 
+    from xpert_cli.gguf import BaseModel
+    from xpert_cli.training.decoder import Decoder
+
 PACKS = (PACK, 256)  # tokens side by side: more is faster, and keeps more activations
 _KERNELS = 18 << 20  # bytes for each number of rows that is met: compiled kernels, and holes in the heap
 
@@ -43,6 +46,19 @@ class Plan:
     memory: int
     packed: bool = False
     packed_head: bool = False
+
+    def open(self, base: BaseModel) -> Decoder:
+        """The decoder of a base in this layout."""
+        from xpert_cli.training.decoder import open_decoder
+
+        return open_decoder(
+            base,
+            self.dtype,
+            recompute=self.recompute,
+            packed=self.packed,
+            packed_head=self.packed_head,
+            threads=self.threads,
+        )
 
 
 def require() -> None:
