@@ -22,7 +22,8 @@ from build_demo_cache import ROWS, STYLES
 from xpert_cli import corpus, gguf, paths
 from xpert_cli.cache import card
 from xpert_cli.cache.build import MOST_TEXTS, PRIOR
-from xpert_cli.cache.catalogue import ANSWERS, Catalogue, Entry, open_cache, write_cache
+from xpert_cli.cache.catalogue import ANSWERS, Catalogue, open_cache, write_cache
+from xpert_cli.cache.entries import Entry
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.hub.sources import open_source

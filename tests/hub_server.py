@@ -25,6 +25,7 @@ class Faults:
         hang: seconds that a request waits before it is answered.
         ranges: whether a part of a file can be asked for.
         drip: seconds between the pieces of a file.
+        moved: files lie at another address, to which the first one leads.
     """
 
     spoiled: dict[str, int] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class Faults:
     hang: float = 0.0
     ranges: bool = True
     drip: float = 0.0
+    moved: bool = False
 
 
 class HubServer:
@@ -50,6 +52,7 @@ class HubServer:
         self.private = False
         self.requests: list[str] = []
         self.messages: list[str] = []
+        self.ranges: list[tuple[str, int, int]] = []  # file, first byte, and the one behind the last
         self.large: dict[str, bytes] = {}
         self.requested: list[str] = []  # commits that are pull requests
         self.before_commit: Any = None
@@ -116,18 +119,23 @@ class HubServer:
         if request.command == "GET" and faults.spoiled.get(name, 0):
             faults.spoiled[name] -= 1
             data = bytes(255 - byte for byte in data)
-        status, begin = 200, 0
+        status, begin, end = 200, 0, len(data)
         if faults.ranges and (asked := request.headers.get("Range", "")):
-            begin = int(asked.removeprefix("bytes=").partition("-")[0])
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            begin, end = int(first), min(end, int(last) + 1) if last else end
             if begin >= len(data):
                 return _send(request, 416, b"")
             status = 206
-            headers["Content-Range"] = f"bytes {begin}-{len(data) - 1}/{len(data)}"
+            headers["Content-Range"] = f"bytes {begin}-{end - 1}/{len(data)}"
+            self.ranges.append((name, begin, end))
+        if faults.moved and request.command == "GET" and "moved" not in request.path:
+            address = f"{request.path}?moved=1"
+            return _send(request, 302, b"", {**headers, "Location": address})
         if request.command == "GET" and faults.cut.get(name):
-            return self._cut(request, status, data[begin:], faults.cut[name].pop(0) - begin, headers)
+            return self._cut(request, status, data[begin:end], faults.cut[name].pop(0) - begin, headers)
         if request.command == "GET" and faults.drip:
-            return self._cut(request, status, data[begin:], len(data) - begin, headers)
-        _send(request, status, data[begin:], headers)
+            return self._cut(request, status, data[begin:end], end - begin, headers)
+        _send(request, status, data[begin:end], headers)
 
     def _cut(
         self, request: BaseHTTPRequestHandler, status: int, data: bytes, most: int, headers: dict[str, str]
@@ -226,7 +234,7 @@ def point_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _is_large(name: str) -> bool:
-    return name.endswith((".gguf", ".npz"))
+    return name.endswith((".gguf", ".npz", ".bin"))
 
 
 def _blob(data: bytes) -> str:

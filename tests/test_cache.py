@@ -59,7 +59,7 @@ def edit(folder: Path, change: Edit) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda told: told.update(schema=99), "schema 99; this xpert reads up to 1. Upgrade"),
+        (lambda told: told.update(schema=99), "schema 99; this xpert reads up to 2. Upgrade"),
         (lambda told: told.update(colour="red"), r"catalogue.json has unknown or missing keys \(colour\)"),
         (lambda told: told.pop("axes"), r"catalogue.json has unknown or missing keys \(axes\)"),
         (lambda told: told.pop("schema"), "is not a catalogue"),

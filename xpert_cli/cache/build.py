@@ -24,8 +24,11 @@ import numpy as np
 from xpert_cli import gguf, paths
 from xpert_cli.cache import card
 from xpert_cli.cache.answers import answer_probes, drop
-from xpert_cli.cache.catalogue import ANSWERS, Catalogue, Entry, write_cache
+from xpert_cli.cache.catalogue import ANSWERS, Catalogue, write_cache
+from xpert_cli.cache.entries import Entry
 from xpert_cli.cache.gains import Gains, gains
+from xpert_cli.cache.index import add_to_index, made_with, members_of, write_cache_indexed
+from xpert_cli.cache.indexed import LISTED, IndexedCatalogue
 from xpert_cli.cache.outliers import traits
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.foreign.data import read_object
@@ -40,6 +43,7 @@ Progress = Callable[[str, float], None]
 PRIOR, MOST_TEXTS = 100, 1000  # texts that answers count for in what people's texts vary by, and one adapter's at most
 UNKNOWN = 0.9  # of the identity in the metric where the gap is not known: chosen on tuning rows, flat from 0.8 to 0.95
 FEWEST = 4  # adapters without training text whose gains on each other's answers are worth their time
+LARGE = 100  # adapters from which on a cache gets an index
 CLAIMED = 0.2  # smallest cosine between what an adapter's answers show and what it claims of its training text
 
 
@@ -73,6 +77,7 @@ def build(
     *,
     summarizer: BaseModel | Path | None = None,
     about: str = "",
+    indexed: bool | None = None,
     seed: int = 0,
     progress: Progress = lambda message, fraction: None,
 ) -> Built:
@@ -82,6 +87,7 @@ def build(
         adapters: adapter GGUF files, or run folders of `xpert finetune`; the id is the file's or folder's name.
         summarizer: the model behind the described axes; the base by default.
         about: Markdown for the card: what the adapters were trained on, and under which terms.
+        indexed: write an index (schema 2), of which devices read a few cells; by default from LARGE adapters on.
 
     Raises:
         BadInput: two adapters of one id, or an id that cannot be a file name.
@@ -108,7 +114,7 @@ def build(
     info = base.info
     with paths.whole(out / card.FILE) as part:
         part.write_text(card.write_card(info.name, about, entries), "utf-8")
-    made_with = {
+    by_what = {
         "base": {
             "name": info.name,
             "architecture": info.architecture,
@@ -122,7 +128,10 @@ def build(
         },
         "probes": described.probes_digest(),
     }
-    write_cache(out, made_with, entries, space, shown, told)
+    if indexed if indexed is not None else len(entries) >= LARGE:
+        write_cache_indexed(out, by_what, entries, space, shown, told, progress)
+    else:
+        write_cache(out, by_what, entries, space, shown, told)
     drop(out)
     return _built(out, entries, space, shown, told, began)
 
@@ -152,7 +161,7 @@ def add(
     _require_alike(cache, asked)
     out = paths.writable(out)
     files = _named(adapters, base)
-    if taken := sorted({entry.id for entry in cache.entries} & set(files)):
+    if taken := sorted(name for name in files if cache.has(name)):
         raise BadInput(f"{cache.source.name} has {taken[0]} already. Rename the file or the run's folder.")
     answers = answer_probes(base, files, out, seed, progress, plain=False)
     space = cache.space
@@ -161,12 +170,17 @@ def add(
     told = _claimed(space, [described.source_mean(one.adapter, space.axes, space.basis) for one in files.values()])
     by = ["answers"]
     new = [_entry(one, out, space, shown[i], told[i], by) for i, one in enumerate(files.values())]
-    entries = [*cache.entries, *new]
-    whole = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
+    count = cache.size + len(new)
+    entries = [*(cache.entries if count <= LISTED else ()), *new]
     readme = cache.source.optional(card.FILE)
     text = paths.text(readme) if readme else ""
     with paths.whole(out / card.FILE) as part:
-        part.write_text(card.renewed(text, entries, {}), "utf-8")
+        part.write_text(card.renewed(text, entries, {}, count), "utf-8")
+    if isinstance(cache, IndexedCatalogue):
+        add_to_index(out, cache, made_with(cache), members_of(new, shown, told))
+        drop(out)
+        return _built(out, new, space, shown, told, began)
+    whole, entries = made_with(cache), [*cache.entries, *new]
     write_cache(
         out,
         whole,
@@ -181,8 +195,8 @@ def add(
 
 def _require_alike(cache: Catalogue, summarizer: BaseModel) -> None:
     """Refuse to explain in a space that was made with other probes, questions or another summarizer."""
-    made_with = described.probes_digest(), described.questions_digest(cache.space.basis), summarizer.fingerprint
-    if made_with != (cache.probes, cache.summarizer["questions"], cache.summarizer["fingerprint"]):
+    own = described.probes_digest(), described.questions_digest(cache.space.basis), summarizer.fingerprint
+    if own != (cache.probes, cache.summarizer["questions"], cache.summarizer["fingerprint"]):
         raise CacheMismatch(
             f"{cache.source.name} was explained with another summarizer or other probes. "
             "Name its summarizer with --summarizer, or build the cache anew: xpert cache build"

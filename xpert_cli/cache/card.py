@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from xpert_cli.foreign.text import markdown
 
 if TYPE_CHECKING:
-    from xpert_cli.cache.catalogue import Entry
+    from xpert_cli.cache.entries import Entry
 
 FILE = "README.md"
 _GENERATED = "## Adapters"
+_MANY = "\n\nA cache of {} for `xpert select`. Its index describes each.\n"
 
 
 def write_card(base: str, about: str, entries: Sequence[Entry]) -> str:
@@ -29,15 +30,20 @@ def write_card(base: str, about: str, entries: Sequence[Entry]) -> str:
     return head + (f"{about.strip()}\n\n" if about.strip() else "") + _adapters(entries)
 
 
-def renewed(card: str, entries: Sequence[Entry], metadata: Mapping[str, str]) -> str:
-    """A card for other entries, and with other values of keys of its front matter."""
+def renewed(card: str, entries: Sequence[Entry], metadata: Mapping[str, str], count: int = 0) -> str:
+    """A card for other entries, and with other values of keys of its front matter.
+
+    Args:
+        count: adapters of a cache whose entries are too many to be listed.
+    """
     head = card.partition(_GENERATED)[0].rstrip()
     if not head.startswith("---\n") or "\n---\n" not in head[4:]:
         head = f"---\ntags: [xpert, lora, gguf]\n---\n\n{head}"
     front, _, body = head[4:].partition("\n---\n")
     kept = [line for line in front.splitlines() if line.partition(":")[0] not in metadata]
     front = "\n".join([*(f"{key}: {json.dumps(value)}" for key, value in metadata.items()), *kept])
-    return f"---\n{front}\n---\n{body}\n\n{_adapters(entries)}"
+    listed = _adapters(entries) if len(entries) >= count else _GENERATED + _MANY.format(count)
+    return f"---\n{front}\n---\n{body}\n\n{listed}"
 
 
 def _adapters(entries: Sequence[Entry]) -> str:

@@ -11,85 +11,32 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xpert_cli import gguf, paths
+from xpert_cli.cache.entries import MOST_NAME, Entry, entry_of, require_keys, told_of
 from xpert_cli.cache.trust import Published, check, published
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.foreign.data import read_arrays, read_json, read_object
-from xpert_cli.hub.files import CATALOGUE, Source
+from xpert_cli.hub.files import CATALOGUE, Source, kept
 from xpert_cli.style import described as style
 from xpert_cli.style.space import Axis, Floats, Space
 
-SCHEMA = 1
+SCHEMA, INDEXED = 1, 2  # one file of coordinates that is read whole, and an index (cache/indexed.py)
 COORDINATES, ANSWERS = "coordinates.npz", "base_answers.jsonl"
 MOST_ANSWERS = 16 << 20  # bytes of the base's answers: 200 take 60 kB
 MOST_BASIS = 64 << 20  # bytes of the described axes' directions
-MOST_NAME, MOST_WORDS = 200, 10_000  # characters of an id or an axis, and of an explanation
 MOST_BYTES = 256 << 20  # of coordinates.npz: 100,000 adapters on 500 axes take 200 MB
 _TOP = {"schema", "base", "summarizer", "probes", "axes", "adapters", "coordinates"}
+_TOP_INDEXED = _TOP - {"adapters", "coordinates"} | {"index"}
 _TOP_MORE = {"files", "published"}
 _AXIS, _AXIS_MORE = {"name", "kind", "low", "high", "length"}, {"digest"}
-_ENTRY = {"id", "file", "sha256", "bytes", "rank", "alpha", "explanation", "provenance", "explained_by"}
-_ENTRY_MORE = {"checked", "traits"}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One adapter of a cache, as its catalogue tells it.
-
-    Attributes:
-        checked: what looking through its training text, and asking it for that text, showed before it was published.
-        traits: numbers of its weights, see cache/outliers.py.
-    """
-
-    id: str
-    file: str
-    sha256: str
-    bytes: int
-    rank: int
-    alpha: float
-    explanation: str
-    provenance: Mapping[str, Any]
-    explained_by: tuple[str, ...]
-    checked: Mapping[str, Any] | None = None
-    traits: Mapping[str, float] | None = None
-
-    def __post_init__(self) -> None:
-        texts, numbers = (self.id, self.file, self.sha256, self.explanation), (self.bytes, self.rank, self.alpha)
-        if not all(isinstance(text, str) for text in texts) or not all(isinstance(n, (int, float)) for n in numbers):
-            raise TypeError(f"the entry {self.id!r:.40} has a value of the wrong kind")
-        if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in (self.traits or {}).values()):
-            raise TypeError(f"the entry {self.id!r:.40} has traits that are no numbers")
-        if len(self.id) > MOST_NAME or len(self.file) > 2 * MOST_NAME or len(self.explanation) > MOST_WORDS:
-            raise ValueError(f"the entry {self.id!r:.40} has a name or an explanation of many thousand characters")
-        if not all(isinstance(part, str) for part in self.explained_by):
-            raise TypeError(f"the entry {self.id!r:.40} tells wrongly what it is explained by")
-        self._require_records()
-        if not self.id.isprintable() or not 0 < self.bytes < 1 << 40 or not re.fullmatch("[0-9a-f]{64}", self.sha256):
-            raise ValueError(f"the entry {self.id!r:.40} tells id, size or digest wrongly")
-
-    def _require_records(self) -> None:
-        """Refuse a provenance or a check that the card and the commands could not read.
-
-        Raises:
-            TypeError: naming the entry.
-        """
-        ran, told = self.provenance, {} if self.checked is None else self.checked
-        numbers = [ran.get(key, 0) for key in ("steps", "messages", "loss_before", "loss_after")] if ran else []
-        numbers += [told.get(key) for key in ("findings", "verbatim", "verbatim_base") if told]
-        numbers += [one for key in ("exposure", "exposure_base") if (one := told.get(key)) is not None]
-        if not isinstance(ran.get("data", {}), dict) or not isinstance(ran.get("recipe", {}), dict):
-            raise TypeError(f"the entry {self.id!r:.40} tells its training wrongly")
-        if any(isinstance(one, bool) or not isinstance(one, (int, float)) for one in numbers):
-            raise TypeError(f"the entry {self.id!r:.40} tells numbers of its training that are none")
 
 
 @dataclass(frozen=True)
@@ -125,6 +72,16 @@ class Catalogue:
     notes: tuple[str, ...] = ()
 
     @property
+    def size(self) -> int:
+        """How many adapters there are."""
+        return len(self.entries)
+
+    @property
+    def bare(self) -> Space:
+        """The space, of which the directions of described axes need not be there: where no model is asked."""
+        return self.space
+
+    @property
     def coordinates(self) -> Floats:
         """(adapters, axes) where each adapter lies: by its training text if it brought that, else by its answers."""
         silent = np.isnan(self.training_coordinates).all(axis=1, keepdims=True)
@@ -137,6 +94,13 @@ class Catalogue:
         What is described rests on a few of the training texts only, and has made selection worse.
         """
         return not np.isnan(self.training_coordinates).all()
+
+    def has(self, adapter: str) -> bool:
+        """Whether there is an adapter of an id."""
+        try:
+            return self.entry(adapter).id == adapter
+        except BadInput:
+            return False
 
     def entry(self, adapter: str) -> Entry:
         """The entry with an id.
@@ -157,7 +121,20 @@ class Catalogue:
     def fetch(self, adapter: str) -> Path:
         """The local file of an adapter, verified against the catalogue's digest."""
         entry = self.entry(adapter)
-        return self.source.file(entry.file, entry.sha256, entry.bytes)
+        if entry.offset is None:
+            return self.source.file(entry.file, entry.sha256, entry.bytes)
+        return self.source.cut(entry.file, entry.offset, entry.bytes, entry.sha256, f"{entry.id}.gguf")
+
+    def here(self, entry: Entry) -> Path | None:
+        """Where an adapter lies on this machine, None where it would have to be fetched; its contents are not read."""
+        if entry.offset is None:
+            return self.source.here(entry.file, entry.sha256)
+        path = kept(entry.sha256, f"{entry.id}.gguf")
+        return path if path.is_file() else None
+
+    def at_hand(self) -> list[Entry]:
+        """The entries of the adapters that lie on this machine."""
+        return [entry for entry in self.entries if self.here(entry) is not None]
 
     def require(self, base: gguf.BaseModel | Path) -> None:
         """Refuse a base model that this cache was not made for.
@@ -185,15 +162,24 @@ def open_cache(source: Source, *, trusted: bool = True) -> Catalogue:
     """
     data = source.file(CATALOGUE).read_bytes()
     told = _json(source, data)
-    _known(source, told, _TOP, "catalogue.json", _TOP_MORE)
+    indexed = told["schema"] == INDEXED
+    keys, more = (_TOP_INDEXED, {*_TOP_MORE, "checked"}) if indexed else (_TOP, _TOP_MORE)
+    require_keys(source, told, keys, "catalogue.json", more)
     by = published(told.get("published"), source.name)
     notes = (*source.notes, *(check(source, data, by) if trusted else ()))
     source.sealed = bool(by and by.key) and (trusted or source.revision is not None)
     try:
-        axes, entries = _contents(source, told)
+        axes = _contents(source, told)
         _require_kinds(told)
+        if indexed:
+            from xpert_cli.cache.indexed import IndexedCatalogue, open_indexed
+
+            return IndexedCatalogue(source, told, open_indexed(source, told, axes), by, notes)
+        entries = tuple(entry_of(source, one) for one in told["adapters"])
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise CacheMismatch(f"{source.name}: catalogue.json is damaged ({error}). Get the cache anew.") from error
+    if len({entry.id for entry in entries}) < len(entries):
+        raise CacheMismatch(f"{source.name}: two adapters have one id. Get the cache anew, or use another.")
     arrays = _arrays(source, told["coordinates"], len(entries), axes)
     space = Space(
         axes,
@@ -206,21 +192,16 @@ def open_cache(source: Source, *, trusted: bool = True) -> Catalogue:
     )
 
 
-def _contents(source: Source, told: Mapping[str, Any]) -> tuple[tuple[Axis, ...], tuple[Entry, ...]]:
-    """Axes and entries of a catalogue; what it says of its other files goes to the source."""
-    axes, entries = [], []
+def _contents(source: Source, told: Mapping[str, Any]) -> tuple[Axis, ...]:
+    """Axes of a catalogue; what it says of its other files goes to the source."""
+    axes = []
     for one in told["axes"]:
-        _known(source, one, _AXIS, "an axis", _AXIS_MORE)
+        require_keys(source, one, _AXIS, "an axis", _AXIS_MORE)
         axes.append(_axis(one))
     if repeated := [name for name, count in Counter(axis.name for axis in axes).items() if count > 1]:
         raise ValueError(f"two axes are called {repeated[0]!r:.40}")
-    for one in told["adapters"]:
-        _known(source, one, _ENTRY, f"the entry {one.get('id')!r}", _ENTRY_MORE)
-        entries.append(Entry(**{**one, "explained_by": tuple(one["explained_by"])}))
-    if len({entry.id for entry in entries}) < len(entries):
-        raise CacheMismatch(f"{source.name}: two adapters have one id. Get the cache anew, or use another.")
     source.known = {name: (str(one["sha256"]), int(one["bytes"])) for name, one in told.get("files", {}).items()}
-    return style.worded(axes), tuple(entries)
+    return style.worded(axes)
 
 
 def _axis(told: Mapping[str, Any]) -> Axis:
@@ -242,11 +223,12 @@ def _require_kinds(told: Mapping[str, Any]) -> None:
     base, summarizer = told["base"], told["summarizer"]
     texts = {f"base.{key}": base[key] for key in ("name", "architecture", "fingerprint")}
     texts |= {f"summarizer.{key}": summarizer[key] for key in ("fingerprint", "questions")}
-    texts |= {"probes": told["probes"], "coordinates.sha256": told["coordinates"]["sha256"]}
+    coordinates = told.get("coordinates", {"sha256": "", "bytes": 0})  # where there is no index
+    texts |= {"probes": told["probes"], "coordinates.sha256": coordinates["sha256"]}
     for name, text in texts.items():
         if not isinstance(text, str) or len(text) > MOST_NAME:
             raise TypeError(f"{name} is no short text")
-    if not isinstance(told["coordinates"]["bytes"], int):
+    if not isinstance(coordinates["bytes"], int):
         raise TypeError("coordinates.bytes is no number")
 
 
@@ -257,21 +239,12 @@ def _json(source: Source, data: bytes) -> dict[str, Any]:
         raise CacheMismatch(f"{source.name}: catalogue.json is damaged ({error}). Get the cache anew.") from error
     if not isinstance(told, dict) or not isinstance(told.get("schema"), int):
         raise CacheMismatch(f"{source.name}: catalogue.json is not a catalogue. Check --cache.")
-    if told["schema"] > SCHEMA:
+    if told["schema"] > INDEXED:
         raise CacheMismatch(
-            f"{source.name} has schema {told['schema']}; this xpert reads up to {SCHEMA}. "
+            f"{source.name} has schema {told['schema']}; this xpert reads up to {INDEXED}. "
             "Upgrade with: pip install -U xpert-cli"
         )
     return told
-
-
-def _known(source: Source, told: Mapping[str, Any], keys: set[str], where: str, more: Set[str] = frozenset()) -> None:
-    wrong = sorted((set(told) - more) ^ keys) if isinstance(told, dict) else ["not an object"]
-    if wrong:
-        raise CacheMismatch(
-            f"{source.name}: {where} has unknown or missing keys ({', '.join(map(str, wrong[:6]))}). "
-            "Upgrade xpert, or get the cache anew."
-        )
 
 
 def _arrays(source: Source, told: Mapping[str, Any], adapters: int, named: Sequence[Axis]) -> dict[str, Any]:
@@ -358,16 +331,20 @@ def write_cache(
             basis=space.basis.astype(np.float16),
             **{name: getattr(space, name).astype(np.float32) for name in ("reference", "gap", "spread", "precision")},
         )
-    adapters = [{key: value for key, value in asdict(entry).items() if value is not None} for entry in entries]
     whole = {
         "schema": SCHEMA,
         **told,
-        "adapters": adapters,
-        "axes": [{key: value for key, value in vars(axis).items() if value != ""} for axis in space.axes],
+        "adapters": [told_of(entry) for entry in entries],
+        "axes": told_axes(space.axes),
         "coordinates": described(folder / COORDINATES),
     }
     with paths.whole(folder / CATALOGUE) as part:
         part.write_bytes(encoded(whole))
+
+
+def told_axes(axes: Sequence[Axis]) -> list[dict[str, Any]]:
+    """Axes as a catalogue tells them."""
+    return [{key: value for key, value in vars(axis).items() if value != ""} for axis in axes]
 
 
 def described(path: Path) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from xpert_cli.cache.catalogue import Catalogue, Entry
+from xpert_cli.cache.catalogue import Catalogue
+from xpert_cli.cache.entries import Entry
 from xpert_cli.cache.screening import admitted, oddities
 from xpert_cli.gguf import BaseModel
 from xpert_cli.hub.files import CATALOGUE

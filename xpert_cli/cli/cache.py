@@ -73,6 +73,10 @@ def build(
     about: Annotated[
         Path | None, typer.Option("--about", metavar="FILE", help="Markdown for the card: the data, and its terms.")
     ] = None,
+    index: Annotated[
+        bool | None,
+        typer.Option(help="Write an index, of which devices read little; done from 100 adapters on."),
+    ] = None,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
     minutes: MinutesOpt = None,
@@ -91,6 +95,7 @@ def build(
             summarizer=open_base(summarizer, offline, o) if summarizer else None,
             seed=seed,
             about=paths.text(about) if about else "",
+            indexed=index,
             progress=o.progress,
         )
         o.show(result, views.built(result))
@@ -113,6 +118,21 @@ def verify(
         result = verify.verify(open_catalogue(cache, offline, out), open_base(base, offline, out), out.progress)
         out.show(result, views.verified(result))
         out.notes(result.notes)
+
+
+@app.command()
+def index(
+    cache: Annotated[Path, typer.Argument(metavar="CACHE_DIR", help="The cache's folder.")],
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Give a cache an index, of which devices read a few cells whatever its size; or order the one it has anew."""
+    from xpert_cli.cache.index import to_index
+
+    with Output(json=json, quiet=quiet) as out:
+        count = to_index(open_catalogue(str(cache), True, out), cache, out.progress)
+        out.show({"cache": str(cache), "adapters": count}, f"{cache} has an index of {count} adapters.")
+        out.hint(again("cache publish", [str(cache), "OWNER/NAME"]))
 
 
 @app.command()

@@ -113,7 +113,7 @@ def _selected(story: _Story, written: Corpus, other: Corpus, cache: Catalogue, b
     from xpert_cli.selection.select import select
 
     selection = select(written, cache, base, progress=story.out.progress)
-    line = f"Selected among {len(cache.entries)} cached adapters"
+    line = f"Selected among {cache.size} cached adapters"
     story.tell("select", line, selection, views.selection(selection, 3))
     contrast = select(other, cache, base, measured_only=True)
     line = "For another writer, an engineer, the same by counting alone"

@@ -60,6 +60,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "xpert cache add runs/zoe --cache my-cache",
         "xpert cache add runs/zoe --cache anna/styles",
     ),
+    "cache index": ("xpert cache index my-cache", "xpert cache build runs/* -o my-cache --index"),
     "cache verify": ("xpert cache verify", "xpert cache verify --cache anna/styles"),
     "cache list": ("xpert cache list", "xpert cache list --cache anna/styles --json"),
     "cache words": ("xpert cache words my-cache", "xpert cache words my-cache --summarizer qwen3.gguf"),

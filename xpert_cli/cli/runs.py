@@ -72,13 +72,15 @@ def rename(
 
 def _ids_at_hand() -> set[str]:
     """Ids of the adapters in the default cache and the embedded one, as far as they are on this machine."""
+    from xpert_cli.cache.indexed import LISTED
     from xpert_cli.cache.opening import find_cache
     from xpert_cli.hub.sources import EMBEDDED
 
     ids: set[str] = set()
     for cache in (None, EMBEDDED):
         with contextlib.suppress(XpertError):  # a cache that is not here, or is damaged, has no adapter to be mistaken
-            ids.update(entry.id for entry in find_cache(cache, offline=True).entries)
+            found = find_cache(cache, offline=True)
+            ids.update(entry.id for entry in (found.entries if found.size <= LISTED else found.at_hand()))
     return ids
 
 

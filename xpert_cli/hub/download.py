@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from time import sleep
@@ -69,6 +70,7 @@ def download(
     digest: str,
     size: int,
     what: str,
+    begin: int | None = None,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> int:
     """Fetch `url` to `target` unless it is there; how many bytes were received.
@@ -76,6 +78,7 @@ def download(
     Args:
         digest: sha256 of the contents, or the sha1 that git gives them as a blob; 64 or 40 hexadecimal digits.
         size: bytes of the contents; not one more is taken.
+        begin: the contents are a part of the file at `url`, from this byte on.
         what: the file, in messages.
 
     Raises:
@@ -96,7 +99,7 @@ def download(
         if size == 0:
             paths.private_file(part)
         for _ in range(2):
-            received += _fill(part, url, size, what, progress)
+            received += _fill(part, url, size, what, begin, progress)
             if _contents(part, digest) == digest:
                 with part.open("rb+") as file:
                     os.fsync(file.fileno())
@@ -110,7 +113,7 @@ def download(
     )
 
 
-def _fill(part: Path, url: str, size: int, what: str, progress: Callable[[str, float], None]) -> int:
+def _fill(part: Path, url: str, size: int, what: str, begin: int | None, progress: Callable[[str, float], None]) -> int:
     """Bring a partial file to its full size; bytes received."""
     errors: Any = import_module("huggingface_hub.errors")
     message = f"fetching {Path(what).name} ({f'{size / 1e6:.1f} MB' if size >= 1e6 else f'{size / 1e3:.0f} kB'})"
@@ -120,7 +123,7 @@ def _fill(part: Path, url: str, size: int, what: str, progress: Callable[[str, f
     while (have := _length(part)) < size:
         trouble: Exception = errors.HTTPError(f"{what} ends too early")
         try:
-            for arrived in _pieces(url, part, have, size):
+            for arrived in _pieces(url, part, have, size, begin):
                 received += arrived
                 resume.remember(part)
                 progress(message, _length(part) / size)
@@ -134,32 +137,45 @@ def _fill(part: Path, url: str, size: int, what: str, progress: Callable[[str, f
     return received
 
 
-def _pieces(url: str, part: Path, have: int, size: int) -> Iterator[int]:
-    """Ask for what is missing and append it; yields the bytes of every piece written."""
-    utils: Any = import_module("huggingface_hub.utils")  # whose types are not exported
-    headers = utils.build_hf_headers(library_name="xpert", library_version=__version__)
-    headers["Accept-Encoding"] = "identity"
-    if have:
-        headers["Range"] = f"bytes={have}-"
-    timeout = (CONNECT, STALLED, STALLED, CONNECT)  # connect, read, write, pool
-    with utils.get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
-        utils.hf_raise_for_status(response)
-        carries_on = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        at = have if response.status_code == 206 and carries_on else 0
+def _pieces(url: str, part: Path, have: int, size: int, begin: int | None) -> Iterator[int]:
+    """Ask for what is missing and append it; yields the bytes that arrived with every piece."""
+    asked = None if begin is None and not have else (begin or 0) + have
+    with asking(url, asked, None if begin is None else begin + size) as (response, carries_on):
+        at, skipped = (have, 0) if carries_on else (0, begin or 0)
         try:
             paths.private_file(part)
             with part.open("ab" if at else "wb") as file:
                 for piece in response.iter_raw():
-                    wanted = piece[: size - at]  # not a byte more than there should be
+                    wanted = piece[skipped:][: size - at]  # not a byte more than there should be
+                    skipped = max(0, skipped - len(piece))
                     at += file.write(wanted)
                     file.flush()
-                    yield len(wanted)
+                    yield len(wanted) if begin is None else len(piece)
                     if at == size:
                         return
         except OSError as error:
             raise CannotWrite(
                 f"cannot write {part}: {error.strerror}. Free some space, or move the folder with XPERT_HOME."
             ) from error
+
+
+@contextmanager
+def asking(url: str, begin: int | None, end: int | None = None) -> Iterator[tuple[Any, bool]]:
+    """An answer to a GET, to be read piece by piece, and whether it begins where it was asked to.
+
+    Args:
+        begin, end: the first byte that is wanted, and the one behind the last; None for all of the file.
+    """
+    utils: Any = import_module("huggingface_hub.utils")  # whose types are not exported
+    headers = utils.build_hf_headers(library_name="xpert", library_version=__version__)
+    headers["Accept-Encoding"] = "identity"
+    if begin is not None:
+        headers["Range"] = f"bytes={begin}-{'' if end is None else end - 1}"
+    timeout = (CONNECT, STALLED, STALLED, CONNECT)  # connect, read, write, pool
+    with utils.get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
+        utils.hf_raise_for_status(response)
+        told = response.headers.get("Content-Range", "")
+        yield response, response.status_code == 206 and told.startswith(f"bytes {begin}-")
 
 
 def _length(path: Path) -> int:

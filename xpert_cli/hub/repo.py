@@ -14,14 +14,15 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import quote
 
 from xpert_cli import __version__, paths
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.hub import download
 from xpert_cli.hub.client import NotHere, explained, first_line, import_hub
-from xpert_cli.hub.files import Source
+from xpert_cli.hub.files import Part, Source, kept
+from xpert_cli.hub.ranges import fetch_ranges
 
 MOST = 256 << 20  # bytes of a cache's file whose size no catalogue tells
 Progress = Callable[[str, float], None]
@@ -161,13 +162,61 @@ class HubRepo(Source):
 
     def here(self, relative: str, sha256: str) -> Path | None:
         """Where a file of that digest lies on this machine, None where it would have to be fetched."""
-        path = _kept(sha256, relative)
+        path = kept(sha256, relative)
         return path if path.is_file() else None
+
+    def _parts(self, wanted: Sequence[Part]) -> list[bytes]:
+        found = {part.name: data for part in wanted if (data := _stored(part)) is not None}
+        missing = list({part.name: part for part in wanted if part.name not in found}.values())
+        if missing and self._offline:
+            raise NotHere(
+                f"{self.name}/{missing[0].file} is not downloaded yet. Connect and run again without --offline."
+            )
+        for _ in range(2):
+            fetched = self._fetch_parts(missing) if missing else []
+            for part, data in zip(missing, fetched, strict=True):
+                if part.sound(data):
+                    found[part.name] = data
+                    with paths.whole(kept(part.name, part.file), "XPERT_HOME") as file:
+                        file.write_bytes(data)
+            missing = [part for part in missing if part.name not in found]  # damaged on the way: once more
+        return [self._sound(part, found.get(part.name, b"")) for part in wanted]
+
+    def _not_here(self, relative: str) -> NotHere:
+        return NotHere(f"{self.name}/{relative} is not downloaded yet. Connect and run again without --offline.")
+
+    def _fetch_parts(self, missing: Sequence[Part]) -> list[bytes]:
+        with explained(self._hub, f"{self.name}/{missing[0].file}"):
+            addresses = {one.file: self._hub.hf_hub_url(self.name, one.file, revision=self.revision) for one in missing}
+            data, received = fetch_ranges(
+                [(addresses[one.file], one.begin, one.size) for one in missing], self.name, self._progress
+            )
+        self.downloaded_bytes += received
+        return data
+
+    def _cut(self, relative: str, begin: int, size: int, sha256: str, name: str) -> Path:
+        local = kept(sha256, name)
+        if local.is_file() and paths.digest(local) == sha256:
+            return local
+        local.unlink(missing_ok=True)
+        if self._offline:
+            raise self._not_here(relative)
+        with explained(self._hub, f"{self.name}/{relative}"):
+            self.downloaded_bytes += download.download(
+                self._hub.hf_hub_url(self.name, relative, revision=self.revision),
+                local,
+                digest=sha256,
+                size=size,
+                what=f"{self.name}/{name}",
+                begin=begin,
+                progress=self._progress,
+            )
+        return local
 
     def _fetch(self, relative: str, sha256: str | None, size: int | None) -> Path:
         pointer = self._place / self.revision / relative
         digest = sha256 or (pointer.read_text("utf-8") if pointer.is_file() else None)
-        if digest and (local := _kept(digest, relative)).is_file():
+        if digest and (local := kept(digest, relative)).is_file():
             if sha256 is None or paths.digest(local) == sha256:
                 return local
             local.unlink()
@@ -175,14 +224,14 @@ class HubRepo(Source):
         if isinstance(theirs, str) and (sha256 is None or paths.digest(Path(theirs)) == sha256):
             return Path(theirs)
         if self._offline or (self.notes and sha256 is None):
-            raise NotHere(f"{self.name}/{relative} is not downloaded yet. Connect and run again without --offline.")
+            raise self._not_here(relative)
         with explained(self._hub, f"{self.name}/{relative}"):
             if relative not in self._told and not (sha256 and size):
                 self._patiently(lambda: self._metadata(relative, self.revision))
             etag, length = self._told.get(relative, ("", 0))
             if self._is_cache and sha256 is None and length > MOST:
                 raise CacheMismatch(f"{self.name}/{relative} has {length >> 20} MB, too many. Use another cache.")
-            local = _kept(sha256 or etag, relative)
+            local = kept(sha256 or etag, relative)
             self.downloaded_bytes += download.download(
                 self._hub.hf_hub_url(self.name, relative, revision=self.revision),
                 local,
@@ -195,8 +244,13 @@ class HubRepo(Source):
         return local
 
 
-def _kept(digest: str, relative: str) -> Path:
-    return paths.data_dir() / "files" / digest / PurePosixPath(relative).name
+def _stored(part: Part) -> bytes | None:
+    """What is kept of a part on this machine, if it is sound."""
+    try:
+        data = kept(part.name, part.file).read_bytes()
+    except OSError:
+        return None
+    return data if len(data) == part.size and part.sound(data) else None
 
 
 def _write(path: Path, text: str) -> None:

@@ -95,7 +95,7 @@ def compare(
         if (name, digest) in held
     }
     ranking = sorted(distances, key=lambda name: (distances[name], name))
-    left = len(cache.entries) - len(distances)
+    left = cache.size - len(distances)
     return Compared(
         tuple(Chosen(name, 1.0) for name in ranking[:1]),
         len(chosen),

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xpert_cli.cache.catalogue import Catalogue, Entry, base_answers
+from xpert_cli.cache.catalogue import Catalogue, base_answers
+from xpert_cli.cache.entries import Entry
 from xpert_cli.gguf import BaseModel
 from xpert_cli.llama.model import Model
 from xpert_cli.paper import two_answers, word_index

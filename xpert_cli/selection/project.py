@@ -106,7 +106,7 @@ def project(
     cache.require(base)
     texts = tuple(sorted(corpus.passages))
     asked = None if measured_only else BaseModel.open(summarizer or base)
-    space, notes = cache.space, list(cache.notes)
+    space, notes = cache.space if asked else cache.bare, list(cache.notes)
     if asked and not _answers_alike(asked, cache):
         if retell:
             space = _retold(cache, asked, progress)
@@ -138,7 +138,7 @@ def project(
     unread = np.isnan(values).all(axis=0) & used & [axis.name in ENGLISH for axis in space.axes]
     if not english and (count := int(unread.sum())):
         notes.append(f"your texts are not English, or too short: {count} axes that need English words are left out")
-    return Projection(texts, space.only(used), wanted(cache.space.axes), Readings(values[:, used]), tuple(notes))
+    return Projection(texts, space.only(used), wanted(cache.bare.axes), Readings(values[:, used]), tuple(notes))
 
 
 def _retold(cache: Catalogue, summarizer: BaseModel, progress: Callable[[str, float], None]) -> Space:

@@ -11,6 +11,7 @@ less far. Not here: readings (style/described.py), the cache (cache/catalogue.py
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -32,6 +33,21 @@ FAR = 0.35  # nearness below which none of a cache is near
 FEWEST_MEMBERS = 4  # adapters of which a cache's mean is known
 
 
+@dataclass(frozen=True, eq=False)
+class Rest:
+    """What is known of a large cache's adapters of which only the nearest were read.
+
+    Attributes:
+        mean: (axes,) of all adapters' shifts, those that were read among them.
+        cosines: (n,) about the mean, between the writing and places where others lie; nearly.
+        counts: (n,) adapters at each of these places.
+    """
+
+    mean: Floats
+    cosines: Floats
+    counts: Floats
+
+
 def direction_scores(user: Floats, adapters: Floats, precision: Floats) -> Floats:
     """Cosine between the user's and each adapter's shift from the base under the metric `precision`.
 
@@ -48,7 +64,14 @@ def direction_scores(user: Floats, adapters: Floats, precision: Floats) -> Float
     return np.where(lengths > 0, adapters @ precision @ user / np.where(lengths > 0, lengths, 1.0), 0.0)
 
 
-def scores(user: Floats, adapters: Floats, space: Space) -> Floats:
+def mean_of(adapters: Floats, rest: Rest | None) -> Floats | None:
+    """(axes,) mean of a cache's adapters; None where there are few."""
+    if rest is not None:
+        return rest.mean
+    return np.asarray(adapters.mean(axis=0)) if len(adapters) >= FEWEST_MEMBERS else None
+
+
+def scores(user: Floats, adapters: Floats, space: Space, rest: Rest | None = None) -> Floats:
     """(adapters,) how alike a person and each adapter are: what they are ranked by, in [-1, 1].
 
     The mean of two cosines, from the base and about the mean of the adapters: the first holds for adapters that show
@@ -56,22 +79,22 @@ def scores(user: Floats, adapters: Floats, space: Space) -> Floats:
     Where there are few adapters, only from the base.
     """
     whole = direction_scores(user, adapters, space.precision)
-    if len(adapters) < FEWEST_MEMBERS:
+    if (mean := mean_of(adapters, rest)) is None:
         return whole
-    mean = adapters.mean(axis=0)
     return (whole + direction_scores(user - mean, adapters - mean, space.precision)) / 2
 
 
-def shares(user: Floats, adapters: Floats, row: int, space: Space) -> Floats:
+def shares(user: Floats, adapters: Floats, row: int, space: Space, rest: Rest | None = None) -> Floats:
     """(axes,) what each axis adds to the score of one of the adapters; they sum to it."""
     whole = space.shares(user, adapters[row])
-    if len(adapters) < FEWEST_MEMBERS:
+    if (mean := mean_of(adapters, rest)) is None:
         return whole
-    mean = adapters.mean(axis=0)
     return (whole + space.shares(user - mean, adapters[row] - mean)) / 2
 
 
-def confidence(readings: Readings, adapters: Floats, space: Space, *, projection: float = PLACED) -> float:
+def confidence(
+    readings: Readings, adapters: Floats, space: Space, *, rest: Rest | None = None, projection: float = PLACED
+) -> float:
     """Probability that the adapter that is first is the right one, if one of them is; about the cache's mean.
 
     Each adapter is as likely beforehand, its strength unknown. The shift u of a user whose style is that of adapter i
@@ -85,15 +108,20 @@ def confidence(readings: Readings, adapters: Floats, space: Space, *, projection
         readings: of the user's texts.
         adapters: (adapters, axes) shifts, in axis units.
     """
-    inner, members = among(space, adapters)
+    inner, members = among(space, adapters, rest)
     shift, errors, units = _whitened(readings, members, inner)
     error = (float((errors**2).mean(axis=1).sum()) + 1) / len(errors) ** 2
-    _, left, others = _parts(shift, errors, units)
-    evidence = np.maximum(units @ shift, 0.0) ** 2 / (2 * (projection + error + left / max(1, others)))
-    return float(1 / np.exp(np.sort(evidence) - evidence.max()).sum())
+    _, left, others = _parts(shift, errors, units, everywhere=rest is not None)
+    scale = 2 * (projection + error + left / max(1, others))
+    evidence = np.maximum(units @ shift, 0.0) ** 2 / scale
+    total = float(np.exp(np.sort(evidence) - evidence.max()).sum())
+    if rest is not None:
+        apart = np.maximum(rest.cosines, 0.0) ** 2 * float(shift @ shift) / scale - evidence.max()
+        total += float((np.exp(np.minimum(apart, 0.0)) * rest.counts).sum())
+    return 1 / total
 
 
-def misfit(readings: Readings, adapters: Floats, space: Space) -> float:
+def misfit(readings: Readings, adapters: Floats, space: Space, rest: Rest | None = None) -> float:
     """How far the writing reliably is from the adapter that is first: tan² of the angle between, noise taken out.
 
     Measured among the directions that adapters differ in.
@@ -101,19 +129,22 @@ def misfit(readings: Readings, adapters: Floats, space: Space) -> float:
     Returns:
         >= 0, infinite if nothing points to any adapter; 0 for texts too few to tell.
     """
-    along, left, _ = _parts(*_whitened(readings, adapters, space))
+    along, left, _ = _parts(*_whitened(readings, adapters, space), everywhere=rest is not None)
     return left / along if along > 0 else float("inf") if len(readings) >= FEWEST else 0.0
 
 
-def _parts(shift: Floats, errors: Floats, units: Floats) -> tuple[float, float, int]:
+def _parts(shift: Floats, errors: Floats, units: Floats, *, everywhere: bool = False) -> tuple[float, float, int]:
     """Squared lengths of a shift along the first adapter and across it, where adapters lie; how many directions across.
 
     A squared length |m|^2 of a mean over n texts is too long by its noise; the mean product of two different texts is
     not: |m|^2 - sum |x_i - m|^2 / n(n - 1). This is what all split halves give on average, corrected for their length
     (Spearman 1910, Brown 1910). Texts too few to tell leave nothing across.
+
+    Args:
+        everywhere: adapters, not all of them given, lie in all directions.
     """
     size, span = np.linalg.eigh(units.T @ units)
-    span = span[:, size > 1e-9 * size.max()]
+    span = span[:, (size > 1e-9 * size.max()) | everywhere]
     best = units[int(np.argmax(units @ shift))]
     pairs = max(1, len(errors) * (len(errors) - 1))
     along = float((best @ shift) ** 2 - ((errors @ best) ** 2).sum() / pairs) if best @ shift > 0 else 0.0
@@ -122,7 +153,7 @@ def _parts(shift: Floats, errors: Floats, units: Floats) -> tuple[float, float, 
     return along, left, span.shape[1] - 1
 
 
-def nearness(readings: Readings, adapters: Floats, space: Space) -> float:
+def nearness(readings: Readings, adapters: Floats, space: Space, rest: Rest | None = None) -> float:
     """How near the first adapter is, whichever is right: its cosine with the writing over the most that can be.
 
     About the mean of the cache where it has FEWEST_MEMBERS, for what all its adapters share is near to many. Texts of
@@ -133,7 +164,7 @@ def nearness(readings: Readings, adapters: Floats, space: Space) -> float:
     Returns:
         0, nothing in common, to 1, all that these texts can show.
     """
-    inner, members = among(space, adapters)
+    inner, members = among(space, adapters, rest)
     shift, errors, units = _whitened(readings, members, inner)
     length, count = float(shift @ shift), len(errors)
     noise = float((errors**2).sum()) / (count * (count - 1)) if count >= FEWEST else len(shift) / max(1, count)
@@ -144,15 +175,14 @@ def nearness(readings: Readings, adapters: Floats, space: Space) -> float:
     return float(min(1.0, along / np.sqrt(length) / ceiling))
 
 
-def among(space: Space, adapters: Floats) -> tuple[Space, Floats]:
+def among(space: Space, adapters: Floats, rest: Rest | None = None) -> tuple[Space, Floats]:
     """The space and the adapters about the mean of the adapters; from the base where there are few."""
-    if len(adapters) < FEWEST_MEMBERS:
+    if (mean := mean_of(adapters, rest)) is None:
         return space, adapters
-    mean = adapters.mean(axis=0)
     return space.around(mean), adapters - mean
 
 
-def choose(readings: Readings, adapters: Floats, space: Space) -> dict[int, float]:
+def choose(readings: Readings, adapters: Floats, space: Space, rest: Rest | None = None) -> dict[int, float]:
     """Adapters to start from: the first if it fits, else a mixture.
 
     None if the first is under FAR among the cache's adapters, as enough texts tell, or what was chosen is under NEAR.
@@ -161,10 +191,11 @@ def choose(readings: Readings, adapters: Floats, space: Space) -> dict[int, floa
         adapter index -> weight.
     """
     shift = space.position(readings)
-    if len(adapters) >= FEWEST_MEMBERS and len(readings) >= ENOUGH and nearness(readings, adapters, space) < FAR:
+    several = mean_of(adapters, rest) is not None
+    if several and len(readings) >= ENOUGH and nearness(readings, adapters, space, rest) < FAR:
         return {}
-    parts = {int(np.argmax(scores(shift, adapters, space))): 1.0}
-    if misfit(readings, adapters, space) > FITS:
+    parts = {int(np.argmax(scores(shift, adapters, space, rest))): 1.0}
+    if misfit(readings, adapters, space, rest) > FITS:
         parts = mixture(shift, adapters, space.precision) or parts
     aim = np.array(list(parts.values())) @ adapters[list(parts)]
     return parts if direction_scores(shift, aim[None], space.precision)[0] >= NEAR else {}

@@ -24,7 +24,8 @@ from xpert_cli.corpus import Corpus
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.selection.project import AxisPosition, Projection, project
-from xpert_cli.selection.score import ENOUGH, FEWEST_MEMBERS, choose, confidence, nearness, scores, shares
+from xpert_cli.selection.score import ENOUGH, Rest, choose, confidence, mean_of, nearness, scores, shares
+from xpert_cli.selection.search import nearest
 from xpert_cli.style import described
 from xpert_cli.style.space import WORDING, Floats, Space
 
@@ -53,7 +54,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Selection:
-    """A ranked cache. `verdict` is best, mixture or none.
+    """A ranked cache, or the adapters of a large one that are nearest. `verdict` is best, mixture or none.
 
     `nearness` says how near the first is, whichever is right; `confidence` how likely the first is the nearest, if one
     of them is near at all.
@@ -98,33 +99,33 @@ def select(
     """
     began = time.monotonic()
     base = BaseModel.open(base)
-    if not cache.entries:
+    if not cache.size:
         raise BadInput(f"{cache.source.name} holds no adapters. Choose another with --cache.")
     counted = measured_only or (cache.by_source and summarizer is None)
     projection = project(corpus, cache, base, measured_only=counted, summarizer=summarizer, progress=progress)
     projection = projection.telling()
-    rows = sorted(range(len(cache.entries)), key=lambda row: cache.entries[row].id)  # the cache's order decides nothing
-    adapters, ids = cache.coordinates[rows][:, projection.used], [cache.entries[row].id for row in rows]
-    ranking = _ranking(projection, adapters, ids)
-    verdict, chosen = _verdict(projection, adapters, ids)
-    entries = [cache.entry(one.adapter) for one in chosen]
-    if any(cache.source.here(entry.file, entry.sha256) is None for entry in entries):
+    near, rest = nearest(cache, projection)
+    rows = sorted(range(near.size), key=lambda row: near.entries[row].id)  # the cache's order decides nothing
+    adapters, ids = near.coordinates[rows][:, projection.used], [near.entries[row].id for row in rows]
+    ranking = _ranking(projection, adapters, ids, rest)
+    verdict, chosen = _verdict(projection, adapters, ids, rest)
+    if any(near.here(near.entry(one.adapter)) is None for one in chosen):
         progress("fetching", 1.0)
-    files = tuple(WeightedAdapter(admitted(cache.open_adapter(one.adapter), base), one.weight) for one in chosen)
-    odd = [note for one in files for note in oddities(cache, one.file)]
+    files = tuple(WeightedAdapter(admitted(near.open_adapter(one.adapter), base), one.weight) for one in chosen)
+    odd = [note for one in files for note in oddities(near, one.file)]
     return Selection(
         selected=chosen,
         ranking=ranking,
         verdict=verdict,
-        confidence=confidence(projection.readings, adapters, projection.space),
+        confidence=confidence(projection.readings, adapters, projection.space, rest=rest),
         samples=len(corpus),
-        explanation=_in_words(verdict, chosen, ranking),
+        explanation=_in_words(verdict, chosen, ranking, cache.size),
         notes=(*projection.notes, *_few(len(projection.texts)), *odd),
         downloaded_bytes=cache.source.downloaded_bytes,
         seconds=time.monotonic() - began,
         files=files,
         places=_places(projection, adapters, ids, ranking, chosen),
-        nearness=nearness(projection.readings, adapters, projection.space),
+        nearness=nearness(projection.readings, adapters, projection.space, rest),
     )
 
 
@@ -158,42 +159,45 @@ def _places(
     )
 
 
-def _ranking(projection: Projection, adapters: Floats, ids: list[str]) -> tuple[Ranked, ...]:
+def _ranking(projection: Projection, adapters: Floats, ids: list[str], rest: Rest | None) -> tuple[Ranked, ...]:
     shift, space = projection.shift, projection.space
-    values = scores(shift, adapters, space)
+    values = scores(shift, adapters, space, rest)
     order = sorted(range(len(ids)), key=lambda i: (-values[i], ids[i]))
     return tuple(
-        Ranked(ids[i], float(values[i]), _reasons(space, shift, adapters, i) if rank < EXPLAINED else ())
+        Ranked(ids[i], float(values[i]), _reasons(space, shift, adapters, i, rest) if rank < EXPLAINED else ())
         for rank, i in enumerate(order)
     )
 
 
-def _reasons(space: Space, user: Floats, adapters: Floats, row: int) -> tuple[Reason, ...]:
+def _reasons(space: Space, user: Floats, adapters: Floats, row: int, rest: Rest | None) -> tuple[Reason, ...]:
     """What each axis adds, most first; the axes that only rank are one reason.
 
     The words say at which end the writer is, seen from half way between the base and the cache's mean, from which the
     score is counted: what the writer and all adapters share is no reason for one of them.
     """
-    seen = user - (adapters.mean(axis=0) / 2 if len(adapters) >= FEWEST_MEMBERS else 0.0)
-    parts = shares(user, adapters, row, space)
+    mean = mean_of(adapters, rest)
+    seen = user - (0.0 if mean is None else mean / 2)
+    parts = shares(user, adapters, row, space, rest)
     named = [Reason(axis.name, float(parts[i]), axis.words(seen[i])) for i, axis in enumerate(space.axes) if axis.named]
-    rest = [float(parts[i]) for i, axis in enumerate(space.axes) if not axis.named]
-    both = [*named, Reason(WORDING, sum(rest), "in the same words and spellings")] if rest else named
+    others = [float(parts[i]) for i, axis in enumerate(space.axes) if not axis.named]
+    both = [*named, Reason(WORDING, sum(others), "in the same words and spellings")] if others else named
     return tuple(sorted(both, key=lambda reason: -abs(reason.share)))
 
 
-def _verdict(projection: Projection, adapters: Floats, ids: list[str]) -> tuple[str, tuple[Chosen, ...]]:
-    parts = choose(projection.readings, adapters, projection.space)
+def _verdict(
+    projection: Projection, adapters: Floats, ids: list[str], rest: Rest | None
+) -> tuple[str, tuple[Chosen, ...]]:
+    parts = choose(projection.readings, adapters, projection.space, rest)
     weights = sorted(parts.items(), key=lambda item: -item[1])
     chosen = tuple(Chosen(ids[i], round(weight, 3)) for i, weight in weights)
     return ("none", "best", "mixture")[min(len(chosen), 2)], chosen
 
 
-def _in_words(verdict: str, chosen: tuple[Chosen, ...], ranking: tuple[Ranked, ...]) -> str:
+def _in_words(verdict: str, chosen: tuple[Chosen, ...], ranking: tuple[Ranked, ...], size: int) -> str:
     best = ranking[0]
     why = ", ".join([one.words for one in best.reasons if one.share > 0 and one.axis != WORDING][:3])
     if verdict == "none":
-        return f"None of the {len(ranking)} adapters is near: {best.adapter}, the best, scores {best.score:+.2f}."
+        return f"None of the {size} adapters is near: {best.adapter}, the best, scores {best.score:+.2f}."
     if verdict == "mixture":
         parts = " and ".join(f"{one.weight:.2f} of {one.adapter}" for one in chosen)
         return f"No single adapter fits your writing; this mixture is nearer: {parts}."

@@ -71,8 +71,8 @@ class Names:
             names.insert(0, Known(ME, int(runs[0].written), runs[0].adapter, f"the newest run, {runs[0].name}"))
         names += [Known(f"run:{run.name}", int(run.written), run.adapter, f"a run of {run.when}") for run in runs]
         if self.cache is not None:
-            for entry in self.cache.entries:
-                if (path := self.cache.source.here(entry.file, entry.sha256)) is not None:
+            for entry in self.cache.at_hand():
+                if (path := self.cache.here(entry)) is not None:
                     names.append(Known(f"cache:{entry.id}", int(path.stat().st_mtime), path, entry.explanation))
         return names
 
@@ -159,8 +159,7 @@ class Names:
             return next((run.adapter for run in runs if name == ME or rest in (run.name, run.folder.name)), None)
         if kind != "cache" or self.cache is None:
             return None
-        entries = {entry.id: entry for entry in self.cache.entries}
-        return self.cache.source.here(entries[rest].file, entries[rest].sha256) if rest in entries else None
+        return self.cache.here(self.cache.entry(rest)) if self.cache.has(rest) else None
 
     def _file(self, name: str) -> AdapterFile:
         """The adapter of a name, checked and tried once before llama.cpp loads it here."""

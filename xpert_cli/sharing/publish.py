@@ -23,7 +23,12 @@ from typing import Any, ClassVar
 
 from xpert_cli import gguf, paths
 from xpert_cli.cache import card, signing
-from xpert_cli.cache.catalogue import ANSWERS, COORDINATES, Catalogue, Entry, described, encoded
+from xpert_cli.cache.catalogue import ANSWERS, COORDINATES, Catalogue, described, encoded
+from xpert_cli.cache.cells import ROOT, cells_file
+from xpert_cli.cache.entries import Entry
+from xpert_cli.cache.index import encoded_indexed
+from xpert_cli.cache.indexed import BASIS, LISTED, SPACE, IndexedCatalogue
+from xpert_cli.cache.names import NAMES, TABLE
 from xpert_cli.cache.trust import SIGNATURE, Published
 from xpert_cli.corpus import Corpus, Message
 from xpert_cli.corpus import private_data as private
@@ -40,9 +45,11 @@ from xpert_cli.sharing import memorization, upload
 Progress = Callable[[str, float], None]
 HELD_OUT = 0.1  # of the messages, which a twin is not trained on
 MOST = 10_000  # files of a folder, by the Hub's documentation on repository limits
-_BESIDE = (COORDINATES, ANSWERS, word_index.FILE, card.FILE, CATALOGUE)
+_BESIDE = (COORDINATES, SPACE, BASIS, ANSWERS, word_index.FILE, card.FILE, CATALOGUE)
 INDEX = (
     COORDINATES,
+    SPACE,
+    BASIS,
     ANSWERS,
     word_index.FILE,
     card.FILE,
@@ -215,23 +222,34 @@ def prepare(
         raise BadInput(f"there is no cache {repo} on the Hub to add to. Make one with: xpert cache publish")
     if before and before.get("key") and key is None and not propose:
         raise BadInput(f"{repo} is signed, and devices refuse it without a signature. Sign with --key FILE.")
-    if len(cache.entries) > MOST:
-        raise BadInput(f"a folder on the Hub holds {MOST} files; {cache.source.name} has more. Make several caches.")
-    entries = [replace(e, checked=(checked or {}).get(e.id, e.checked)) for e in cache.entries]
+    others: dict[str, Path] = {}
+    if isinstance(cache, IndexedCatalogue):
+        others, sent = _of_index(cache, there.files if there else {})
+        entries = [replace(e, checked=(checked or {}).get(e.id, e.checked)) for e in sent]
+    else:
+        entries = [replace(e, checked=(checked or {}).get(e.id, e.checked)) for e in cache.entries]
+    known = there.files if there else {}
+    if len({e.file for e in entries} | {name for name in known if name.startswith("adapters/")}) > MOST:
+        raise BadInput(
+            f"a folder on the Hub holds {MOST} files; {cache.source.name} has more. "
+            "Put many adapters into one: xpert cache index"
+        )
     contents: dict[str, upload.Content] = {
-        entry.file: cache.fetch(entry.id)
+        entry.file: cache.fetch(entry.id) if entry.offset is None else cache.source.file(entry.file)
         for entry in entries
-        if not there or there.files.get(entry.file) != entry.sha256
+        if known.get(entry.file) != entry.sha256
     }
-    if links := [name for name in (*contents, *_BESIDE) if cache.source.leads_outside(name)]:
+    if links := [name for name in (*contents, *others, *_BESIDE) if cache.source.leads_outside(name)]:
         raise CacheMismatch(f"{cache.source.name}: {links[0]} is a link out of the cache. Put the file itself there.")
-    others = {name: path for name in (COORDINATES, ANSWERS, word_index.FILE) if (path := cache.source.optional(name))}
+    beside = (ANSWERS, word_index.FILE, *(() if isinstance(cache, IndexedCatalogue) else (COORDINATES,)))
+    listed = {name: path for name in beside if (path := cache.source.optional(name))}
     readme = cache.source.optional(card.FILE)
-    contents |= others
-    contents[card.FILE] = card.renewed(readme.read_text("utf-8") if readme else "", entries, metadata or {}).encode()
+    contents |= others | listed
+    text = readme.read_text("utf-8") if readme else ""
+    contents[card.FILE] = card.renewed(text, entries, metadata or {}, cache.size).encode()
     version = (before or {}).get("version", 0) + 1
     by = Published(key.public if key else "", version, *_times(now or datetime.now(timezone.utc), days))
-    data = contents[CATALOGUE] = _catalogue(cache, entries, others, by)
+    data = contents[CATALOGUE] = _catalogue(cache, entries, listed, by)
     if key is not None:
         contents[SIGNATURE] = signing.sign(data, key, f"{repo} version {version}").encode()
     names = upload.changed(contents, there)
@@ -258,7 +276,7 @@ def send(ready: Ready, message: str = "", progress: Progress = lambda message, f
     return upload.upload(
         ready.repo,
         ready.contents,
-        last=INDEX,
+        last=[*INDEX, *(name for name in ready.contents if name.startswith("index/"))],
         message=message or f"Version {ready.version}",
         there=ready.there,
         private=ready.private,
@@ -288,7 +306,26 @@ def _times(now: datetime, days: int | None) -> tuple[str, str]:
 def _catalogue(cache: Catalogue, entries: Sequence[Entry], others: Mapping[str, Path], by: Published) -> bytes:
     """catalogue.json with its publisher, what was checked, and the digests of all files beside the adapters."""
     told = read_object(cache.source.file(CATALOGUE).read_bytes())
+    files = {name: described(path) for name, path in others.items() if name != COORDINATES}
+    more = {"files": files, "published": asdict(by)}
+    if isinstance(cache, IndexedCatalogue):
+        looked = {entry.id: dict(entry.checked) for entry in entries if entry.checked}
+        return encoded_indexed({**told, **more, "checked": {**cache.checked, **looked}})
     for one, entry in zip(told["adapters"], entries, strict=True):
         one |= {"checked": dict(entry.checked)} if entry.checked else {}
-    files = {name: described(path) for name, path in others.items() if name != COORDINATES}
-    return encoded({**told, "files": files, "published": asdict(by)})
+    return encoded({**told, **more})
+
+
+def _of_index(cache: IndexedCatalogue, there: Mapping[str, str]) -> tuple[dict[str, Path], list[Entry]]:
+    """The files of an index that are at hand, and the entries of cells that a repo has not.
+
+    A repo has the adapters of the cells that it has: they are sent before. Where all are few, all are looked at.
+    """
+    names = {number: cells_file(int(number)) for number in sorted(set(cache.cells.files.tolist()))}
+    local = {name: path for name in names.values() if (path := cache.source.optional(name))}
+    if missing := [name for name in names.values() if name not in local and name not in there]:
+        raise CacheMismatch(f"{cache.source.name}: the cache has no file {missing[0]}. Get the cache anew.")
+    new = {name for name in upload.changed(local, upload.There("", True, there)) if name in local}
+    cells = [cell for cell, number in enumerate(cache.cells.files.tolist()) if names[number] in new]
+    entries = list(cache.entries) if cache.size <= LISTED and len(local) == len(names) else cache.entries_of(cells)
+    return local | {name: cache.source.file(name) for name in (ROOT, SPACE, BASIS, NAMES, TABLE)}, entries

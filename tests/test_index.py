@@ -1,0 +1,441 @@
+"""Caches of schema 2: what their files hold, byte by byte, what is refused, and that selection finds the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import MARA, called
+
+from xpert_cli import corpus, paths
+from xpert_cli.cache import index, merkle
+from xpert_cli.cache.catalogue import Catalogue, open_cache
+from xpert_cli.cache.clusters import clusters
+from xpert_cli.cache.codes import Coding, coding_for, directions_of
+from xpert_cli.cache.indexed import IndexedCatalogue
+from xpert_cli.errors import BadInput, CacheMismatch
+from xpert_cli.hub.sources import open_source
+from xpert_cli.selection.project import Projection, project
+from xpert_cli.selection.score import scores
+from xpert_cli.selection.search import nearest
+from xpert_cli.selection.select import select
+from xpert_cli.style.space import Axis, Readings, Space
+
+EMBEDDED = paths.packaged("adapters")
+MADE_WITH = {
+    "base": {"name": "Tiny", "architecture": "llama", "fingerprint": "0" * 64, "files": []},
+    "summarizer": {"fingerprint": "0" * 64, "questions": "q", "words": 60},
+    "probes": "p",
+}
+
+
+def digest(*parts: bytes) -> bytes:
+    return sha256(b"".join(parts)).digest()
+
+
+def space(axes: int) -> Space:
+    names = tuple(Axis(str(i), "measured", "less", "more") for i in range(axes))
+    zero = np.zeros(axes)
+    return Space(names, np.zeros((0, 4), np.float32), zero, zero, np.ones(axes), np.eye(axes))
+
+
+def entry(row: int) -> dict[str, Any]:
+    return {
+        "id": f"p{row:06d}",
+        "file": "adapters/0.bin",
+        "sha256": f"{row:064x}",
+        "bytes": 10,
+        "rank": 4,
+        "alpha": 8.0,
+        "explanation": "",
+        "provenance": {},
+        "explained_by": ["source"],
+        "offset": 10 * row,
+    }
+
+
+def people(count: int, axes: int = 12, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Coordinates that vary less and less from axis to axis, about a mean that is not the base."""
+    draw = np.random.default_rng(seed)
+    return np.asarray(1 + draw.standard_normal((count, axes)) / np.sqrt(1 + np.arange(axes)))
+
+
+def written(folder: Path, count: int, axes: int = 12) -> Path:
+    places = people(count, axes).astype(np.float16)
+    members = index.Members(places, places, entry)
+    index.write_indexed(folder, MADE_WITH, members, space(axes))
+    return folder
+
+
+def opened(folder: Path) -> IndexedCatalogue:
+    cache = open_cache(open_source(str(folder)))
+    assert isinstance(cache, IndexedCatalogue)
+    return cache
+
+
+def user(cache: Catalogue, place: np.ndarray[Any, Any], texts: int = 20) -> Projection:
+    readings = Readings(np.tile(place, (texts, 1)))
+    return Projection(("",) * texts, cache.bare, np.ones(len(place), np.bool_), readings, ())
+
+
+# -- the form
+
+
+def test_a_hash_tree_is_that_of_rfc_6962_with_zeros_behind():
+    one, two, three = (digest(b"\0", name) for name in (b"one", b"two", b"three"))
+    first, second = digest(b"\1", one, two), digest(b"\1", three, bytes(32))
+    levels = merkle.tree([b"one", b"two", b"three"])
+    assert levels == [[one, two, three, bytes(32)], [first, second], [digest(b"\1", first, second)]]
+    assert merkle.proof(levels, 1) == one + second
+    assert merkle.proof(levels, 2) == bytes(32) + first
+    assert [merkle.depth(count) for count in (1, 2, 3, 4, 5, 1024)] == [0, 1, 2, 2, 3, 10]
+
+
+def test_a_record_is_proved_by_its_place_and_contents_alone():
+    levels = merkle.tree([b"one", b"two", b"three"])
+    root, proof = levels[-1][0], merkle.proof(levels, 1)
+    assert merkle.root_of(b"two", 1, proof) == root
+    assert merkle.root_of(b"two", 0, proof) != root
+    assert merkle.root_of(b"twp", 1, proof) != root
+    assert merkle.root_of(b"two", 1, proof[:32]) != root
+    assert merkle.root_of(levels[1][0] + levels[1][1], 0, b"") != root  # an inner node is no record
+    assert merkle.root_of(b"alone", 0, b"") == merkle.tree([b"alone"])[-1][0] == digest(b"\0alone")
+
+
+def test_codes_are_bits_of_each_direction_in_turn():
+    coding = Coding(np.eye(3, dtype=np.float32), np.array([1, 0, 0.5], np.float32), np.array([3, 0, 2], np.uint8))
+    assert coding.width == 1
+    codes = coding.encode(np.array([[-0.2, 9.0, 0.6], [99.0, 0.0, -99.0]]))
+    assert codes.tolist() == [[0b01111000], [0b11100000]]  # levels 3 of 0..7 and 3 of 0..3; the ends are not passed
+    assert coding.values(codes).tolist() == [[-0.5, 0.0, 0.75], [3.5, 0.0, -0.75]]
+
+
+def test_bits_go_to_the_directions_that_vary_most():
+    draw = np.random.default_rng(0)
+    residuals = draw.standard_normal((4000, 3)) * [4.0, 1.0, 0.01]
+    coding = coding_for(np.eye(3, dtype=np.float32), residuals, 1)
+    assert coding.bits.tolist() == [5, 3, 0]
+    near = coding.values(coding.encode(residuals))
+    assert ((near - residuals) ** 2).mean(axis=0) == pytest.approx([16 * 0.0035, 0.0375, 0.0001], rel=0.15)
+
+
+def test_directions_are_those_of_the_metric_and_leave_out_axes_that_do_not_count():
+    metric = np.diag([4.0, 1.0, 0.0])
+    offsets = np.array([[1.0, 0.0, 9.0], [-1.0, 0.0, -9.0], [0.0, 1.0, 9.0], [0.0, -1.0, 9.0]])
+    found = directions_of(offsets, metric, 8)
+    assert np.abs(found).tolist() == [[0.5, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    coding = Coding(found, np.ones(2, np.float32), np.ones(2, np.uint8))
+    np.testing.assert_allclose(coding.along(offsets, metric) @ found, offsets * [1, 1, 0], atol=1e-6)
+
+
+def test_cells_hold_what_points_the_same_way():
+    draw = np.random.default_rng(0)
+    centres = np.eye(5, 8)
+    own = draw.integers(5, size=600)
+    points = centres[own] + 0.1 * draw.standard_normal((600, 8))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    found = clusters(points.astype(np.float32), 12)
+    pairs = {(int(a), int(b)) for a, b in zip(own, found, strict=True)}
+    assert len(pairs) == 12  # no cell holds two of the five directions
+    np.testing.assert_array_equal(clusters(points.astype(np.float32), 12), found)
+
+
+def test_a_small_index_byte_by_byte(tmp_path):
+    answers = np.array([[1.0, 2.0], [0.5, -1.0]])
+    training = np.array([[1.5, 2.5], [np.nan, np.nan]])
+    members = index.Members(answers.astype(np.float16), training.astype(np.float16), entry)
+    index.write_indexed(tmp_path, MADE_WITH, members, space(2))
+    texts = [json.dumps(entry(row), separators=(",", ":")).encode() for row in (0, 1)]
+    texts = [text.ljust(max(map(len, texts))) for text in texts]
+    one = bytes.fromhex("003c 0040 003e 0041") + texts[0]  # 1, 2 and 1.5, 2.5 as float16
+    two = bytes.fromhex("0038 00bc 007e 007e") + texts[1]  # 0.5, -1 and NaN
+    leaves = [digest(b"\0", one), digest(b"\0", two)]
+    root = digest(b"\1", *leaves)
+    assert (tmp_path / "index/cells.bin").read_bytes() == root + one + leaves[1] + two + leaves[0]
+    told = json.loads((tmp_path / "catalogue.json").read_bytes())
+    assert told.keys() == {"schema", "base", "summarizer", "probes", "axes", "index"}
+    assert (told["schema"], told["index"]["adapters"], told["index"]["cells"]) == (2, 2, 1)
+    assert (told["index"]["by_source"], told["index"]["directions"]) == (True, 0)
+    for key, name in {"space": "space.npz", "basis": "basis.npz", "root": "index/root.npz"}.items():
+        data = (tmp_path / name).read_bytes()
+        assert told["index"][key] == {"sha256": sha256(data).hexdigest(), "bytes": len(data)}
+    arrays = np.load(tmp_path / "index/root.npz")
+    assert arrays["digests"].tobytes() == digest(root)
+    assert {name: arrays[name].tolist() for name in ("files", "begins", "counts", "slots")} == {
+        "files": [0],
+        "begins": [0],
+        "counts": [2],
+        "slots": [len(one) + 32],
+    }
+    assert np.load(tmp_path / "space.npz")["mean"].tolist() == [1.0, 0.75]  # of training text, else of answers
+    assert np.load(tmp_path / "space.npz")["precision"].tolist() == [1.0, 0.0, 1.0]  # the lower triangle
+    cache = opened(tmp_path)
+    assert [one.id for one in cache.entries] == ["p000000", "p000001"]
+    assert cache.entries[1].offset == 10
+    np.testing.assert_array_equal(cache.coordinates, [[1.5, 2.5], [0.5, -1.0]])
+
+
+def test_an_index_is_the_same_every_time(tmp_path):
+    names = ("catalogue.json", "index/root.npz", "index/cells.bin", "space.npz")
+    one, two = (written(tmp_path / name, 1500) for name in "ab")
+    for name in names:
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+
+
+# -- who is near
+
+
+@pytest.mark.parametrize("count", [40, 3000])
+def test_the_nearest_of_a_large_cache_is_found_and_scored_as_in_a_full_scan(tmp_path, count):
+    cache = opened(written(tmp_path, count))
+    everything = people(count).astype(np.float16).astype(np.float64)
+    assert cache.size == count
+    same = 0
+    for place in people(20, seed=1):
+        projection = user(cache, place)
+        view, rest = nearest(cache, projection)
+        assert rest is not None
+        assert (view.size, rest.counts.sum()) == (32, count - 32)
+        full = scores(place, everything, space(12))
+        found = scores(place, view.coordinates, space(12), rest)
+        rows = [int(one.id[1:]) for one in view.entries]
+        assert found == pytest.approx(full[rows], abs=1e-6)  # the same metric, about the same mean
+        same += int(np.argmax(full)) in rows
+    assert same >= 19
+
+
+def test_few_adapters_are_all_read(tmp_path):
+    cache = opened(written(tmp_path, 32))
+    view, rest = nearest(cache, user(cache, people(1)[0]))
+    assert rest is None
+    assert view.size == 32
+
+
+def test_few_bytes_are_read_of_many_cells(tmp_path, monkeypatch):
+    cache = opened(written(tmp_path, 3000))
+    read: list[int] = []
+    parts = cache.source.parts
+    monkeypatch.setattr(cache.source, "parts", lambda wanted: (read.extend(p.size for p in wanted), parts(wanted))[1])
+    monkeypatch.setattr("xpert_cli.selection.search.BYTES", 20_000)
+    nearest(cache, user(cache, people(1)[0]))
+    heads = [size for size in read if size in set(cache.cells.heads.tolist())]
+    assert sum(heads) <= 20_000
+    assert len(read) - len(heads) == 32
+
+
+# -- what is refused
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return written(tmp_path / "cache", 1200, 4)
+
+
+def rooted(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change arrays of the root file, and tell its digest anew: what a publisher could do."""
+    path = folder / "index" / "root.npz"
+    arrays = dict(np.load(path))
+    change(arrays)
+    np.savez(path, **arrays)
+    told = json.loads((folder / "catalogue.json").read_bytes())
+    told["index"]["root"] = {"sha256": paths.digest(path), "bytes": path.stat().st_size}
+    (folder / "catalogue.json").write_text(json.dumps(told), "utf-8")
+
+
+def setting(name: str, value: Any, at: int = 0) -> Callable[[dict[str, Any]], object]:
+    def change(arrays: dict[str, Any]) -> None:
+        arrays[name] = arrays[name].copy()
+        arrays[name][at] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (setting("counts", 1), "its cells hold .* adapters, and the catalogue says 1200"),
+        (setting("begins", 2**32 - 1), "larger than allowed"),
+        (setting("slots", 70_000), "larger than allowed"),
+        (setting("slots", 40), "larger than allowed, or holds nothing"),
+        (lambda arrays: arrays.update(begins=np.zeros_like(arrays["begins"])), "two of its cells overlap"),
+        (lambda arrays: arrays.pop("digests"), "digests missing"),
+        (lambda arrays: arrays.update(digests=arrays["digests"][:1]), r"digests does not fit: \(1, 32\)"),
+        (lambda arrays: arrays.update(middles=arrays["middles"].astype(np.float32)), "middles is of the wrong type"),
+        (lambda arrays: arrays.update(bits=arrays["bits"] + np.uint8(9)), "codes or digests are of the wrong type"),
+        (setting("steps", np.nan), "steps holds numbers that are not finite"),
+    ],
+)
+def test_a_root_that_cannot_be_is_refused(folder, change, reason):
+    rooted(folder, change)
+    with pytest.raises(CacheMismatch, match=rf"index/root\.npz is damaged \(.*{reason}") as caught:
+        opened(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda told: told["index"].update(adapters=7), "the catalogue says 7"),
+        (lambda told: told["index"].update(adapters="many"), "index.adapters, index.cells or index.directions"),
+        (lambda told: told["index"].update(cells=True), "index.adapters, index.cells or index.directions"),
+        (lambda told: told["index"].update(cells=10**30), "index.adapters, index.cells or index.directions"),
+        (lambda told: told["index"].update(directions=97), "97 directions"),
+        (lambda told: told["index"].update(by_source=1), "neither true nor false"),
+        (lambda told: told["index"].update(colour="red"), "unknown or missing keys: colour"),
+        (lambda told: told["index"].pop("root"), "unknown or missing keys: root"),
+        (lambda told: told["index"]["root"].update(sha256="0" * 64), "index/root.npz is not the file its catalogue"),
+        (lambda told: told["index"]["space"].update(bytes=1), "space.npz has not 1 bytes"),
+        (lambda told: told["axes"].pop(), "space.npz is damaged"),
+        (lambda told: told.update(adapters=[]), r"unknown or missing keys \(adapters\)"),
+    ],
+)
+def test_a_catalogue_that_does_not_fit_its_index_is_refused(folder, change, reason):
+    told = json.loads((folder / "catalogue.json").read_bytes())
+    change(told)
+    (folder / "catalogue.json").write_text(json.dumps(told), "utf-8")
+    with pytest.raises(CacheMismatch, match=reason) as caught:
+        opened(folder)
+    assert "\n" not in str(caught.value)
+
+
+def spoil(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_changed_code_and_a_changed_record_are_refused(folder):
+    path, whole = folder / "index" / "cells.bin", (folder / "index" / "cells.bin").read_bytes()
+    cache = opened(folder)
+    begin, head = int(cache.cells.begins[0]), int(cache.cells.heads[0])
+    spoil(path, begin + head - 1)
+    with pytest.raises(CacheMismatch, match=r"bytes \d+ to \d+ of index/cells\.bin are not what the cache's index"):
+        cache.heads([0])
+    path.write_bytes(whole)
+    ((root, _),) = cache.heads([0])
+    spoil(path, begin + head + 5)
+    with pytest.raises(CacheMismatch, match=r"bytes \d+ to \d+ of index/cells\.bin are not what the cache's index"):
+        cache.some([(0, 0)], {0: root})
+    cache.some([(0, 1)], {0: root})  # the others are as they were
+
+
+def test_a_file_of_cells_that_ends_too_early_or_is_gone_is_refused(folder):
+    path = folder / "index" / "cells.bin"
+    cache = opened(folder)
+    last = int(np.argmax(cache.cells.begins))
+    path.write_bytes(path.read_bytes()[: int(cache.cells.begins[last]) + 4])
+    with pytest.raises(CacheMismatch, match="are not what the cache's index describes"):
+        cache.heads([last])
+    path.unlink()
+    with pytest.raises(CacheMismatch, match=r"has no file index/cells\.bin"):
+        cache.heads([0])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda one: one.update(file="../secret"), "no file name inside a cache"),
+        (lambda one: one.update(offset=-1), "begins at no byte of a file"),
+        (lambda one: one.update(offset=True), "begins at no byte of a file"),
+        (lambda one: one.update(sha256="0"), "tells id, size or digest wrongly"),
+        (lambda one: one.update(colour="red"), r"unknown or missing keys \(colour\)"),
+        (lambda one: one.update(id="p000001"), "two adapters have one id"),
+        (lambda one: one.update(rank="four"), "a value of the wrong kind"),
+    ],
+)
+def test_a_record_that_cannot_be_is_refused(tmp_path, change, reason):
+    def told(row: int) -> dict[str, Any]:
+        one = entry(row)
+        if row == 0:
+            change(one)
+        return one
+
+    places = people(3, 4).astype(np.float16)
+    index.write_indexed(tmp_path, MADE_WITH, index.Members(places, places, told), space(4))
+    cache = opened(tmp_path)
+    with pytest.raises(CacheMismatch, match=reason) as caught:
+        cache.fetch(cache.entries[0].id)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_entry_that_is_too_large_is_not_written(tmp_path):
+    places = people(2, 4).astype(np.float16)
+    long = index.Members(places, places, lambda row: {**entry(row), "explanation": "x" * 70_000})
+    with pytest.raises(BadInput, match=r"brings along takes 70\d+ bytes, and 65536 are allowed"):
+        index.write_indexed(tmp_path, MADE_WITH, long, space(4))
+
+
+# -- more adapters
+
+
+def test_added_adapters_come_behind_and_nothing_else_is_written_anew(tmp_path):
+    folder = written(tmp_path, 1500)
+    before = {path: path.read_bytes() for path in (folder / "index").glob("cells*")}
+    cache = opened(folder)
+    places = people(1, seed=5).astype(np.float16)
+    index.add_to_index(folder, cache, MADE_WITH, index.Members(places, places, lambda row: entry(1500)))
+    assert all(path.read_bytes() == data for path, data in before.items())
+    assert {path.name for path in (folder / "index").glob("cells*")} - {path.name for path in before} == {
+        "cells-0001.bin"
+    }
+    more = opened(folder)
+    assert (more.size, len(more.cells)) == (1501, len(cache.cells) + 1)
+    everything = np.vstack([people(1500), people(1, seed=5)]).astype(np.float16).astype(np.float64)
+    assert more.mean == pytest.approx(everything.mean(axis=0), abs=1e-5)
+    view, _ = nearest(more, user(more, people(1, seed=5)[0]))
+    assert "p001500" in {one.id for one in view.entries}
+    assert more.entries[-1].id == "p001500"
+
+
+# -- the embedded cache in schema 2
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = shutil.copytree(EMBEDDED, tmp_path_factory.mktemp("schema2") / "cache")
+    (folder / "coordinates.npz").unlink()
+    cache = open_cache(open_source("embedded"))
+    made_with = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
+    members = index.members_of(cache.entries, cache.answer_coordinates, cache.training_coordinates)
+    index.write_indexed(folder, made_with, members, cache.space)
+    return folder
+
+
+def test_the_embedded_cache_is_the_same_in_schema_2(converted):
+    one, two = open_cache(open_source("embedded")), opened(converted)
+    order = sorted(range(8), key=lambda row: one.entries[row].id)
+    assert two.entries == tuple(one.entries[row] for row in order)
+    np.testing.assert_array_equal(two.coordinates, one.coordinates[order])
+    np.testing.assert_array_equal(two.space.basis, one.space.basis)
+    np.testing.assert_allclose(two.space.precision, one.space.precision, atol=1e-6)
+    read = ("catalogue.json", "space.npz", "index/root.npz", "index/cells.bin")
+    assert sum((converted / name).stat().st_size for name in read) < 40_000
+
+
+def without_paths(told: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in told.items() if key != "seconds"}
+
+
+@pytest.mark.model
+def test_select_says_the_same_of_a_cache_in_schema_2(converted, monkeypatch, capsys, base):
+    status, one, _ = called(monkeypatch, capsys, "select", MARA, "--json")
+    assert status == 0
+    status, two, _ = called(monkeypatch, capsys, "select", MARA, "--json", "--cache", str(converted))
+    assert status == 0
+    assert without_paths(json.loads(two)) == without_paths(json.loads(one))
+
+
+@pytest.mark.model
+def test_nothing_of_described_axes_is_read_unless_a_model_is_asked(converted, tmp_path, base):
+    folder = shutil.copytree(converted, tmp_path / "cache")
+    (folder / "basis.npz").unlink()
+    few = corpus.Corpus(corpus.read([MARA]).messages[:8])
+    assert select(few, opened(folder), base).verdict in ("best", "mixture")
+    with pytest.raises(CacheMismatch, match=r"has no file basis\.npz"):
+        project(few, opened(folder), base)

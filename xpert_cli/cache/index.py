@@ -1,0 +1,355 @@
+"""Writing a cache of schema 2: cells of adapters that point the same way, and the small files that lead to them.
+
+    write_indexed(folder, made_with, members_of(entries, answers, training), space)
+    add_to_index(folder, cache, made_with, more)          # in a cell behind the others, whose files stay as they are
+
+Features for the cells are what `select` compares, so that near cells hold near adapters. Not here: reading
+(cache/indexed.py), the form of the files (cache/cells.py), schema 1 (cache/catalogue.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xpert_cli import paths
+from xpert_cli.cache.catalogue import COORDINATES, INDEXED, Catalogue, described, told_axes
+from xpert_cli.cache.cells import MOST_IN_CELL, READ_WHOLE, ROOT, Cells, Record, cell_bytes, cells_file, write_cells
+from xpert_cli.cache.clusters import clusters
+from xpert_cli.cache.codes import Coding, Singles, coding_for, directions_of
+from xpert_cli.cache.entries import Entry, told_of
+from xpert_cli.cache.indexed import BASIS, SPACE, IndexedCatalogue
+from xpert_cli.cache.names import TABLE, write_names
+from xpert_cli.cache.shards import FROM as PACKED
+from xpert_cli.cache.shards import pack
+from xpert_cli.errors import BadInput
+from xpert_cli.hub.files import CATALOGUE
+from xpert_cli.style.space import Floats, Space, measured
+
+SMALL = 1000  # adapters up to which there is one cell
+IN_CELL, MOST_CELLS = 500, 1024  # adapters of a cell, and cells, that are aimed at
+CODE = 24  # bytes of a code
+DIRECTIONS = 64
+FILE = 16 << 20  # bytes from which on a new file of cells begins
+MOST_ADDED = 256  # cells that came later, which are read whole to find a name
+SAMPLE = 1 << 16  # adapters by which directions and codes are made
+MOST_CATALOGUE = 100_000  # bytes
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Adapters to be written.
+
+    Attributes:
+        answers, training: (adapters, axes) float16 coordinates as in coordinates.npz.
+        entry: what is told of one, by its row. Rows are in the order of the ids.
+    """
+
+    answers: npt.NDArray[np.float16]
+    training: npt.NDArray[np.float16]
+    entry: Callable[[int], Mapping[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    @property
+    def coordinates(self) -> Singles:
+        """(adapters, axes) where each lies, as Catalogue.coordinates."""
+        silent = np.isnan(self.training).all(axis=1, keepdims=True)
+        return np.nan_to_num(np.where(silent, self.answers, self.training)).astype(np.float32)
+
+    def records(self, rows: npt.NDArray[np.int64]) -> list[bytes]:
+        """The records of some of them."""
+        return [
+            Record(self.entry(int(row)), np.asarray(self.answers[row]), np.asarray(self.training[row])).to_bytes()
+            for row in rows
+        ]
+
+
+def members_of(entries: Sequence[Entry], answers: Floats, training: Floats) -> Members:
+    """Adapters whose entries and coordinates are at hand, by their ids."""
+    order = sorted(range(len(entries)), key=lambda row: entries[row].id)
+    told = [told_of(entries[row]) for row in order]
+    return Members(answers[order].astype(np.float16), training[order].astype(np.float16), told.__getitem__)
+
+
+def write_indexed(
+    folder: Path,
+    told: Mapping[str, Any],
+    members: Members,
+    space: Space,
+    progress: Progress = lambda message, fraction: None,
+) -> None:
+    """Write all files of an index, then catalogue.json, which makes the cache complete.
+
+    Args:
+        told: base, summarizer and probes of the catalogue.
+
+    Raises:
+        BadInput: an entry or the catalogue is too large.
+    """
+    coordinates = members.coordinates
+    by_source = not np.isnan(members.training).all()
+    mean = coordinates.mean(axis=0, dtype=np.float64)
+    metric = _metric(space, by_source)
+    own = _cells_of(coordinates, mean, metric, progress)
+    groups = _groups(own)
+    coding, scales, middles, values = _coded(coordinates, mean, metric, groups)
+    writer, places = _Writer(folder / "index", 0), np.empty((len(members), 2), np.int64)
+    for done, rows in enumerate(groups):
+        progress("writing the index", done / len(groups))
+        codes = coding.encode(values(rows) - middles[done])
+        writer.add(cell_bytes(codes, members.records(rows)))
+        places[rows, 0], places[rows, 1] = done, np.arange(len(rows))
+    _drop_others(folder, writer.number)
+    write_names(folder, [str(members.entry(row)["id"]) for row in range(len(members))], places)
+    names = {**described(folder / TABLE), "cells": len(groups)}
+    cells = writer.cells(coding, middles, scales, len(space.axes))
+    _complete(folder, told, space, mean, cells, {"by_source": bool(by_source), "names": names})
+
+
+def write_cache_indexed(
+    folder: Path,
+    told: Mapping[str, Any],
+    entries: Sequence[Entry],
+    space: Space,
+    answers: Floats,
+    training: Floats,
+    progress: Progress = lambda message, fraction: None,
+) -> None:
+    """As catalogue.write_cache, in schema 2; many adapters are put into few files first.
+
+    Raises:
+        BadInput: an entry or the catalogue is too large.
+    """
+    packed = pack(folder, entries) if len(entries) > PACKED else entries
+    write_indexed(folder, told, members_of(packed, answers, training), space, progress)
+    (folder / COORDINATES).unlink(missing_ok=True)
+
+
+def to_index(cache: Catalogue, folder: Path, progress: Progress = lambda message, fraction: None) -> int:
+    """Write the catalogue of a folder anew in schema 2, whichever it had; how many adapters it has.
+
+    Raises:
+        BadInput: an entry or the catalogue is too large.
+    """
+    answers, training = cache.answer_coordinates, cache.training_coordinates
+    write_cache_indexed(folder, made_with(cache), cache.entries, cache.space, answers, training, progress)
+    return cache.size
+
+
+def made_with(cache: Catalogue) -> dict[str, Any]:
+    """What a catalogue says of how its adapters were explained."""
+    return {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
+
+
+def add_to_index(folder: Path, cache: IndexedCatalogue, told: Mapping[str, Any], more: Members) -> None:
+    """Write a cache with more adapters: a large one's in a cell of their own, and the files of its other cells stay.
+
+    A small one is written anew, and so is one that is compared otherwise because these are the first that bring their
+    training text's place.
+
+    Args:
+        folder: where it lies, or a folder for what is new alone.
+
+    Raises:
+        BadInput: it was added to so often that it has to be written anew.
+    """
+    turns = not cache.by_source and not np.isnan(more.training).all()
+    if turns or cache.size + len(more) <= SMALL:
+        return write_indexed(folder, told, _both(cache, more), cache.space)
+    if len(cache.cells) - int(cache.names["cells"]) >= MOST_ADDED:
+        raise BadInput(f"{cache.source.name} was added to {MOST_ADDED} times. Order it anew: xpert cache index DIR")
+    cells, space = cache.cells, cache.space
+    coordinates = more.coordinates
+    coding, scales = cells.coding, cells.scales
+    offsets = coding.along(coordinates - cache.mean, _metric(space, cache.by_source))
+    middle = _rounded(offsets.mean(axis=0, keepdims=True), scales)
+    writer = _Writer(folder / "index", int(cells.files.max()) + 1)
+    writer.add(cell_bytes(coding.encode(offsets - middle), more.records(np.arange(len(more)))))
+    new = writer.cells(coding, middle, scales, cells.axes)
+    names = ("middles", "files", "begins", "counts", "slots", "digests")
+    both: dict[str, Any] = {name: np.concatenate([getattr(cells, name), getattr(new, name)]) for name in names}
+    count = cache.size + len(more)
+    mean = (cache.mean * cache.size + coordinates.sum(axis=0, dtype=np.float64)) / count
+    known = {"by_source": cache.by_source, "names": cache.names}
+    _complete(folder, told, space, mean, replace(cells, **both), known)
+
+
+def _both(cache: IndexedCatalogue, more: Members) -> Members:
+    """The adapters of a cache and more, by their ids."""
+    told = [*map(told_of, cache.entries), *(more.entry(row) for row in range(len(more)))]
+    order = sorted(range(len(told)), key=lambda row: str(told[row]["id"]))
+    answers = np.concatenate([cache.answer_coordinates.astype(np.float16), more.answers])[order]
+    training = np.concatenate([cache.training_coordinates.astype(np.float16), more.training])[order]
+    return Members(answers, training, [told[row] for row in order].__getitem__)
+
+
+def pointing(offsets: Floats, mean: Floats) -> Singles:
+    """(n, 2 dimensions) of length 1: directions from the base and about the mean, whose products are the score.
+
+    Args:
+        offsets: (n, dimensions) whitened coordinates less their mean.
+        mean: (dimensions,) whitened.
+    """
+    parts = [offsets + mean, offsets]
+    lengths = [np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
+    units = [part / np.where(length > 0, length, 1.0) for part, length in zip(parts, lengths, strict=True)]
+    return np.asarray(np.hstack(units) / np.sqrt(2), np.float32)
+
+
+def _cells_of(coordinates: Singles, mean: Floats, metric: Floats, progress: Progress) -> npt.NDArray[np.int64]:
+    """(adapters,) the cell of each."""
+    count = len(coordinates)
+    if count <= SMALL:
+        return np.zeros(count, np.int64)
+    values, vectors = np.linalg.eigh(metric)
+    kept = values > 1e-9 * values.max()
+    root = vectors[:, kept] * np.sqrt(values[kept])
+    features = np.empty((count, 2 * root.shape[1]), np.float32)
+    for at in range(0, count, SAMPLE):
+        features[at : at + SAMPLE] = pointing((coordinates[at : at + SAMPLE] - mean) @ root, mean @ root)
+    wanted = min(MOST_CELLS, -(-count // IN_CELL))
+    return clusters(features, wanted, progress=lambda part: progress("finding cells", part))
+
+
+def _groups(own: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """The rows of each cell that has any; the largest are cut."""
+    order = np.argsort(own, kind="stable")
+    ends = np.cumsum(np.bincount(own))[:-1]
+    groups = [rows for rows in np.split(order, ends) if len(rows)]
+    return [rows[at : at + MOST_IN_CELL] for rows in groups for at in range(0, len(rows), MOST_IN_CELL)]
+
+
+def _coded(
+    coordinates: Singles, mean: Floats, metric: Floats, groups: Sequence[npt.NDArray[np.int64]]
+) -> tuple[Coding, Singles, Singles, Callable[[npt.NDArray[np.int64]], Floats]]:
+    """The coding, the scales and values of the middles of cells, and what gives the values of rows along directions."""
+    few = np.sort(np.random.default_rng(0).permutation(len(coordinates))[:SAMPLE])
+    small = len(coordinates) <= READ_WHOLE
+    directions = directions_of(coordinates[few] - mean, metric, 0 if small else DIRECTIONS)
+    plain = Coding(directions, np.zeros(len(directions), np.float32), np.zeros(len(directions), np.uint8))
+    if small:
+        return (
+            plain,
+            np.zeros(0, np.float32),
+            np.zeros((len(groups), 0), np.float32),
+            lambda rows: np.zeros((len(rows), 0)),
+        )
+
+    def values(rows: npt.NDArray[np.int64]) -> Floats:
+        return plain.along(coordinates[rows] - mean, metric)
+
+    exact = np.array([values(rows).mean(axis=0) for rows in groups])
+    scales = _scales(exact)
+    middles = _rounded(exact, scales)
+    if small:
+        return plain, scales, middles, values
+    own = np.empty(len(coordinates), np.int64)
+    for cell, rows in enumerate(groups):
+        own[rows] = cell
+    return coding_for(directions, values(few) - middles[own[few]], CODE), scales, middles, values
+
+
+def _scales(middles: Floats) -> Singles:
+    """(directions,) the steps in which middles are told: 127 reach the farthest."""
+    return np.asarray(np.maximum(np.abs(middles).max(axis=0) / 127, 1e-6), np.float32)
+
+
+def _rounded(middles: Floats, scales: Singles) -> Singles:
+    return (np.clip(np.round(middles / scales), -127, 127) * scales).astype(np.float32)
+
+
+def _metric(space: Space, by_source: bool) -> Floats:
+    """(axes, axes) the metric of the axes that adapters are compared on, 0 elsewhere."""
+    used = measured(space.axes) if by_source else np.ones(len(space.axes), np.bool_)
+    metric = np.zeros_like(space.precision)
+    metric[np.ix_(used, used)] = np.linalg.inv(np.linalg.inv(space.precision)[np.ix_(used, used)])
+    return metric
+
+
+class _Writer:
+    """Cells, written one behind the other to files of bounded size."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self._folder, self.number = folder, number
+        self._told: list[tuple[int, int, int, int, bytes]] = []
+        self._parts: list[bytes] = []
+        self._length = 0
+
+    def add(self, cell: tuple[bytes, bytes, int]) -> None:
+        head, body, slot = cell
+        if self._parts and self._length + len(head) + len(body) > FILE:
+            self._flush()
+            self.number += 1
+        self._told.append((self.number, self._length, len(body) // slot, slot, sha256(head).digest()))
+        self._parts += [head, body]
+        self._length += len(head) + len(body)
+
+    def _flush(self) -> None:
+        with paths.whole(self._folder.parent / cells_file(self.number)) as part, part.open("wb") as file:
+            file.writelines(self._parts)
+        self._parts, self._length = [], 0
+
+    def cells(self, coding: Coding, middles: Singles, scales: Singles, axes: int) -> Cells:
+        """What was written, as the root file tells it."""
+        self._flush()
+        files, begins, counts, slots = (np.array([one[at] for one in self._told], np.int64) for at in range(4))
+        digests = np.array([np.frombuffer(one[4], np.uint8) for one in self._told])
+        return Cells(coding, middles, scales, files, begins, counts, slots, digests, axes)
+
+
+def _drop_others(folder: Path, last: int) -> None:
+    """Delete files of cells that an earlier index of this folder had."""
+    known = {cells_file(number) for number in range(last + 1)}
+    for path in (folder / "index").glob("cells*.bin"):
+        if f"index/{path.name}" not in known:
+            path.unlink()
+
+
+def _complete(
+    folder: Path, told: Mapping[str, Any], space: Space, mean: Floats, cells: Cells, known: Mapping[str, Any]
+) -> None:
+    """Write root, space and basis, then the catalogue that has their digests."""
+    write_cells(folder / ROOT, cells)
+    triangle = space.precision[np.tril_indices(len(space.axes))]
+    arrays = {"reference": space.reference, "gap": space.gap, "spread": space.spread, "precision": triangle}
+    _write(folder / SPACE, mean=mean, **{name: array.astype(np.float32) for name, array in arrays.items()})
+    _write(folder / BASIS, basis=space.basis.astype(np.float16))
+    index = {
+        "adapters": int(cells.counts.sum()),
+        **known,
+        "cells": len(cells),
+        "directions": len(cells.coding.bits),
+        "space": described(folder / SPACE),
+        "basis": described(folder / BASIS),
+        "root": described(folder / ROOT),
+    }
+    with paths.whole(folder / CATALOGUE) as part:
+        part.write_bytes(encoded_indexed({"schema": INDEXED, **told, "axes": told_axes(space.axes), "index": index}))
+
+
+def encoded_indexed(told: Mapping[str, Any]) -> bytes:
+    """A catalogue as the bytes of catalogue.json, which is short whatever the cache's size.
+
+    Raises:
+        BadInput: it is not: what was checked of adapters is told there, and they are too many.
+    """
+    data = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    if len(data) > MOST_CATALOGUE:
+        raise BadInput(f"catalogue.json would take {len(data)} bytes, and {MOST_CATALOGUE} are allowed.")
+    return data
+
+
+def _write(path: Path, **arrays: Any) -> None:
+    with paths.whole(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)

@@ -1,0 +1,77 @@
+"""The nearest adapters of a cache that is too large to be read: a few cells, their codes, a few records.
+
+    view, rest = nearest(cache, projection)        # a Catalogue of the adapters that were read; what is known of others
+
+Cells are ranked by their middles, adapters of near cells by their codes, both by the score that `select` ranks by; the
+records of the best are read, and from there on everything is exact. A cache of few adapters is read whole. Not here:
+the files (cache/cells.py, cache/indexed.py), the score itself (selection/score.py).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xpert_cli.cache.catalogue import Catalogue
+from xpert_cli.cache.cells import READ_WHOLE
+from xpert_cli.cache.codes import Singles
+from xpert_cli.cache.indexed import IndexedCatalogue
+from xpert_cli.selection.project import Projection
+from xpert_cli.selection.score import Rest
+
+RECORDS = READ_WHOLE  # of the adapters that are nearest by their codes
+BYTES = 560_000  # of the heads of cells
+
+
+def nearest(cache: Catalogue, projection: Projection) -> tuple[Catalogue, Rest | None]:
+    """The adapters of a cache that are near to some writing, and what is known of all others; None if there are none.
+
+    Args:
+        projection: on the axes that are compared.
+    """
+    if not isinstance(cache, IndexedCatalogue) or cache.size <= RECORDS:
+        return cache, None
+    plane = _Plane(cache, projection)
+    middles = plane.of(cache.cells.middles)
+    order = np.argsort(-plane.scores(middles), kind="stable")
+    sizes = np.cumsum(cache.cells.heads[order])
+    read = order[: max(1, int((sizes <= BYTES).sum()))]
+    heads = cache.heads([int(cell) for cell in read])
+    roots = {int(cell): root for cell, (root, _) in zip(read, heads, strict=True)}
+    codes = np.concatenate([codes for _, codes in heads])
+    cells = np.repeat(read, [len(codes) for _, codes in heads])
+    rows = np.concatenate([np.arange(len(codes)) for _, codes in heads])
+    places = plane.of(cache.cells.coding.values(codes) + cache.cells.middles[cells])
+    best = np.argsort(-plane.scores(places), kind="stable")[:RECORDS]
+    view = cache.some([(int(cells[one]), int(rows[one])) for one in best], roots)
+    left = np.ones(len(places), np.bool_)
+    left[best] = False
+    unread = np.setdiff1d(np.arange(len(middles)), read)
+    cosines = np.concatenate([plane.about_mean(places)[left], plane.about_mean(middles[unread])])
+    counts = np.concatenate([np.ones(int(left.sum())), cache.cells.counts[unread]])
+    return view, Rest(cache.mean[projection.used], cosines.astype(np.float64), counts)
+
+
+class _Plane:
+    """Where codes lie in coordinates in which the metric of the compared axes is the identity, beside the writing."""
+
+    def __init__(self, cache: IndexedCatalogue, projection: Projection) -> None:
+        root = np.linalg.cholesky(projection.space.precision)
+        self._directions = (cache.cells.coding.directions[:, projection.used] @ root).astype(np.float32)
+        self._mean = (cache.mean[projection.used] @ root).astype(np.float32)
+        self._user = (projection.shift @ root).astype(np.float32)
+
+    def of(self, values: Singles) -> Singles:
+        """(n, dimensions) less the cache's mean, of (n, directions)."""
+        return np.asarray(values @ self._directions)
+
+    def scores(self, places: Singles) -> Singles:
+        """(n,) as selection.score.scores, nearly."""
+        lengths = np.sqrt((places**2).sum(axis=1) + 2 * (places @ self._mean) + self._mean @ self._mean)
+        from_base = (places @ self._user + self._mean @ self._user) / np.maximum(lengths, 1e-9)
+        return np.asarray(from_base / max(1e-9, float(np.linalg.norm(self._user))) + self.about_mean(places))
+
+    def about_mean(self, places: Singles) -> Singles:
+        """(n,) cosines with the writing about the mean."""
+        own = self._user - self._mean
+        lengths = np.linalg.norm(places, axis=1) * float(np.linalg.norm(own))
+        return np.asarray(places @ own / np.maximum(lengths, 1e-9))
