@@ -21,7 +21,7 @@ from xpert_cli.corpus import Message
 from xpert_cli.gguf.adapter import Adapter
 
 ROOT = Path(__file__).resolve().parent.parent
-WITHOUT_REPORT = {"generation", "serve", "threads"}  # a few figures each, which stand in other pages
+WITHOUT_REPORT = {"generation", "serve"}  # a few figures each, which stand in other pages
 
 
 def test_an_interval_of_a_share_is_wilsons():
