@@ -44,7 +44,6 @@ SHAPES = {
 
 def work(job: Callable[[str], object], text: str) -> float:
     """Seconds of this process for a job that may refuse the text."""
-    gc.collect()
     gc.disable()
     began = time.process_time()
     try:
