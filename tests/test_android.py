@@ -44,6 +44,9 @@ print(json.dumps([
 """
 
 
+SAME_ANYWHERE = ("test_linear.py", "test_fuzz.py", "test_architecture.py", "test_benchmarks.py")  # and take minutes
+
+
 def test_the_simulation_takes_away_what_android_lacks():
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (HERE, ROOT)))}
     done = subprocess.run([sys.executable, "-c", SEEN], env=env, capture_output=True, text=True, check=True)
@@ -60,6 +63,7 @@ def test_the_simulation_takes_away_what_android_lacks():
 def test_the_unit_suite_passes_on_a_simulated_android():
     marks = "not slow and not model and not network"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "android_simulation", "-p", "no:cacheprovider", "-m", marks]
+    command += [f"--ignore={HERE / name}" for name in SAME_ANYWHERE]
     env = {**os.environ, "PYTHONPATH": str(HERE)}
     done = subprocess.run([*command, str(HERE)], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:]
