@@ -3,7 +3,9 @@
     received = download(url, store / digest, digest=digest, size=2_472_864)
 
 What has arrived lies beside the target in a .part file, which the next try, or the next process, carries on from; the
-target appears only when its contents are right. HTTP, login and redirects are huggingface_hub's. Not here: what is
+target appears only when its contents are right. HTTP, login and redirects are huggingface_hub's. Its own
+hf_hub_download (2.4.0) was tried in place of this file against the server of tests/test_download.py: it gives up at the
+fifth drop of a connection although each brought more, and a full disk leaves it as a bare OSError. Not here: what is
 fetched and where it is kept (hub/repo.py).
 """
 
