@@ -34,6 +34,8 @@ def reference() -> str:
 def _commands(one: Any, name: str) -> Iterator[tuple[str, Any]]:
     for below, part in getattr(one, "commands", {}).items():
         if hasattr(part, "commands"):
+            if part.invoke_without_command:
+                yield f"{name} {below}", part
             yield from _commands(part, f"{name} {below}")
         else:
             yield f"{name} {below}", part

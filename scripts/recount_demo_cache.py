@@ -81,7 +81,7 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     cache = open_cache(open_source(str(options.cache)))
-    axes = described.source_axes(cache.space.axes)
+    axes = (*described.measured_axes(), *(axis for axis in cache.space.axes if axis.kind != "measured"))
     said = [json.loads(line)["response"] for line in (options.cache / ANSWERS).read_text("utf-8").splitlines()]
     base = described.read(said, axes, _NOTHING, None)
     writings, adapters = [], []

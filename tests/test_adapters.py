@@ -315,6 +315,32 @@ def test_a_quantized_base_keeps_its_type_and_its_untouched_tensors(tmp_path, bas
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gguf", "base.gguf", "m.gguf", "q8.gguf"]
 
 
+def test_q8_0_is_written_as_llama_cpp_quantizes_what_is_merged(tmp_path, base):
+    from xpert_cli.models.quantize import quantize
+
+    gguf.write_adapter(adapter(1), tmp_path / "a.gguf", "F32")
+    merge_files([(tmp_path / "a.gguf", 1.0)], base, tmp_path / "m.gguf", type_name="F32")
+    quantize(tmp_path / "m.gguf", tmp_path / "theirs.gguf", "Q8_0")
+    merge_files([(tmp_path / "a.gguf", 1.0)], base, tmp_path / "ours.gguf", type_name="Q8_0")
+    theirs, ours = gguf.read_header(tmp_path / "theirs.gguf"), gguf.read_header(tmp_path / "ours.gguf")
+    assert {name: info.type for name, info in theirs.tensors.items()} == {
+        name: info.type for name, info in ours.tensors.items()
+    }
+    assert all(np.array_equal(gguf.raw(theirs, name), gguf.raw(ours, name)) for name in theirs.tensors)
+    for key in ("general.file_type", "general.quantization_version"):
+        assert theirs.metadata.encoded[key] == ours.metadata.encoded[key]
+
+
+def test_merging_in_blocks_of_rows_changes_no_number(tmp_path, base, monkeypatch):
+    from xpert_cli.models import merging
+
+    gguf.write_adapter(adapter(1), tmp_path / "a.gguf", "F32")
+    for size, name in ((merging._AT_ONCE, "whole"), (100, "rows")):
+        monkeypatch.setattr(merging, "_AT_ONCE", size)
+        merge_files([(tmp_path / "a.gguf", 1.0)], base, tmp_path / f"{name}.gguf", type_name="Q8_0")
+    assert (tmp_path / "whole.gguf").read_bytes() == (tmp_path / "rows.gguf").read_bytes()
+
+
 @pytest.mark.parametrize(("kind", "merged"), [("Q4_0", "Q8_0"), ("F16", "F16"), ("BF16", "BF16")])
 def test_a_merged_model_is_as_fine_as_its_base_or_finer(tmp_path, base, kind, merged):
     from xpert_cli.models.quantize import quantize

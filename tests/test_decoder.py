@@ -348,7 +348,8 @@ def changed(path: Path, without: str = "", **strings: str) -> Path:
 def test_other_architectures_are_refused(tmp_path):
     names = "llama, qwen2, qwen3, smollm3, granite, olmo2, phi3, gemma3"
     assert refused(changed(tmp_path / "a.gguf", general__architecture="mamba"), BadModel).endswith(
-        f"xpert does not train 'mamba' models. Use a base of one of these architectures: {names}."
+        f"xpert does not train 'mamba' models. Use a base of one of these architectures: {names}; "
+        "or train its folder of safetensors with --engine peft."
     )
 
 

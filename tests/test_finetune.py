@@ -21,7 +21,7 @@ from xpert_cli.hub import sources
 from xpert_cli.llama.chat import Sampling, run
 from xpert_cli.selection.select import select
 from xpert_cli.selection.summarize import summarize
-from xpert_cli.style.described import source_axes
+from xpert_cli.style.described import measured_axes
 from xpert_cli.training.evaluate import evaluate
 from xpert_cli.training.finetune import Settings, Start, finetune
 from xpert_cli.training.package import source_metadata
@@ -54,10 +54,13 @@ loop.train = doomed
 IN_MERGE = """
 import os, signal
 from xpert_cli.models import merging
-def killed(source, target, *arguments, **options):
-    target.with_name(".merged.gguf.part").write_bytes(b"half")
-    os.kill(os.getpid(), signal.SIGKILL)
-merging.quantize = killed
+rows, made = merging._rows, []
+def killed(*arguments):
+    made.append(1)
+    if len(made) == 9:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rows(*arguments)
+merging._rows = killed
 """
 
 
@@ -119,9 +122,9 @@ def test_the_record_holds_none_of_the_words_that_are_printed(from_base):
         assert json.dumps(result[key])[1:-1] not in text
 
 
-def test_the_adapter_tells_where_its_text_lies_in_the_caches_space(from_base, base):
+def test_the_adapter_tells_where_its_text_lies_on_the_measured_axes(from_base, base):
     adapter = gguf.read_adapter(from_base[0] / "adapter.gguf")
-    axes = source_axes(open_cache(sources.open_source(sources.EMBEDDED)).space.axes)
+    axes = measured_axes()
     assert adapter.metadata["xpert.source.axes"] == "\n".join(axis.name for axis in axes)
     assert len(adapter.metadata["xpert.source.mean"]) == len(axes)
     assert adapter.metadata["xpert.source.samples"] == from_base[1]["messages"]
@@ -131,7 +134,7 @@ def test_the_adapter_tells_where_its_text_lies_in_the_caches_space(from_base, ba
 def test_an_adapter_of_plain_text_claims_nothing_of_length(tmp_path, base):
     (tmp_path / "notes.txt").write_text("I went to the market today.\n\nIt rained all day long.\n")
     notes = corpus.read([str(tmp_path / "notes.txt")])
-    told = source_metadata(notes, BaseModel.open(base), None)
+    told = source_metadata(notes, BaseModel.open(base))
     unknown = [
         name
         for name, value in zip(told["xpert.source.axes"].split("\n"), told["xpert.source.mean"], strict=True)

@@ -314,7 +314,7 @@ def test_a_conversion_killed_while_quantizing_is_not_converted_again(tmp_path, s
         arguments = [str(tiny.llama(tmp_path / "model")), "--type", "Q8_0"]
     else:
         write_adapter(adapter(), tmp_path / "adapter.gguf")
-        arguments = ["--base", str(small), "--adapter", str(tmp_path / "adapter.gguf"), "--type", "Q8_0"]
+        arguments = ["--base", str(small), "--adapter", str(tmp_path / "adapter.gguf"), "--type", "Q4_0"]
     arguments = [command, *arguments, "--out", str(out)]
     assert xpert(*arguments, fault=DIES_QUANTIZING).returncode == -signal.SIGKILL
     assert [path.suffix for path in sorted(folder.iterdir())] == [".middle", ".lock"]

@@ -28,6 +28,7 @@ from xpert_cli.cli.finetune import finetune
 from xpert_cli.cli.help import command
 from xpert_cli.cli.import_ import import_
 from xpert_cli.cli.input import prepare_streams, require_unicode
+from xpert_cli.cli.models import app as models_app
 from xpert_cli.cli.options import (
     OUTPUT,
     AdapterOpt,
@@ -83,6 +84,7 @@ app = typer.Typer(
 app.add_typer(cache_app, name="cache")
 app.add_typer(runs_app, name="runs")
 app.add_typer(config_app, name="config")
+app.add_typer(models_app, name="models")
 
 
 def _version(wanted: bool) -> None:

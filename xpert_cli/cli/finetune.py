@@ -46,7 +46,9 @@ from xpert_cli.cli.output import Output
 from xpert_cli.errors import BadInput
 
 if TYPE_CHECKING:
-    from xpert_cli.training.finetune import Losses
+    from xpert_cli.training.finetune import Losses, Settings
+
+ENGINES = ("xpert", "peft")
 
 
 def finetune(
@@ -92,6 +94,15 @@ def finetune(
     held_out: Annotated[
         float, typer.Option("--held-out", help="Share of the messages kept for measuring.", rich_help_panel="Training")
     ] = 0.2,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="xpert|peft",
+            help="peft: transformers and peft, for a folder of safetensors that xpert does not train itself.",
+            rich_help_panel="Training",
+        ),
+    ] = "xpert",
     type: TypeOpt = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.svg", help="Draw the held-out loss.")] = None,
     export: Annotated[
@@ -133,6 +144,15 @@ def finetune(
             out=out,
             overwrite=overwrite,
         )
+        if engine not in ENGINES:
+            raise BadInput(f"--engine {engine!a} is unknown. It can be: {', '.join(ENGINES)}.")
+        if engine == "peft":
+            given = {"--cache": cache, "--memory": memory, "--minutes": minutes, "--while": condition, "--type": type}
+            given |= {"--export": export, "--from": None if start == "selection" else start}
+            if unused := [name for name, value in given.items() if value is not None]:
+                raise BadInput(f"--engine peft takes no {', '.join(unused)}. Leave it out.")
+            _with_peft(text, author, base, settings, o)
+            return
         limit, began = memory_size(memory) if memory is not None else None, time.monotonic()
 
         def budget() -> finetune.Budget:
@@ -173,6 +193,17 @@ def finetune(
         if result.files.modelfile:
             o.hint(shlex.join(["ollama", "create", "mine", "-f", result.files.modelfile]))
         o.hint(again("chat", base=base, adapter=result.files.adapter))
+
+
+def _with_peft(text: list[str], author: list[str] | None, base: str | None, settings: Settings, o: Output) -> None:
+    from xpert_cli.training import peft_engine
+
+    if base is None:
+        raise BadInput("--engine peft trains a folder of safetensors. Name one with --base.")
+    peft_engine.require(Path(base))
+    result = peft_engine.train_with_peft(written_by(text, author, o), Path(base), settings, o.progress)
+    o.show(result, views.trained_with_peft(result))
+    o.hint(again("merge", base="BASE.gguf", adapter=result.adapter, out="model.gguf"))
 
 
 def _draw(losses: Losses, path: Path) -> None:

@@ -46,6 +46,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "runs rename": ("xpert runs rename last mara", "xpert runs rename 20261128-1145 work"),
     "runs rm": ("xpert runs rm mara", "xpert runs rm 20261128-114500-ab12cd34 --yes"),
     "runs export": ("xpert runs export last gguf -o me.gguf", "xpert runs export mara ollama -o mara"),
+    "models": ("xpert models", "xpert models --json"),
+    "models list": ("xpert models list", "xpert models list --json"),
+    "models pull": ("xpert models pull qwen3-0.6b", "xpert models pull owner/name:Q4_K_M"),
+    "models rm": ("xpert models rm qwen3-0.6b", "xpert models rm owner/name:model.gguf --yes"),
     "config list": ("xpert config list", "xpert config list --json"),
     "config get": ("xpert config get base", 'xpert run Hello --base "$(xpert config get base)"'),
     "config set": (

@@ -96,7 +96,7 @@ def remove(
         found = [runs.find(name, finished=False) for name in names]
         total = sum(run.bytes for run in found)
         listed = ", ".join(run.name for run in found)
-        _agree(f"Delete {listed} ({size(total)})?", yes, out)
+        agree(f"Delete {listed} ({size(total)})?", yes, out)
         for run in found:
             runs.remove(run)
         result = {"removed": [run.name for run in found], "bytes": total}
@@ -216,7 +216,7 @@ def disk(
                 out.hint("xpert disk --prune")
             return
         if could:
-            _agree(f"Delete {', '.join(what for what, count, _ in spare if count)} ({size(could)})?", yes, out)
+            agree(f"Delete {', '.join(what for what, count, _ in spare if count)} ({size(could)})?", yes, out)
             for _, _, files in spare:
                 for path in files or ():
                     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -248,7 +248,7 @@ def _existing(folder: Path) -> Path:
     return next(parent for parent in (folder, *folder.parents) if parent.exists())
 
 
-def _agree(question: str, yes: bool, out: Output) -> None:
+def agree(question: str, yes: bool, out: Output) -> None:
     """Go on if the user agrees."""
     if yes:
         return

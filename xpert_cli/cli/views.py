@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from xpert_cli.sharing.upload import Sent
     from xpert_cli.training.evaluate import Evaluation, Standing
     from xpert_cli.training.finetune import Finetuned
+    from xpert_cli.training.peft_engine import PeftTrained
 
 _NARROW = 60  # columns under which a bar goes on a line of its own
 _LEAST_CELLS = 6  # of each half of a bar; the words before it have the rest of the line
@@ -166,6 +167,20 @@ def finetuned(result: Finetuned) -> RenderableType:
     moved = [("style" if not index else "", axis.sentence) for index, axis in enumerate(answers.axes[:4])]
     texts = [("prompt", answers.prompt), ("before", answers.before), ("after", answers.after)]
     return Group(_pairs([*rows, *moved]), Text(), _pairs([(name, text.strip()) for name, text in texts if text]))
+
+
+def trained_with_peft(result: PeftTrained) -> RenderableType:
+    """Losses, and where the files are."""
+    rows = [
+        ("loss", f"{result.loss_before:.3f} -> {result.loss_after:.3f} nats a token, on messages held out"),
+        (
+            "trained",
+            f"{count(result.steps, 'step')} in {result.seconds:.0f} s, {result.tokens_per_second:.0f} tokens/s",
+        ),
+        ("adapter", result.adapter),
+        ("PEFT folder", result.peft),
+    ]
+    return _pairs(rows)
 
 
 def races(runs: Sequence[Finetuned]) -> RenderableType:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from xpert_cli.errors import BadInput, BadModel
 from xpert_cli.gguf.adapter import Adapter, Factors, Floats, Metadata, shorten
-from xpert_cli.gguf.dequantize import widen_bfloat16
+from xpert_cli.gguf.dequantize import dequantizer, widen_bfloat16
 from xpert_cli.gguf.header import ALIGNMENT, BLOCKS, Header, MetadataView, TensorInfo, encode, padded, read_header
 from xpert_cli.resume import Piece, write_pieces
 
@@ -95,15 +95,12 @@ def tensor(source: Path | Header, name: str, rows: slice = slice(None)) -> Float
         return data.view("<f2").astype(np.float32).reshape(shape)
     if info.type == "BF16":
         return widen_bfloat16(data.view("<u2")).reshape(shape)
-    from gguf import GGMLQuantizationType, quants
-
-    try:
-        values = quants.dequantize(data.reshape(-1, info.bytes // info.shape[0]), GGMLQuantizationType[info.type])
-    except (KeyError, NotImplementedError) as error:
-        raise BadModel(
-            f"{header.path}: {info.type} tensors cannot be read. Use a file of another type, such as Q8_0."
-        ) from error
-    return np.asarray(values, np.float32).reshape(shape)
+    if (convert := dequantizer(info.type)) is None:
+        raise BadModel(f"{header.path}: {info.type} tensors cannot be read. Use a file of another type, such as Q8_0.")
+    _, elements, block = BLOCKS[info.type]
+    data, values = np.ascontiguousarray(data), np.empty(data.size // block * elements, np.float32)
+    convert(data.ctypes.data, values.ctypes.data, values.size)
+    return values.reshape(shape)
 
 
 def fingerprint(source: Path | Header) -> str:

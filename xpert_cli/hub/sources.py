@@ -17,6 +17,7 @@ from pathlib import Path
 from xpert_cli import paths, platform
 from xpert_cli.errors import BadInput
 from xpert_cli.hub.files import CATALOGUE, Source
+from xpert_cli.hub.known import known
 from xpert_cli.hub.names import on_hub
 from xpert_cli.hub.repo import HubRepo
 
@@ -31,7 +32,7 @@ def find_base(name: str, *, offline: bool = False, progress: Progress = lambda m
     """The GGUF file of a base model, downloaded if it has to be.
 
     Args:
-        name: "smollm2-135m-instruct", a GGUF file, `owner/name` of a Hub repo with one GGUF file, or
+        name: one of those that hub/known.py lists, a GGUF file, `owner/name` of a Hub repo with one GGUF file, or
             `owner/name:file.gguf`, each with @revision behind the repo's name if need be, or the address of its page.
         offline: use what was downloaded before.
 
@@ -47,9 +48,13 @@ def find_base(name: str, *, offline: bool = False, progress: Progress = lambda m
         if path.suffix == ".safetensors":
             raise BadInput(f"{name} is no GGUF file. Make one with: xpert convert {path.parent}")
         return path
-    named = on_hub(name)
+    one = known(name)
+    named = on_hub(one.address if one else name)
     if named is None or named.repo.endswith(".gguf"):
-        raise BadInput(f"there is no model file {name}. Give a GGUF file, {PACKAGED_BASE}, or owner/name on the Hub.")
+        raise BadInput(
+            f"there is no model file {name}. "
+            "Give a GGUF file, a name that `xpert models` lists, or owner/name on the Hub."
+        )
     return HubRepo(named.repo, named.revision or "main", offline, progress).base(named.file)
 
 

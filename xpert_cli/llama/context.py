@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from xpert_cli import gguf, platform
 from xpert_cli.errors import BadModel
-from xpert_cli.llama.memory import BATCH, Layout, fitted
+from xpert_cli.llama.memory import BATCH, Layout, fitted, room_for_copies
 from xpert_cli.llama.vocabulary import Vocabulary
 from xpert_cli.paths import identity
 
@@ -38,6 +38,7 @@ class Context(Vocabulary):
             that come out do not depend on it.
         least: tokens of context to go down to where memory is short; `note` then says so. Sequences that have a part of
             the context each get fewer in any case.
+        lean: take no memory for copies of the weights; by default, where it is short (`llama/memory.py`).
         shared: one pool of context for all sequences, so that they can share a prefix (`Model.states`); without it each
             has its own part, and attention does not walk over the others' tokens (`Model.answers`).
 
@@ -54,6 +55,7 @@ class Context(Vocabulary):
         outputs: int = 0,
         threads: int | None = None,
         least: int | None = None,
+        lean: bool | None = None,
         shared: bool = False,
     ) -> None:
         self._context: Any = None
@@ -64,7 +66,7 @@ class Context(Vocabulary):
         if least or (sequences > 1 and not shared):
             layout = fitted(base.header, layout, least=least or context, shared=shared)
         self.note = layout.note
-        super().__init__(base, weights=True)
+        super().__init__(base, weights=True, copied=room_for_copies(base.path) if lean is None else not lean)
         self.hidden_size: int = self._lib.llama_model_n_embd(self._model)
         self.threads = threads or platform.free_cores()
         self._adapts, self._looked = threads is None, time.monotonic()

@@ -47,6 +47,15 @@ def context_bytes(source: Path | Header, layout: Layout) -> int:
     return 2 * cached * layout.context + 4 * (6 * hidden + 3 * wide) * layout.batch + 8 * vocabulary * layout.outputs
 
 
+def room_for_copies(path: Path) -> bool:
+    """Whether free memory holds a model's file, a copy of its weights, and as much again for other programs.
+
+    llama.cpp copies Q4_K and some other types into the order that its kernels read fastest: 600 MB for a 1.5B model.
+    """
+    free = platform.available_memory()
+    return free is None or free > 3 * path.stat().st_size
+
+
 def fitted(source: Path | Header, wanted: Layout, *, least: int, shared: bool = False) -> Layout:
     """The largest layout not above `wanted` that fits in the free memory beside the weights, or the smallest there is.
 

@@ -162,7 +162,7 @@ def _attempt(base: Path, adapter: Path | None) -> int:
     """In the process: evaluate tokens from all over the vocabulary; the status to end with."""
     try:
         try:
-            model = llama.Model(base, context=CONTEXT, outputs=TOKENS)
+            model = llama.Model(base, context=CONTEXT, outputs=TOKENS, lean=True)
         except BadModel:
             return _NO_BASE
         with model:

@@ -72,12 +72,14 @@ class Vocabulary:
     Args:
         source: the GGUF file, or the model opened; its header is checked before llama.cpp sees it.
         weights: load these too, for a class that evaluates tokens.
+        copied: let llama.cpp copy weights into an order that some of its kernels read faster; else they stay in the
+            file, which is mapped.
 
     Raises:
         BadModel: llama.cpp cannot load the file.
     """
 
-    def __init__(self, source: Path | gguf.BaseModel, *, weights: bool = False) -> None:
+    def __init__(self, source: Path | gguf.BaseModel, *, weights: bool = False, copied: bool = False) -> None:
         self.base = gguf.BaseModel.open(source)
         self.path = self.base.path
         self._model: Any = None
@@ -86,6 +88,7 @@ class Vocabulary:
         params = lib.llama_model_default_params()
         params.n_gpu_layers = 0
         params.vocab_only = not weights
+        params.use_extra_bufts = copied
         self._model = lib.llama_model_load_from_file(str(self.path).encode(), params)
         if not self._model:
             raise BadModel(f"{self.path}: llama.cpp cannot load this model. Convert it again with: xpert convert")

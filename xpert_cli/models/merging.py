@@ -2,13 +2,16 @@
 
     merge_into_base(base, adapter, out, "Q4_K_M")
 
-Deltas are added in float32. Tensors that the adapter does not touch are copied as they are where the type stays, norms
-always. Not here: merging adapters (gguf/adapter.py).
+Deltas are added in float32, some rows at a time: no matrix is ever whole but in the bytes that are written. Float types
+and Q8_0 are written at once, other types by llama.cpp from a file of F16. Quantized tensors that the adapter does not
+touch are copied as they are where the type stays or is Q8_0, norms always. Not here: merging adapters
+(gguf/adapter.py).
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,12 +24,16 @@ from xpert_cli import gguf
 from xpert_cli.errors import BadModel
 from xpert_cli.gguf import BaseModel
 from xpert_cli.gguf.adapter import Adapter, Floats
+from xpert_cli.gguf.dequantize import quantized
 from xpert_cli.models.quantize import quantization_type, quantize
 from xpert_cli.paths import identity
 from xpert_cli.resume import middle
 
 Progress = Callable[[str, float], None]
-_FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32}
+_FLOATS = ("F32", "F16", "BF16")
+_FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7}  # llama.cpp's numbers of what is written here
+_AT_ONCE = 1 << 20  # numbers of a matrix that exist at one time
+_FITS_Q8_0 = 32  # the width of a row is a multiple of it; other matrices become F16, as llama.cpp has it
 
 
 def merge_into_base(
@@ -52,7 +59,7 @@ def merge_into_base(
     base = BaseModel.open(base)
     header = base.header
     gguf.check_adapter(adapter, base)
-    kind = quantization_type(type_name) if type_name else _own_type(header)
+    kind = merged_type(header, type_name)
     if kind in _FILE_TYPES:
         _write(header, adapter, out, kind, everything=True, progress=progress)
         return kind
@@ -61,6 +68,22 @@ def merge_into_base(
             _write(header, adapter, merged, "F16", everything=False, progress=progress)
         quantize(merged, out, kind, progress=partial(progress, f"quantizing to {kind}"))
     return kind
+
+
+def merged_type(header: gguf.Header, type_name: str | None) -> str:
+    """The type that a merged model is written in; `type_name` as `merge_into_base` has it.
+
+    Raises:
+        BadInput: there is no such type.
+    """
+    return quantization_type(type_name) if type_name else _own_type(header)
+
+
+def room_for(header: gguf.Header, type_name: str | None) -> int:
+    """Bytes of disk that merging takes at most."""
+    kind, numbers = merged_type(header, type_name), sum(math.prod(info.shape) for info in header.tensors.values())
+    each = {"F32": 4.0, "F16": 2.0, "BF16": 2.0, "Q8_0": 1.25}.get(kind, 3.0)  # 3: F16 first, then the type beside it
+    return int(each * numbers)
 
 
 def _made_of(header: gguf.Header, adapter: Adapter) -> list[object]:
@@ -74,7 +97,7 @@ def _made_of(header: gguf.Header, adapter: Adapter) -> list[object]:
 def _own_type(header: gguf.Header) -> str:
     """The float type of a model's matrices; one fine enough for a merged model where they are quantized."""
     kinds = {info.type for info in header.tensors.values() if len(info.shape) > 1}
-    if not kinds <= _FILE_TYPES.keys():
+    if not kinds <= set(_FLOATS):
         return "Q8_0"
     return kinds.pop() if len(kinds) == 1 else "F32"
 
@@ -82,23 +105,36 @@ def _own_type(header: gguf.Header) -> str:
 def _write(
     header: gguf.Header, adapter: Adapter, out: Path, kind: str, *, everything: bool, progress: Progress
 ) -> None:
-    """The merged model with changed matrices, or all of them with `everything`, in the float type `kind`."""
+    """The merged model with changed matrices, or all of them with `everything`, in the type `kind`."""
     tensors = {}
     for name, info in header.tensors.items():
-        if name in adapter.factors or (everything and len(info.shape) > 1):
-            tensors[name] = gguf.Planned(info.shape, kind, partial(_merged, header, adapter, name, kind))
+        copied = kind == "Q8_0" and info.type not in _FLOATS
+        if name in adapter.factors or (everything and len(info.shape) > 1 and not copied):
+            own = "F16" if kind == "Q8_0" and info.shape[-1] % _FITS_Q8_0 else kind
+            tensors[name] = gguf.Planned(info.shape, own, partial(_merged, header, adapter, name, own))
         else:
             tensors[name] = gguf.Planned(info.shape, info.type, partial(gguf.raw, header, name))
     metadata = dict(header.metadata.encoded) | {"general.file_type": gguf.encode("uint32", _FILE_TYPES[kind])}
+    if kind == "Q8_0":
+        metadata["general.quantization_version"] = gguf.encode("uint32", 2)
     gguf.write_model(out, metadata, tensors, _made_of(header, adapter), partial(progress, "merging"))
 
 
 def _merged(header: gguf.Header, adapter: Adapter, name: str, kind: str) -> NDArray[Any]:
-    """One tensor with its delta, in the bytes of a float type."""
-    values: Floats = gguf.tensor(header, name)
+    """One tensor with its delta, in the bytes of a type."""
+    shape = header.tensors[name].shape
+    step = max(1, _AT_ONCE // math.prod(shape[1:]))
+    parts = (slice(begin, min(begin + step, shape[0])) for begin in range(0, shape[0], step))
+    return np.concatenate([_rows(header, adapter, name, kind, rows).reshape(-1).view(np.uint8) for rows in parts])
+
+
+def _rows(header: gguf.Header, adapter: Adapter, name: str, kind: str, rows: slice) -> NDArray[Any]:
+    """Some rows of a tensor with their delta, in a type."""
+    values: Floats = gguf.tensor(header, name, rows)
     if name in adapter.factors:
+        a, b = adapter.factors[name]
         with np.errstate(over="ignore", invalid="ignore"):
-            values = values + adapter.delta(name)
+            values = values + np.float32(adapter.scale) * (b[rows] @ a)
     if not np.isfinite(values).all():
         whose = "with the adapter, " if name in adapter.factors else ""
         raise BadModel(f"{header.path}: {whose}{name} holds values that are not finite. Use another adapter or base.")
@@ -106,6 +142,8 @@ def _merged(header: gguf.Header, adapter: Adapter, name: str, kind: str) -> NDAr
         from gguf import GGMLQuantizationType, quants
 
         return np.asarray(quants.quantize(values, GGMLQuantizationType.BF16))
-    if kind == "F16" and np.abs(values).max() > np.finfo(np.float16).max:
+    if kind in ("F16", "Q8_0") and np.abs(values).max() > np.finfo(np.float16).max:
         raise BadModel(f"{header.path}: {name} has values too large for F16. Merge with --type F32 or BF16.")
+    if kind == "Q8_0":
+        return quantized(values.reshape(-1, values.shape[-1]), kind)
     return values.astype(np.float16 if kind == "F16" else np.float32, copy=False)

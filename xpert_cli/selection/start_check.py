@@ -118,7 +118,7 @@ def check_starts(
     size = common_rank(parts, rank)
     few = sorted(corpus.messages, key=lambda message: message.key(seed))[:messages]
     losses = []
-    with Model(base, context=TOKENS, outputs=64) as model, _scratch() as scratch:
+    with Model(base, context=TOKENS, outputs=64, lean=True) as model, _scratch() as scratch:
         samples = _enough(tokenized(model, Corpus((message,)), TOKENS)[0] for message in few)
         for done, start in enumerate(starts):
             progress("measuring where to start", done / len(starts))

@@ -28,7 +28,6 @@ ANSWER_TOKENS = 64  # some 50 words, enough for a rate a hundred words
 PROMPT_TOKENS = 416  # longer prompts are not asked: all answers share the memory of one context
 TEMPERATURE = 0.7
 SHOWN = 6
-_NOTHING_DESCRIBED: described.Basis = np.empty((0, 0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def answers(
         fitting = [tokens for tokens in map(vocabulary.chat, asked) if len(tokens) <= PROMPT_TOKENS]
         fitting = fitting or [vocabulary.chat(PROMPT)]
     room = ANSWERS * (max(map(len, fitting)) + ANSWER_TOKENS)
-    with Model(model, context=room, sequences=ANSWERS) as opened:
+    with Model(model, context=room, sequences=ANSWERS, lean=True) as opened:
         opened.apply(adapters)
         turns = [fitting[i % len(fitting)] for i in range(ANSWERS)]
         said = opened.answers(turns, max_tokens=ANSWER_TOKENS, temperature=TEMPERATURE, seed=seed, progress=progress)
@@ -131,8 +130,8 @@ def own_space(answers: Sequence[str], written: Sequence[str]) -> Space:
     readings = [_measured(texts, axes) for texts in (answers, written)]
     spread, precision = pooled([one.scatter for one in readings])
     origin: Floats = np.nan_to_num(readings[0].mean)
-    return Space(axes, _NOTHING_DESCRIBED, origin, np.zeros_like(origin), spread, precision)
+    return Space(axes, described.NO_BASIS, origin, np.zeros_like(origin), spread, precision)
 
 
 def _measured(texts: Sequence[str], axes: Sequence[Axis]) -> Readings:
-    return described.read(texts, axes, _NOTHING_DESCRIBED, None)
+    return described.read(texts, axes, described.NO_BASIS, None)

@@ -30,6 +30,7 @@ from xpert_cli.style.measured import MEASURED, cut, digests, evidence, readings_
 from xpert_cli.style.space import Axis, Floats, Readings, Scatter, Space, measured
 
 Basis = npt.NDArray[np.float32]
+NO_BASIS: Basis = np.empty((0, 0), np.float32)  # of measured axes alone
 WORDS = 60  # words of a text that the question shows
 ASKED = 20  # texts the question is asked about: more have not made selection better
 LOOKED_AT = 200  # texts at most that a quote is looked for in
@@ -88,11 +89,6 @@ def worded(axes: Sequence[Axis]) -> tuple[Axis, ...]:
         replace(axis, low=own[axis.name].low, high=own[axis.name].high) if same else axis
         for axis, same in zip(axes, known, strict=True)
     )
-
-
-def source_axes(axes: Sequence[Axis]) -> tuple[Axis, ...]:
-    """What an adapter tells of its training text: all measured axes of this version, and a cache's described ones."""
-    return (*measured_axes(), *(axis for axis in axes if axis.kind != "measured"))
 
 
 def adjectives() -> tuple[tuple[str, str], ...]:

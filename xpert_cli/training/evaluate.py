@@ -153,7 +153,7 @@ def _standings(
 
 
 def _opened(base: BaseModel, context: int) -> Model:
-    return Model(base, context=context, outputs=min(context, 64))
+    return Model(base, context=context, outputs=min(context, 64), lean=True)
 
 
 def _loss(

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from xpert_cli import gguf, platform
@@ -86,27 +87,40 @@ def plan_for(header: gguf.Header, *, longest: int, batch: int, rank: int, limit:
         BadInput: the leanest layout takes more than `limit`.
         MissingExtra: torch is not installed.
     """
-    require()
-    shape = Shape.of(header)
-    bfloat16 = _bfloat16_pays()
-    dtype = "bfloat16" if bfloat16 else "float32"
     free = platform.available_memory()
     allowed = limit or (platform.resident_memory() + int(0.9 * free) if free else None)
-    packs = [pack for pack in PACKS if pack >= longest] or [longest]
-    again = (shape.layers // 2, shape.layers)
-    layouts = [(pack, 0, packed, False) for packed in (False, True) for pack in packs]
-    layouts += [(packs[-1], layers, True, False) for layers in again]
-    layouts += [(packs[-1], layers, True, True) for layers in (0, *again)]
-    for pack, recompute, packed, packed_head in layouts:
-        tokens = max(longest, min(pack, batch * longest))
-        memory = estimate(header, shape, 2 if bfloat16 else 4, tokens, recompute, rank, packed, packed_head)
-        if allowed is None or memory <= allowed:
-            return Plan(dtype, _threads(dtype), pack, recompute, memory, packed, packed_head)
+    for plan in layouts(header, number_type(), longest=longest, batch=batch, rank=rank):
+        if allowed is None or plan.memory <= allowed:
+            return replace(plan, threads=_threads(plan.dtype))
     asked = "--memory allows" if limit else "is free"
     raise BadInput(
-        f"fine-tuning this base with messages of {longest} tokens takes {memory >> 20} MB, more than {asked}. "
+        f"fine-tuning this base with messages of {longest} tokens takes {plan.memory >> 20} MB, more than {asked}. "
         "Give a smaller --max-tokens, a smaller base, or more --memory."
     )
+
+
+def layouts(header: gguf.Header, dtype: str, *, longest: int, batch: int, rank: int) -> Iterator[Plan]:
+    """All layouts, the fastest first and the leanest last; arguments as `plan_for` has them."""
+    shape, width = Shape.of(header), 2 if dtype == "bfloat16" else 4
+    packs = [pack for pack in PACKS if pack >= longest] or [longest]
+    again = (shape.layers // 2, shape.layers)
+    arms = [(pack, 0, packed, False) for packed in (False, True) for pack in packs]
+    arms += [(packs[-1], layers, True, False) for layers in again]
+    arms += [(packs[-1], layers, True, True) for layers in (0, *again)]
+    for pack, recompute, packed, packed_head in arms:
+        tokens = max(longest, min(pack, batch * longest))
+        memory = estimate(header, shape, width, tokens, recompute, rank, packed, packed_head)
+        yield Plan(dtype, 1, pack, recompute, memory, packed, packed_head)
+
+
+def number_type() -> str:
+    """The type that this processor computes fastest with.
+
+    Raises:
+        MissingExtra: torch is not installed.
+    """
+    require()
+    return "bfloat16" if _bfloat16_pays() else "float32"
 
 
 def estimate(

@@ -26,6 +26,7 @@ from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.llama.model import Sample, Vocabulary
 from xpert_cli.llama.samples import tokenized
+from xpert_cli.models.merging import room_for
 from xpert_cli.models.quantize import quantization_type
 from xpert_cli.selection import style_shift
 from xpert_cli.selection.start_check import MESSAGES, MOST, SCORED, Arm, StartCheck, check_starts, common_rank
@@ -203,7 +204,7 @@ def prepare(
     check(settings)
     require()
     messages, replayed = _with_earlier(corpus, start.earlier, settings.seed)
-    training, held = _split(messages, settings.held_out, settings.seed)
+    training, held = split(messages, settings.held_out, settings.seed)
     for part in start.parts:
         gguf.check_adapter(part.file, base)
     measured = _measured(training, base, start, settings, progress) if start.parts and start.check else None
@@ -215,10 +216,10 @@ def prepare(
     first, error = gguf.combined(parts, rank) if parts else (None, None)
     for part in start.parts:
         part.file.release()
-    recipe = _recipe(len(training), rank, settings)
+    recipe = recipe_for(len(training), rank, settings)
     identity = _identity(base, messages, parts, recipe, settings)
     folder = _folder(identity, settings)
-    paths.require_room(folder, _room(base.header, recipe.rank))
+    paths.require_room(folder, room_for(base.header, settings.type_name) + _room(base.header, recipe.rank))
     with Vocabulary(base) as model:
         samples = tokenized(model, training, settings.max_tokens, note)
         checks = tokenized(model, held, settings.max_tokens)
@@ -259,8 +260,12 @@ def _with_earlier(corpus: Corpus, earlier: Corpus | None, seed: int) -> tuple[Co
     return Corpus((*corpus.messages, *replayed)), len(replayed)
 
 
-def _split(messages: Corpus, held_out: float, seed: int) -> tuple[Corpus, Corpus]:
-    """Messages to learn from, and messages to check against."""
+def split(messages: Corpus, held_out: float, seed: int) -> tuple[Corpus, Corpus]:
+    """Messages to learn from, and messages to check against.
+
+    Raises:
+        BadInput: there are too few, or no different ones.
+    """
     if len(messages) < 4:
         given = "1 message is" if len(messages) == 1 else f"{len(messages)} messages are"
         raise BadInput(f"{given} too few to learn from and to check against. Give at least 4.")
@@ -307,7 +312,7 @@ def _measured(training: Corpus, base: BaseModel, start: Start, settings: Setting
     return dataclasses.replace(check, parts=parts)
 
 
-def _recipe(messages: int, rank: int, settings: Settings) -> loop.Recipe:
+def recipe_for(messages: int, rank: int, settings: Settings) -> loop.Recipe:
     """Two passes over the messages, at least 30 steps and at most 1,000."""
     derived = min(1000, max(30, math.ceil(2 * messages / BATCH)))
     steps = derived if settings.steps is None else settings.steps
@@ -358,9 +363,8 @@ def _folder(identity: Json, settings: Settings) -> Path:
 
 
 def _room(header: gguf.Header, rank: int) -> int:
-    """Bytes of disk that a run takes at most: a merged model on its way to its type, checkpoints, the adapter."""
-    sizes = [info.shape for info in header.tensors.values()]
-    return 3 * sum(math.prod(shape) for shape in sizes) + 60 * rank * sum(sum(s) for s in sizes if len(s) == 2)
+    """Bytes of disk that a run takes at most for its checkpoints and its adapter."""
+    return 60 * rank * sum(sum(info.shape) for info in header.tensors.values() if len(info.shape) == 2)
 
 
 def _plan(keep: Checkpoints, base: BaseModel, longest: int, rank: int, limit: int | None) -> Plan:

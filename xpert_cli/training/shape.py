@@ -49,7 +49,8 @@ class Shape:
         if name not in ARCHITECTURES:
             raise BadModel(
                 f"{header.path}: xpert does not train {name!r:.40} models. "
-                f"Use a base of one of these architectures: {', '.join(ARCHITECTURES)}."
+                f"Use a base of one of these architectures: {', '.join(ARCHITECTURES)}; or train its folder of "
+                "safetensors with --engine peft."
             )
 
         known = ARCHITECTURES[name]
