@@ -18,7 +18,7 @@ def leaves(one: Any, name: str = "") -> dict[str, Any]:
     below = getattr(one, "commands", None)
     if below is None:
         return {name: one}
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {name: one} if name and one.invoke_without_command else {}
     for part, child in below.items():
         found |= leaves(child, f"{name} {part}".strip())
     return found

@@ -21,9 +21,7 @@ from xpert_cli.errors import BadInput
 if TYPE_CHECKING:
     from xpert_cli.training.bases import Base, Bases
 
-app = typer.Typer(
-    invoke_without_command=True, help="List base models worth using and what they take here; fetch and delete them."
-)
+app = typer.Typer(invoke_without_command=True)
 
 
 def names() -> list[str]:
