@@ -10,7 +10,7 @@ from tiny_gguf import write_base
 
 from xpert_cli import platform
 from xpert_cli.llama.chat import Sampling, run
-from xpert_cli.llama.memory import MARGIN, Layout, context_bytes, fitted
+from xpert_cli.llama.memory import MARGIN, Layout, context_bytes, fitted, room_for_copies
 from xpert_cli.llama.model import Model
 
 # Of a token: 2 layers of 32 keys and 32 values in 16 bits. Of a batch's row: 6 * 64 + 3 * 96 numbers in 32 bits.
@@ -26,6 +26,13 @@ def free(monkeypatch: pytest.MonkeyPatch, path: Path, room: int | None) -> None:
     """Let so many bytes be left beside the weights of a model."""
     told = None if room is None else room + MARGIN + path.stat().st_size
     monkeypatch.setattr(platform, "available_memory", lambda: told)
+
+
+@pytest.mark.parametrize(("free", "room"), [(None, True), (3.1, True), (2.9, False)])
+def test_weights_are_copied_only_where_memory_is_no_matter(small, monkeypatch, free, room):
+    told = None if free is None else int(free * small.stat().st_size)
+    monkeypatch.setattr(platform, "available_memory", lambda: told)
+    assert room_for_copies(small) is room
 
 
 def test_a_context_takes_keys_and_values_rows_and_logits(small):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -84,6 +85,24 @@ def room_for(header: gguf.Header, type_name: str | None) -> int:
     kind, numbers = merged_type(header, type_name), sum(math.prod(info.shape) for info in header.tensors.values())
     each = {"F32": 4.0, "F16": 2.0, "BF16": 2.0, "Q8_0": 1.25}.get(kind, 3.0)  # 3: F16 first, then the type beside it
     return int(each * numbers)
+
+
+def merging_seconds(header: gguf.Header, type_name: str | None) -> float:
+    """About how long `merge_into_base` takes on this machine: timed on some rows of one matrix, and as long to write.
+
+    Types that llama.cpp quantizes to take several times as long, from a file that is written first.
+    """
+    kind = merged_type(header, type_name)
+    matrices = {name: info.shape for name, info in header.tensors.items() if len(info.shape) == 2}
+    fitting = [name for name, (_, width) in matrices.items() if width % _FITS_Q8_0 == 0]
+    if not fitting:
+        return 0.0
+    name = max(fitting, key=lambda one: (one.startswith("blk."), math.prod(matrices[one])))
+    rows = slice(0, max(1, min(matrices[name][0], _AT_ONCE // matrices[name][1])))
+    began = time.monotonic()
+    quantized(gguf.tensor(header, name, rows), "Q8_0")
+    each = (time.monotonic() - began) / (rows.stop * matrices[name][1])
+    return each * sum(map(math.prod, matrices.values())) * (2 if kind in _FILE_TYPES else 8)
 
 
 def _made_of(header: gguf.Header, adapter: Adapter) -> list[object]:

@@ -24,6 +24,7 @@ from xpert_cli import __version__, paths, platform, runs
 from xpert_cli.cache.catalogue import Catalogue, Chosen
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf import BaseModel
+from xpert_cli.models.merging import merging_seconds
 from xpert_cli.selection import style_shift
 from xpert_cli.selection.start_check import StartCheck
 from xpert_cli.training import loop
@@ -34,7 +35,6 @@ from xpert_cli.training.starts import Start
 
 __all__ = ["Budget", "Finetuned", "Settings", "Start", "finetune"]
 
-MERGING = 2.0  # merging takes about as many times as long as loading the base for training
 NOT_RECORDED = ("prompt", "before", "after")  # words of a held-out message, which may be another person's
 _Part = TypeVar("_Part")
 
@@ -175,12 +175,12 @@ def _train(run: Prepared) -> loop.Trained:
     if run.budget.seconds:  # what is asked before is asked again after, and takes about as long
         began = time.monotonic()
         afterwards = len(run.before) and time.monotonic() - began
+        afterwards += merging_seconds(run.base.header, run.settings.type_name)
         platform.release_memory()
     run.progress("loading the base model", 0.0)
-    plan, began = run.plan, time.monotonic()
+    plan = run.plan
     try:
         decoder = plan.open(run.base)
-        afterwards += MERGING * (time.monotonic() - began)
         return loop.train(
             decoder,
             run.samples,
