@@ -58,11 +58,13 @@ KNOWN = (
     ),
     Known(
         *("qwen2.5-0.5b-instruct", "Qwen/Qwen2.5-0.5B-Instruct-GGUF", "Q4_K_M", "Apache-2.0", "qwen2"),
-        *(24, 896, 4864, 14, 2, 64, 151936, False),
+        *(24, 896, 4864, 14, 2, 64, 151936),
+        tied=False,
     ),
     Known(
         *("qwen2.5-coder-0.5b-instruct", "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF", "Q4_K_M", "Apache-2.0", "qwen2"),
-        *(24, 896, 4864, 14, 2, 64, 151936, False),
+        *(24, 896, 4864, 14, 2, 64, 151936),
+        tied=False,
     ),
     Known(
         *("qwen3-0.6b", "Qwen/Qwen3-0.6B-GGUF", "Q8_0", "Apache-2.0", "qwen3"),
@@ -78,11 +80,13 @@ KNOWN = (
     ),
     Known(
         *("qwen2.5-1.5b-instruct", "Qwen/Qwen2.5-1.5B-Instruct-GGUF", "Q4_K_M", "Apache-2.0", "qwen2"),
-        *(28, 1536, 8960, 12, 2, 128, 151936, False),
+        *(28, 1536, 8960, 12, 2, 128, 151936),
+        tied=False,
     ),
     Known(
         *("qwen2.5-coder-1.5b-instruct", "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF", "Q4_K_M", "Apache-2.0", "qwen2"),
-        *(28, 1536, 8960, 12, 2, 128, 151936, False),
+        *(28, 1536, 8960, 12, 2, 128, 151936),
+        tied=False,
     ),
     Known(
         *("smollm2-1.7b-instruct", "HuggingFaceTB/SmolLM2-1.7B-Instruct-GGUF", "Q4_K_M", "Apache-2.0", "llama"),

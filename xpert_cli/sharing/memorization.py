@@ -159,8 +159,8 @@ def exposure(
         samples = tokenized(vocabulary, Corpus(tuple(forms)), 512)
     longest = max(len(tokens) for tokens, _ in samples)
     scored = max(len(tokens) - first for tokens, first in samples)
-    rooms = {"context": SEQUENCES * longest, "outputs": SEQUENCES * scored, "sequences": SEQUENCES}
-    with Model(base, **rooms, shared=True) as model:
+    context, outputs = SEQUENCES * longest, SEQUENCES * scored
+    with Model(base, context=context, outputs=outputs, sequences=SEQUENCES, shared=True) as model:
         for name, applied in (("the twin", [WeightedAdapter(twin)]), ("the base model", [])):
             model.apply(applied)
             losses = model.losses(samples, partial(progress, f"ranking canaries under {name}"))
