@@ -27,19 +27,20 @@ from xpert_cli import gguf, paths
 from xpert_cli.corpus import Corpus, Message
 from xpert_cli.errors import BadInput
 
-STEPS, LONG = 4, 60  # steps that are measured, and steps of the run whose shares are told
-FIRST, MESSAGES = 500, 20  # training rows of set 4 of which the long ones are taken
+STEPS, LONG = 2, 60  # steps that are measured, and steps of the run whose shares are told
+FIRST, MESSAGES = 500, 10  # training rows of set 4 of which the long ones are taken
 CHARACTERS = range(850, 1050)  # of a message that fills a sample
 EVERY = 0.05  # seconds
 PHASES = {
     "asking the model": "before and after",
-    "loading the base model": "loading",
+    "loading the base model": "first loss",
     "step": "training",
     "placing your writing": "placing",
     "merging": "merging",
     "quantizing": "merging",
 }
-COLUMNS = ("preparing", "loading", "training", "placing", "merging", "before and after")
+COLUMNS = ("preparing", "first loss", "training", "placing", "merging", "before and after")
+LAID_OUT = ("first loss", "training")  # the phases whose memory is estimated: no file is mapped in them
 
 
 def messages(run: Run) -> list[Message]:
@@ -71,6 +72,7 @@ def whole(run: Run, model: str, limit: str) -> Record:
             "estimate": done.memory.memory_estimate_bytes,
             "peak": done.memory.peak_rss_bytes,
             "layout": {"pack": done.layout.pack, "recompute": done.layout.recompute, "dtype": done.layout.dtype},
+            "steps": done.losses.steps,
             "tokens": done.losses.tokens,
             "tokens_per_second": done.losses.tokens_per_second,
             "losses": [done.losses.loss_before, done.losses.loss_after],
@@ -143,7 +145,7 @@ def measured(run: Run) -> list[tuple[Path, int, Record]]:
         raise BadInput("this benchmark needs --models and, in MB, as many --limits.")
     rows = []
     for model, limit in zip(run.options.models, run.options.limits, strict=True):
-        made_of = {"base": paths.digest(model), "limit": limit, "threads": run.options.threads}
+        made_of = {"base": paths.digest(model), "limit": limit, "threads": run.options.threads, "steps": STEPS}
         name = f"{gguf.base_info(model).fingerprint[:12]}-{limit}"
         rows.append((model, limit, run.store.record(name, made_of, partial(sampled, run, model, limit))))
     return rows
@@ -157,9 +159,11 @@ def peaks(run: Run) -> str:
         peak = max(one["anonymous"] for one in phases.values())
         resident = max(one["resident"] for one in phases.values())
         each = [megabytes(phases[name]["anonymous"]) if name in phases else "" for name in COLUMNS]
-        off = f"{told['estimate'] / peak - 1:+.0%}"
-        rows.append((model.stem, limit, megabytes(told["estimate"]), megabytes(peak), off, *each, megabytes(resident)))
-    head = ("base", "--memory MB", "estimate", "RssAnon", "off", *COLUMNS, "VmRSS")
+        laid_out = max(phases[name]["resident"] for name in LAID_OUT)
+        off = f"{told['estimate'] / laid_out - 1:+.0%}"
+        sums = [megabytes(one) for one in (told["estimate"], laid_out)]
+        rows.append((model.stem, limit, *sums, off, megabytes(peak), *each, megabytes(resident)))
+    head = ("base", "--memory MB", "estimate", "VmRSS, training", "off", "RssAnon", *COLUMNS, "VmRSS")
     return table(head, rows)
 
 
@@ -174,8 +178,8 @@ def times(run: Run) -> str:
     for model, _, told in measured(run):
         seconds = {name: one["seconds"] for name, one in told["phases"].items()}
         after = sum(seconds.get(name, 0.0) for name in ("placing", "merging", "before and after", "end"))
-        long = LONG * told["tokens"] / STEPS / told["tokens_per_second"]
-        share = after / (seconds.get("preparing", 0.0) + seconds.get("loading", 0.0) + long + after)
+        long = LONG * told["tokens"] / told["steps"] / told["tokens_per_second"]
+        share = after / (seconds["preparing"] + seconds["first loss"] + long + after)
         each = [f"{seconds.get(name, 0.0):.1f}" for name in COLUMNS]
         rows.append((model.stem, f"{told['tokens_per_second']:.0f}", *each, f"{share:.1%}"))
     return table(("base", "tokens/s", *COLUMNS, f"after, of {LONG} steps"), rows)

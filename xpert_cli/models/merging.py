@@ -33,7 +33,8 @@ from xpert_cli.resume import middle
 Progress = Callable[[str, float], None]
 _FLOATS = ("F32", "F16", "BF16")
 _FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7}  # llama.cpp's numbers of what is written here
-_AT_ONCE = 1 << 20  # numbers of a matrix that exist at one time
+_AT_ONCE = 1 << 18  # numbers of a matrix that exist at one time: they stay in a core's cache
+_ALONE = 1 << 18  # multiplications up to which OpenBLAS starts no other thread
 _FITS_Q8_0 = 32  # the width of a row is a multiple of it; other matrices become F16, as llama.cpp has it
 
 
@@ -99,8 +100,9 @@ def merging_seconds(header: gguf.Header, type_name: str | None) -> float:
         return 0.0
     name = max(fitting, key=lambda one: (one.startswith("blk."), math.prod(matrices[one])))
     rows = slice(0, max(1, min(matrices[name][0], _AT_ONCE // matrices[name][1])))
-    began = time.monotonic()
-    quantized(gguf.tensor(header, name, rows), "Q8_0")
+    for _ in range(2):  # the first time, libraries are loaded
+        began = time.monotonic()
+        quantized(gguf.tensor(header, name, rows), "Q8_0")
     each = (time.monotonic() - began) / (rows.stop * matrices[name][1])
     return each * sum(map(math.prod, matrices.values())) * (2 if kind in _FILE_TYPES else 8)
 
@@ -147,21 +149,34 @@ def _merged(header: gguf.Header, adapter: Adapter, name: str, kind: str) -> NDAr
     return np.concatenate([_rows(header, adapter, name, kind, rows).reshape(-1).view(np.uint8) for rows in parts])
 
 
+def _product(b: Floats, a: Floats) -> Floats:
+    """b @ a, in parts so small that one thread makes each: several wait for each other where other programs run."""
+    out = np.empty((len(b), a.shape[1]), np.float32)
+    step = max(1, _ALONE // a.size)
+    for begin in range(0, len(b), step):
+        np.matmul(b[begin : begin + step], a, out=out[begin : begin + step])
+    return out
+
+
 def _rows(header: gguf.Header, adapter: Adapter, name: str, kind: str, rows: slice) -> NDArray[Any]:
     """Some rows of a tensor with their delta, in a type."""
     values: Floats = gguf.tensor(header, name, rows)
     if name in adapter.factors:
         a, b = adapter.factors[name]
         with np.errstate(over="ignore", invalid="ignore"):
-            values = values + np.float32(adapter.scale) * (b[rows] @ a)
-    if not np.isfinite(values).all():
+            delta = _product(b[rows], a)
+            delta *= np.float32(adapter.scale)
+            delta += values
+            values = delta
+    largest = max(abs(values.min()), abs(values.max()))
+    if not np.isfinite(largest):
         whose = "with the adapter, " if name in adapter.factors else ""
         raise BadModel(f"{header.path}: {whose}{name} holds values that are not finite. Use another adapter or base.")
     if kind == "BF16":
         from gguf import GGMLQuantizationType, quants
 
         return np.asarray(quants.quantize(values, GGMLQuantizationType.BF16))
-    if kind in ("F16", "Q8_0") and np.abs(values).max() > np.finfo(np.float16).max:
+    if kind in ("F16", "Q8_0") and largest > np.finfo(np.float16).max:
         raise BadModel(f"{header.path}: {name} has values too large for F16. Merge with --type F32 or BF16.")
     if kind == "Q8_0":
         return quantized(values.reshape(-1, values.shape[-1]), kind)
