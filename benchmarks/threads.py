@@ -60,7 +60,8 @@ def generation(run: Run) -> str:
         chosen = "/".join(sorted({str(ended) for _, ended in rates[None]}))
         speeds = [f"{medians[threads]:.1f}" for threads in fixed]
         rows.append((loops, *speeds, f"{medians[None]:.1f}", chosen, f"{medians[None] / best:.2f}"))
-    head = ("busy programs", *(f"{threads} thread{'s' if threads > 1 else ''}" for threads in fixed), "xpert", "its threads", "of the best")
+    counts = (f"{threads} thread{'s' if threads > 1 else ''}" for threads in fixed)
+    head = ("busy programs", *counts, "xpert", "its threads", "of the best")
     return table(head, rows)
 
 
