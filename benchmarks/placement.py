@@ -86,7 +86,7 @@ class Reader:
 
         def ask() -> Floats:
             model = self.summarizer or self.run.base
-            return described.read(texts, axes, basis, model, say, asked=len(texts)).values[:, -len(basis) :]
+            return described.read(texts, axes, basis, model, say, most=len(texts)).values[:, -len(basis) :]
 
         return np.concatenate([measure_all(texts), self.run.store.array(name, made_of, ask)], axis=1)
 

@@ -133,7 +133,7 @@ def test_layers_that_were_done_are_not_read_again(small, monkeypatch):
 def test_a_build_does_not_explain_the_same_answers_twice(base, monkeypatch, home):
     asked: list[str] = []
 
-    def read(texts, axes, basis, model, *, asked_=asked, asked=0):
+    def read(texts, axes, basis, model, *, asked_=asked, most=0):
         asked_.append(texts[0])
         if len(asked_) == 2:
             raise Killed

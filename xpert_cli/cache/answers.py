@@ -42,7 +42,7 @@ def answer_probes(
     keys = {name: adapter.digest if adapter else "base" for name, adapter in wanted.items()}
     if missing := [name for name, key in keys.items() if len(pending.of(key)) < len(probes)]:
         with pending, for_many_texts(base) as copy, Model(copy, context=CONTEXT, sequences=SEQUENCES) as model:
-            asked = [model.chat(probe) for probe in probes]
+            questions = [model.chat(probe) for probe in probes]
             for done, name in enumerate(missing, len(wanted) - len(missing)):
                 adapter, answers = wanted[name], pending.of(keys[name])
                 model.apply([WeightedAdapter(adapter)] if adapter else [])
@@ -55,7 +55,7 @@ def answer_probes(
                     pending.write()
 
                 model.answers(
-                    asked,
+                    questions,
                     max_tokens=ANSWER_TOKENS,
                     temperature=TEMPERATURE,
                     seed=seed,

@@ -90,18 +90,18 @@ def find_adapters(specs: Sequence[str], cache: Callable[[], Catalogue]) -> list[
         cache: called if one of them is an id, once.
     """
     opened = once(cache)
-    found: list[tuple[AdapterFile | Path, float]] = []
+    adapters: list[tuple[AdapterFile | Path, float]] = []
     for spec in specs:
         name, weight = split_weight(spec)
         if is_file_name(name):
-            found.append((adapter_path(name), weight))
+            adapters.append((adapter_path(name), weight))
         elif (run := named(name.removeprefix("run:"))) is not None:
-            found.append((run.adapter, weight))
+            adapters.append((run.adapter, weight))
         elif name in NEWEST or name.startswith("run:"):
             raise BadInput(f"there is no run {name}. List them with: xpert runs list")
         else:
-            found.append((opened().open_adapter(name.removeprefix("cache:")), weight))
-    return found
+            adapters.append((opened().open_adapter(name.removeprefix("cache:")), weight))
+    return adapters
 
 
 def open_adapters(specs: Sequence[str], base: BaseModel, cache: Callable[[], Catalogue]) -> list[WeightedAdapter]:

@@ -51,16 +51,16 @@ class Published:
             raise CacheMismatch("catalogue.json tells its publisher wrongly. Get the cache anew, or use another.")
 
 
-def published(told: Mapping[str, Any] | None, where: str) -> Published | None:
+def published(fields: Mapping[str, Any] | None, where: str) -> Published | None:
     """What a catalogue's "published" says; None where it says nothing.
 
     Raises:
         CacheMismatch: it is not what a publisher writes.
     """
-    if told is None:
+    if fields is None:
         return None
     try:
-        return Published(**told)
+        return Published(**fields)
     except (TypeError, CacheMismatch) as error:
         raise CacheMismatch(
             f"{where}: catalogue.json tells its publisher wrongly. Get the cache anew, or use another."
@@ -115,8 +115,8 @@ def check(source: Source, data: bytes, by: Published | None, now: datetime | Non
 def _versions(pinned: Mapping[str, Any]) -> dict[str, int]:
     """The highest version seen under each name that was followed."""
     others = pinned.get("others", {})
-    told = {"main": pinned.get("version", 0), **(others if isinstance(others, dict) else {})}
-    return {name: version for name, version in told.items() if isinstance(version, int)}
+    versions = {"main": pinned.get("version", 0), **(others if isinstance(others, dict) else {})}
+    return {name: version for name, version in versions.items() if isinstance(version, int)}
 
 
 def _signed(source: Source, data: bytes, by: Published | None, key: str) -> None:
@@ -171,17 +171,17 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return {str(name): dict(told) for name, told in read_object(path.read_bytes()).items()}
+        return {str(name): dict(pin) for name, pin in read_object(path.read_bytes()).items()}
     except (ValueError, TypeError) as error:
         raise BadInput(
             f"{path}, which holds the keys you trust, is damaged. Remove it to trust every publisher anew."
         ) from error
 
 
-def _time(told: str) -> datetime:
+def _time(text: str) -> datetime:
     """A time as ISO 8601 tells it; the end of time for ""."""
     try:
-        when = datetime.fromisoformat(told or "9999-12-31T00:00:00+00:00")
+        when = datetime.fromisoformat(text or "9999-12-31T00:00:00+00:00")
     except ValueError:
         raise CacheMismatch("catalogue.json tells a wrong time. Get the cache anew, or use another.") from None
     return when if when.tzinfo else when.replace(tzinfo=timezone.utc)

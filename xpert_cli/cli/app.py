@@ -175,12 +175,12 @@ def summarize(
         )
         if plot:
             files.write(portrait.of_summary(result), plot)
-        told = {**plain(result), "plot": plot} if plot else plain(result)
+        fields = {**plain(result), "plot": plot} if plot else plain(result)
         view: RenderableType = views.summary(result, top)
         if as_prompt:
-            told["prompt"] = summarize.as_prompt(result)
-            view = Text(told["prompt"])
-        out.show(told, view)
+            fields["prompt"] = summarize.as_prompt(result)
+            view = Text(fields["prompt"])
+        out.show(fields, view)
         out.notes(result.notes)
         out.hint(again("select", text, base=base, cache=cache, author=author))
 
@@ -269,9 +269,9 @@ def doctor(
 
     with Output(json=json, quiet=quiet) as out:
         if report:
-            told = doctor.report()
-            out.write(told.text)
-            out.show(told)
+            machine = doctor.report()
+            out.write(machine.text)
+            out.show(machine)
             return
         result = doctor.doctor()
         out.show(result, views.diagnosis(result))

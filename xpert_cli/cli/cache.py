@@ -203,16 +203,18 @@ def add(
         model, catalogue = open_base(base, offline, o), open_catalogue(cache, offline, o)
         own = Path(cache).is_dir()
         folder = Path(cache) if own else paths.data_dir() / "proposals" / cache.replace("/", "--") / adapter.name
-        asked = open_base(summarizer, offline, o) if summarizer else None
-        result = build.add([adapter], catalogue, folder, model, summarizer=asked, seed=seed, progress=o.progress)
+        summarizer_model = open_base(summarizer, offline, o) if summarizer else None
+        result = build.add(
+            [adapter], catalogue, folder, model, summarizer=summarizer_model, seed=seed, progress=o.progress
+        )
         o.notes(result.notes)
         if own:
             o.show(result, views.built(result))
             o.hint(again("cache publish", [cache, "OWNER/NAME"]))
             return
-        kept = adapter / "messages.jsonl"
-        given = text or ([str(kept)] if kept.exists() else None)
-        _send(_opened(str(folder), True, o), cache, o, model, given, author, canaries, yes, propose=True)
+        training_text = adapter / "messages.jsonl"
+        texts = text or ([str(training_text)] if training_text.exists() else None)
+        _send(_opened(str(folder), True, o), cache, o, model, texts, author, canaries, yes, propose=True)
         rmtree(folder)
 
 

@@ -71,11 +71,11 @@ def run(
     from xpert_cli.llama import chat
 
     with Output(json=json, quiet=quiet) as out:
-        asked = all_input() if prompt == "-" else prompt
+        prompt = all_input() if prompt == "-" else prompt
         sampling = _sampling(max_tokens, temperature, top_p, seed)
         model = open_base(base, offline, out)
         adapters = open_adapters(adapter, cache, offline, out, model)
-        result = chat.run(asked, model, adapters, sampling=sampling, system=system, context=context, on_text=out.write)
+        result = chat.run(prompt, model, adapters, sampling=sampling, system=system, context=context, on_text=out.write)
         out.write("\n")
         if not result.text.strip():
             out.note("the model ended its answer without a word. Use smaller weights, or another --seed.")
@@ -288,8 +288,8 @@ def _named(name: str) -> str:
     from xpert_cli import runs
 
     path = Path(name.rpartition("=")[0] if name.rpartition("=")[1] else name)
-    found = [run for run in runs.finished_runs() if path in (run.adapter, run.folder)]
-    return f"the run {found[0].name} of {found[0].when}" if found else name
+    matching = [run for run in runs.finished_runs() if path in (run.adapter, run.folder)]
+    return f"the run {matching[0].name} of {matching[0].when}" if matching else name
 
 
 def _kept_file() -> Path:

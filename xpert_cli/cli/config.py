@@ -24,8 +24,8 @@ def list_settings(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
     """List all settings, and where each value comes from."""
     with Output(json=json, quiet=quiet) as out:
         settings = {name: paths.default(name) for name in paths.names()}
-        told = {"file": paths.config_file(), "settings": settings}
-        out.show(told, _listed(settings))
+        fields = {"file": paths.config_file(), "settings": settings}
+        out.show(fields, _listed(settings))
 
 
 @app.command()

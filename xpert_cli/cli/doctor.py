@@ -155,10 +155,10 @@ def _cache() -> Check:
 
 
 def _extra(name: str, packages: tuple[str, ...], extra: str, termux: str) -> Check:
-    found = {package: _version(package) for package in packages}
-    missing = [package for package, version in found.items() if not version]
+    versions = {package: _version(package) for package in packages}
+    missing = [package for package, version in versions.items() if not version]
     if not missing:
-        return Check(name, True, ", ".join(f"{package} {version}" for package, version in found.items()))
+        return Check(name, True, ", ".join(f"{package} {version}" for package, version in versions.items()))
     fix = termux if platform.is_android() else f"pip install 'xpert-cli[{extra}]'"
     return Check(name, None, f"not installed: {', '.join(missing)}", fix)
 
@@ -177,8 +177,8 @@ def _converter() -> Check:
     from xpert_cli.gguf.architectures import ARCHITECTURES
 
     name = "convert_hf_to_gguf.py"
-    if (found := shutil.which(name)) is not None:
-        return Check("other models", True, f"{name} at {Path(found).parent}")
+    if (converter := shutil.which(name)) is not None:
+        return Check("other models", True, f"{name} at {Path(converter).parent}")
     return Check("other models", None, f"{name} is not on PATH; xpert converts {', '.join(ARCHITECTURES)} itself")
 
 
@@ -271,7 +271,7 @@ def report() -> Report:
     """Look at this machine, and measure the base model if it is here: a few seconds. Holds nothing personal."""
     system = "Android" if platform.is_android() else python_platform.system()
     kernel = re.match(r"[\d.]*", python_platform.release())  # what follows is anybody's to write
-    found = {name: _version(name) for name in VERSIONS}
+    versions = {name: _version(name) for name in VERSIONS}
     return Report(
         system=f"{system}, kernel {kernel[0] if kernel else ''}",
         machine=python_platform.machine(),
@@ -282,7 +282,7 @@ def report() -> Report:
         memory=platform.total_memory(),
         available=platform.available_memory(),
         python=python_platform.python_version(),
-        versions={"xpert": __version__} | {name: version for name, version in found.items() if version},
+        versions={"xpert": __version__} | {name: version for name, version in versions.items() if version},
         llama_cpp=_built_with(),
         lacking=tuple(check.name for check in doctor().checks if not check.ok),
         speed=_speed(),
@@ -295,9 +295,9 @@ def _chip() -> str:
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    told = [(name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
-    names = {value for name, value in told if name in ("model name", "Hardware")}
-    parts = Counter(value for name, value in told if name == "CPU part")
+    fields = [(name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    names = {value for name, value in fields if name in ("model name", "Hardware")}
+    parts = Counter(value for name, value in fields if name == "CPU part")
     return ", ".join([*sorted(names), *(f"{count} x part {part}" for part, count in sorted(parts.items()))])
 
 

@@ -221,15 +221,15 @@ def scrubbed(written: Corpus, out: Output) -> Corpus:
     return result.corpus
 
 
-def memory_size(told: str) -> int:
+def memory_size(size: str) -> int:
     """Bytes of "900M", "900 MB", "1.5G" or, without a unit, megabytes.
 
     Raises:
         BadInput: it says no size.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?)i?b?\s*", told.lower())
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?)i?b?\s*", size.lower())
     if not match:
-        raise BadInput(f"--memory {told!a} is no size. Write 900M or 2G.")
+        raise BadInput(f"--memory {size!a} is no size. Write 900M or 2G.")
     return int(float(match[1]) * {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "": 1 << 20}[match[2]])
 
 

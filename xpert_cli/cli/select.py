@@ -60,14 +60,15 @@ def select(
 
             files.check(plot)
         written = written_by(text, author, out)
-        model, asked = open_base(base, offline, out), open_base(summarizer, offline, out) if summarizer else None
+        model = open_base(base, offline, out)
+        summarizer_model = open_base(summarizer, offline, out) if summarizer else None
         if compare:
             if measured_only or plot or check:
                 raise BadInput("--compare goes with none of --measured-only, --plot and --check. Leave one out.")
             from xpert_cli.paper import compare as by_words
 
             near = by_words.compare(
-                written, open_catalogue(cache, offline, out), model, summarizer=asked, progress=out.progress
+                written, open_catalogue(cache, offline, out), model, summarizer=summarizer_model, progress=out.progress
             )
             out.show(near, views.compared(near, top))
             out.notes(near.notes)
@@ -77,7 +78,7 @@ def select(
             open_catalogue(cache, offline, out),
             model,
             measured_only=measured_only,
-            summarizer=asked,
+            summarizer=summarizer_model,
             progress=out.progress,
         )
         if plot:

@@ -65,8 +65,8 @@ def serve(
         listed = [one.name for one in names.known()]
 
         def ready() -> None:
-            told = {"url": address.url, "api": f"{address.url}/v1", "key": None if api_key else key, "models": listed}
-            out.show(told, _text(address.url, None if api_key else key, listed))
+            fields = {"url": address.url, "api": f"{address.url}/v1", "key": None if api_key else key, "models": listed}
+            out.show(fields, _text(address.url, None if api_key else key, listed))
 
         server.serve(service, address, key, origins=allow_origin or (), ready=ready)
 

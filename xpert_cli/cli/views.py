@@ -133,15 +133,15 @@ def compared(result: Compared, top: int) -> RenderableType:
     ranking.add_column(overflow="fold")
     for one in result.ranking[:top]:
         ranking.add_row(f"{one.distance:.2f}", one.adapter)
-    said = ", ".join(f"{told.word} ({told.value:+.1f})" for told in result.words[:top])
+    said = ", ".join(f"{one.word} ({one.value:+.1f})" for one in result.words[:top])
     head = f"Nearest: {result.ranking[0].adapter}" if result.ranking else "No adapter has words yet"
     return Group(Text(head, "bold"), Text(f"Beside the base's answers, yours are: {said}."), Text(), ranking)
 
 
 def named(result: Named) -> RenderableType:
     """A cache's words, and what each new adapter has most and least of."""
-    kept = f"{count(len(result.words), 'word')} kept of {result.looked}"
-    head = f"{kept} ({result.seconds:.0f} s): {', '.join(result.words)}"
+    words = f"{count(len(result.words), 'word')} kept of {result.looked}"
+    head = f"{words} ({result.seconds:.0f} s): {', '.join(result.words)}"
     rows = [
         Text.assemble(one.id, (f"  {one.left:.0%} of it unexplained\n  {', '.join(one.words)}", "dim"))
         for one in result.added

@@ -30,14 +30,16 @@ def named(conversations: Iterable[Conversation], given: Sequence[str], source: s
     for one in several:
         for author in {turn.author for turn in one.turns if turn.author}:
             known.setdefault(author, {author}).update(one.others.get(author, ()))
-    found: set[str] = set()
+    matched: set[str] = set()
     for name in given:
-        found |= _matches(person(name), known, source, several)
-    if not found:
-        wanted = " or ".join(map(person, given))
+        matched |= _matches(person(name), known, source, several)
+    if not matched:
+        listed_names = " or ".join(map(person, given))
         known_people, hints = listed(several), _hints(several)
-        raise BadInput(f"{source}: no messages by {wanted}. Found: {known_people}. Name one with --author NAME.{hints}")
-    return frozenset(found)
+        raise BadInput(
+            f"{source}: no messages by {listed_names}. Found: {known_people}. Name one with --author NAME.{hints}"
+        )
+    return frozenset(matched)
 
 
 def question(conversations: Sequence[Conversation], source: str) -> BadInput:

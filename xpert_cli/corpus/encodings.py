@@ -70,13 +70,13 @@ def plain(text: str) -> str:
         text = _ESCAPES.sub("", text)
     if "\x08" not in text:
         return text
-    kept: list[str] = []
+    characters: list[str] = []
     for one in text:  # a backspace strikes out what stands before it in its line
         if one != "\x08":
-            kept.append(one)
-        elif kept and kept[-1] != "\n":
-            kept.pop()
-    return "".join(kept)
+            characters.append(one)
+        elif characters and characters[-1] != "\n":
+            characters.pop()
+    return "".join(characters)
 
 
 def _wide(name: str, data: bytes) -> Decoded:

@@ -88,18 +88,18 @@ def _lines(name: str, text: str) -> Iterable[tuple[str, Any]]:
 
 
 def _several(name: str, text: str) -> list[tuple[str, Any]]:
-    decoder, at, line, found = json.JSONDecoder(), 0, 1, []
+    decoder, at, line, records = json.JSONDecoder(), 0, 1, []
     try:
         while at < len(text):
             value, end = decoder.raw_decode(text, at)
             require_shallow(value)
-            found.append((f"{name}:{line}", value))
+            records.append((f"{name}:{line}", value))
             space = re.compile(r"[\s,]*").match(text, end)
             at, before = space.end() if space else end, at
             line += text.count("\n", before, at)
     except (ValueError, RecursionError):
         return []
-    return found
+    return records
 
 
 def _load(name: str, text: str, first_line: int, fix: str) -> Any:
@@ -116,18 +116,18 @@ def _load(name: str, text: str, first_line: int, fix: str) -> Any:
 
 def _python(name: str, text: str) -> list[tuple[str, Any]]:
     """Python dictionaries one a line, as `print` leaves them; literals only, nothing is run."""
-    found = []
+    records = []
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 if len(line) > _LONG:
                     raise ValueError
-                found.append((f"{name}:{number}", ast.literal_eval(line.strip())))
+                records.append((f"{name}:{number}", ast.literal_eval(line.strip())))
             except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
                 raise BadInput(
                     f"{name}:{number}: neither JSON nor a Python dictionary. Write one JSON object a line: {EXAMPLE}."
                 ) from error
-    return found
+    return records
 
 
 def kind(value: Any) -> str:

@@ -114,17 +114,17 @@ class Corpus:
     @property
     def passages(self) -> tuple[str, ...]:
         """The pieces that style is read from: messages, and paragraphs of plain text joined to PASSAGE words."""
-        found: list[tuple[list[str], int, str]] = []  # texts, their words, the file whose next paragraph may join them
+        pieces: list[tuple[list[str], int, str]] = []  # texts, their words, the file whose next paragraph may join them
         for message in self.messages:
             file = message.source.rpartition(":")[0] if message.prose else ""
             size = len(message.response.split()) if file else 0
-            if file and found and found[-1][2] == file and found[-1][1] < PASSAGE:
-                texts, words, _ = found[-1]
+            if file and pieces and pieces[-1][2] == file and pieces[-1][1] < PASSAGE:
+                texts, words, _ = pieces[-1]
                 texts.append(message.response)
-                found[-1] = texts, words + size, file
+                pieces[-1] = texts, words + size, file
             else:
-                found.append(([message.response], size, file))
-        return tuple("\n\n".join(texts) for texts, _, _ in found)
+                pieces.append(([message.response], size, file))
+        return tuple("\n\n".join(texts) for texts, _, _ in pieces)
 
     @property
     def shows_length(self) -> bool:

@@ -86,13 +86,13 @@ def _joined(turns: list[Turn], crowd: bool) -> str:
 
 def _earlier(said: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """The last turns that fit, beginning with somebody else's: chat templates want it so."""
-    kept: list[tuple[str, str]] = []
+    turns: list[tuple[str, str]] = []
     room = ROOM
     for role, text in reversed(said[-EARLIER:]):
         room -= len(text)
         if room < 0:
             break
-        kept.append((role, text))
-    while kept and kept[-1][0] == "assistant":
-        kept.pop()
-    return tuple(reversed(kept))
+        turns.append((role, text))
+    while turns and turns[-1][0] == "assistant":
+        turns.pop()
+    return tuple(reversed(turns))

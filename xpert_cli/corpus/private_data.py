@@ -110,13 +110,13 @@ def scan(texts: Sequence[str]) -> tuple[Finding, ...]:
     Raises:
         MissingExtra: detect-secrets, phonenumbers or python-stdnum is not installed.
     """
-    found = []
+    findings = []
     for message, text in enumerate(texts):
         line, at = 1, 0
         for kind, start, end in spans(text):
             line, at = line + text.count("\n", at, start), start
-            found.append(Finding(kind, message, line, _hint(kind, text[start:end])))
-    return tuple(found)
+            findings.append(Finding(kind, message, line, _hint(kind, text[start:end])))
+    return tuple(findings)
 
 
 def spans(text: str) -> list[tuple[str, int, int]]:
@@ -126,12 +126,12 @@ def spans(text: str) -> list[tuple[str, int, int]]:
         MissingExtra: detect-secrets, phonenumbers or python-stdnum is not installed.
     """
     rules, plain, places = _rules(), *_plain(text)
-    found: list[tuple[str, int, int]] = []
+    candidates: list[tuple[str, int, int]] = []
     begin = 0
     for line in plain.split("\n"):
-        found += [(kind, begin + start, begin + end) for kind, start, end in _in_pieces(line, rules)]
+        candidates += [(kind, begin + start, begin + end) for kind, start, end in _in_pieces(line, rules)]
         begin += len(line) + 1
-    apart = _apart(found)
+    apart = _apart(candidates)
     if "\n" in plain:
         spaced, wrapped = _rules_across()
         numbers = _apart(list(_across_lines(plain, spaced, " ")))  # with check digits: surer than a part of them
@@ -141,13 +141,13 @@ def spans(text: str) -> list[tuple[str, int, int]]:
 
 
 def _beside(
-    found: Sequence[tuple[str, int, int]], more: Iterable[tuple[str, int, int]]
+    fixed: Sequence[tuple[str, int, int]], more: Iterable[tuple[str, int, int]]
 ) -> Iterator[tuple[str, int, int]]:
-    """Those of `more` that overlap none of `found`, which are apart and in order."""
-    starts = [start for _, start, _ in found]
+    """Those of `more` that overlap none of `fixed`, which are apart and in order."""
+    starts = [start for _, start, _ in fixed]
     for kind, start, end in more:
         at = bisect_left(starts, end)
-        if not at or found[at - 1][2] <= start:
+        if not at or fixed[at - 1][2] <= start:
             yield kind, start, end
 
 
@@ -155,7 +155,7 @@ def _plain(text: str) -> tuple[str, list[int] | range]:
     """The text with one way to write each character, and where each of the remaining ones stood."""
     if text.isascii() and "   " not in text and "\t" not in text and "\r" not in text:
         return text, range(len(text))
-    kept, places, blanks = [], [], 0
+    characters, places, blanks = [], [], 0
     for place, character in enumerate(text):
         if character in _HIDDEN:
             continue
@@ -165,9 +165,9 @@ def _plain(text: str) -> tuple[str, list[int] | range]:
             alike = str(unicodedata.decimal(alike)) if alike.isdecimal() else alike
         blanks = blanks + 1 if alike == " " else 0
         if blanks <= 2:
-            kept.append(alike)
+            characters.append(alike)
             places.append(place)
-    return "".join(kept), places
+    return "".join(characters), places
 
 
 def _in_pieces(line: str, rules: Sequence[Rule]) -> Iterator[tuple[str, int, int]]:
@@ -196,10 +196,10 @@ def _across_lines(text: str, rules: Sequence[Rule], between: str) -> Iterator[tu
                 yield kind, left + start, right + end - joint
 
 
-def _apart(found: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+def _apart(candidates: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
     """From left to right, what overlaps an earlier one left out; of one start the longest."""
     apart: list[tuple[str, int, int]] = []
-    for one in sorted(found, key=lambda one: (one[1], -one[2])):
+    for one in sorted(candidates, key=lambda one: (one[1], -one[2])):
         if not apart or one[1] >= apart[-1][2]:
             apart.append(one)
     return apart
@@ -207,18 +207,18 @@ def _apart(found: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
 
 def _found(line: str, rules: Sequence[Rule]) -> list[tuple[str, int, int]]:
     """(kind, start, end) in a line, from left to right; what overlaps an earlier rule's finding is left out."""
-    taken: list[tuple[str, int, int]] = []
+    chosen: list[tuple[str, int, int]] = []
     for kind, find in rules:
         for start, end in find(line):
-            if all(end <= first or last <= start for _, first, last in taken):
-                taken.append((kind, start, end))
-    return sorted(taken, key=lambda found: found[1])
+            if all(end <= first or last <= start for _, first, last in chosen):
+                chosen.append((kind, start, end))
+    return sorted(chosen, key=lambda span: span[1])
 
 
-def _hint(kind: str, found: str) -> str:
-    found = found.strip()
-    ends = f", {found[0]}…{found[-1]}" if len(found) >= 8 else ""
-    return f"{kind}, {len(found)} characters{ends}"
+def _hint(kind: str, text: str) -> str:
+    text = text.strip()
+    ends = f", {text[0]}…{text[-1]}" if len(text) >= 8 else ""
+    return f"{kind}, {len(text)} characters{ends}"
 
 
 @lru_cache(maxsize=1)

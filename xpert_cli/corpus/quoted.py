@@ -68,7 +68,7 @@ def own(text: str, left_out: Counter[str] | None = None) -> str:
 
 def theirs(lines: list[str], left_out: Counter[str]) -> set[int]:
     """The numbers of the lines, from 0, that are quotes, other mails or a signature."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     number = 0
     while number < len(lines):
         line, end, reason = lines[number], number, "quoted lines"
@@ -83,10 +83,10 @@ def theirs(lines: list[str], left_out: Counter[str]) -> set[int]:
             end = number + 2
         elif _SENT_FROM.fullmatch(line):
             end, reason = number + 1, "lines of signatures"
-        found.update(range(number, end))
+        numbers.update(range(number, end))
         left_out[reason] += sum(bool(one.strip()) for one in lines[number:end])
         number = max(end, number + 1)
-    return found
+    return numbers
 
 
 def begins_quote(lines: list[str], number: int) -> bool:

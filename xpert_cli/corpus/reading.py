@@ -94,27 +94,27 @@ def read(
     given = [author] if isinstance(author, str) else list(author or ())
     given = [name for name in given if name.strip()]
     wanted = wanted or Wanted()
-    found = _Read()
+    files = _Read()
     named = list(dict.fromkeys(filter(None, sources)))
     for number, name in enumerate(named):
         progress("reading your text", number / len(named))
-        _read_source(Source(name, stdin), found, progress)
+        _read_source(Source(name, stdin), files, progress)
     if not named:
         raise BadInput("no text was given. Name files or folders with text you wrote, or - for standard input.")
     shown = Source(named[0]).shown if len(named) == 1 else "your files"
-    messages, who, said = _users(found, given, shown, wanted, progress)
-    kept = _within([*found.messages, *messages], wanted, found.left_out)
-    if not kept:
-        why = "; ".join(counted(count, reason) for reason, count in found.left_out.items() if count)
+    messages, who, said = _users(files, given, shown, wanted, progress)
+    usable = _within([*files.messages, *messages], wanted, files.left_out)
+    if not usable:
+        why = "; ".join(counted(count, reason) for reason, count in files.left_out.items() if count)
         why = why or "fragments under three words, code, quotes and media notices are left out"
         raise BadInput(f"{shown} holds no usable text ({why}). Give a file with text you wrote.")
-    left_out = {reason: count for reason, count in sorted(found.left_out.items()) if count}
-    told = Reading(dict(found.kinds), who, len(kept), len(found.messages) + said, left_out, tuple(found.notes))
-    return Corpus(tuple(kept), told)
+    left_out = {reason: count for reason, count in sorted(files.left_out.items()) if count}
+    reading = Reading(dict(files.kinds), who, len(usable), len(files.messages) + said, left_out, tuple(files.notes))
+    return Corpus(tuple(usable), reading)
 
 
-def _read_source(source: Source, found: _Read, progress: Progress) -> None:
-    before, refused, empty, count = found.texts, list[str](), 0, 0
+def _read_source(source: Source, files: _Read, progress: Progress) -> None:
+    before, refused, empty, count = files.texts, list[str](), 0, 0
     for file in source.files():
         count += 1
         progress("reading your text", 0.5)
@@ -126,17 +126,17 @@ def _read_source(source: Source, found: _Read, progress: Progress) -> None:
             refused.append(str(error))
             continue
         empty += not _holds(file, parsed)
-        found.texts += _holds(file, parsed)
-        found.kinds[parsed.kind] += bool(parsed.conversations or parsed.messages)
-        found.conversations += parsed.conversations
-        found.messages += parsed.messages
-        found.left_out.update(parsed.left_out)
-        found.notes += [*([file.decoded.note] if "decoded" in vars(file) and file.decoded.note else []), *parsed.notes]
-    found.left_out.update(source.left_out)
+        files.texts += _holds(file, parsed)
+        files.kinds[parsed.kind] += bool(parsed.conversations or parsed.messages)
+        files.conversations += parsed.conversations
+        files.messages += parsed.messages
+        files.left_out.update(parsed.left_out)
+        files.notes += [*([file.decoded.note] if "decoded" in vars(file) and file.decoded.note else []), *parsed.notes]
+    files.left_out.update(source.left_out)
     if refused:
-        found.left_out["files of other kinds"] += len(refused)
-        found.notes += refused[:NAMED]
-    if found.texts == before:
+        files.left_out["files of other kinds"] += len(refused)
+        files.notes += refused[:NAMED]
+    if files.texts == before:
         if source.many and not refused and count == empty:
             seen = f" ({', '.join(f'{n} {why}' for why, n in source.left_out.items())})" if source.left_out else ""
             raise BadInput(f"{source.shown} holds no file with text{seen}. Name the files with text you wrote.")
@@ -151,12 +151,12 @@ def _holds(file: File, parsed: Parsed) -> bool:
 
 
 def _users(
-    found: _Read, given: Sequence[str], shown: str, wanted: Wanted, progress: Progress
+    files: _Read, given: Sequence[str], shown: str, wanted: Wanted, progress: Progress
 ) -> tuple[list[Message], tuple[str, ...], int]:
     """The user's messages in conversations, under which names, and how many turns they were."""
-    talks = [one for one in found.conversations if one.turns]
+    talks = [one for one in files.conversations if one.turns]
     if given and not talks:
-        if found.messages:
+        if files.messages:
             raise BadInput(f"{shown} is no conversation, so nobody in it is {' or '.join(given)}. Leave --author out.")
         return [], (), 0
     mine: frozenset[str] = frozenset()
@@ -174,20 +174,20 @@ def _users(
         here = {turn.author for turn in one.turns}
         whose = (mine & here) or frozenset({one.owner} - {""})
         if not whose & here:
-            found.left_out["conversations in which you say nothing"] += 1
+            files.left_out["conversations in which you say nothing"] += 1
             continue
         made = pairing.paired(one, whose, wanted.gap)
         names.update(turn.author for turn in one.turns if turn.author in whose)
         said += sum(turn.author in whose and turn.written for turn in one.turns)
         messages += made
-    if talks and not messages and not found.messages:
+    if talks and not messages and not files.messages:
         authors.named(talks, list(given) or sorted({one.owner for one in talks}), shown)
     return messages, tuple(name for name, _ in names.most_common()), said
 
 
 def _within(messages: Sequence[Message], wanted: Wanted, left_out: Counter[str]) -> list[Message]:
     """The messages of the asked time that match no excluded pattern."""
-    kept = []
+    inside = []
     for message in messages:
         if wanted.since is not None or wanted.until is not None:
             if message.time is None:
@@ -199,12 +199,12 @@ def _within(messages: Sequence[Message], wanted: Wanted, left_out: Counter[str])
         if any(pattern.search(message.response) for pattern in wanted.exclude):
             left_out["matching --exclude"] += 1
             continue
-        kept.append(message)
-    return kept
+        inside.append(message)
+    return inside
 
 
 def _date(option: str, value: str | None) -> float | None:
-    found = moment(value) if value else None
-    if value and found is None:
+    time = moment(value) if value else None
+    if value and time is None:
         raise BadInput(f"{option} {value!a} is no date. Write it as 2024-05-31.")
-    return found
+    return time

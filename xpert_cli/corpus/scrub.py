@@ -51,8 +51,10 @@ class Scrubbed:
     @property
     def line(self) -> str:
         """The counts in one sentence."""
-        told = ", ".join(f"{kind} {count:,}" for kind, count in self.counts.items())
-        return f"replaced before training: {told}" if told else "nothing private was found to replace before training"
+        counts = ", ".join(f"{kind} {count:,}" for kind, count in self.counts.items())
+        return (
+            f"replaced before training: {counts}" if counts else "nothing private was found to replace before training"
+        )
 
 
 def scrub(corpus: Corpus, progress: Callable[[str, float], None] = lambda message, fraction: None) -> Scrubbed:
@@ -68,20 +70,20 @@ def scrub(corpus: Corpus, progress: Callable[[str, float], None] = lambda messag
             progress("replacing names and numbers", number / len(corpus))
         messages.append(scrubber.message(message))
     kinds = sorted(scrubber.counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    told = {_COUNTED[kind]: count for kind, count in kinds}
-    return Scrubbed(Corpus(tuple(messages), replace(corpus.reading, authors=(), notes=())), told)
+    counts = {_COUNTED[kind]: count for kind, count in kinds}
+    return Scrubbed(Corpus(tuple(messages), replace(corpus.reading, authors=(), notes=())), counts)
 
 
 def _people(messages: Iterable[Message]) -> dict[str, str]:
     """What to look for, in small letters, and the person it stands for; the longest first."""
-    found: dict[str, str] = {}
+    people: dict[str, str] = {}
     for name in dict.fromkeys(name for one in messages for name in one.speakers):
         parts = re.findall(r"[^\W\d_][\w'’-]*", name)
         for part in [name, " ".join(parts), *parts]:
             spaceless = re.match(r"[\u3040-\u9fff\uac00-\ud7af]", part)
             if len(part) >= (2 if spaceless else SMALLEST) and not _WORDS.fullmatch(part.lower()):
-                found.setdefault(part.lower(), name)
-    return dict(sorted(found.items(), key=lambda pair: -len(pair[0])))
+                people.setdefault(part.lower(), name)
+    return dict(sorted(people.items(), key=lambda pair: -len(pair[0])))
 
 
 class _Scrubber:
@@ -128,9 +130,9 @@ class _Scrubber:
             at = end
         return "".join([*pieces, text[at:]])
 
-    def _placeholder(self, kind: str, found: str) -> str:
+    def _placeholder(self, kind: str, text: str) -> str:
         self.counts[kind] += 1
-        key = self._people.get(found.lower().lstrip("@"), found) if kind == "name" else found
+        key = self._people.get(text.lower().lstrip("@"), text) if kind == "name" else text
         if (kind, key) not in self._known:
             self._known[kind, key] = self._last[kind] = self._last[kind] + 1
         number = self._known[kind, key]
@@ -143,18 +145,18 @@ class _Scrubber:
 
 def _spaceless(people: dict[str, str]) -> str:
     """An expression for names in scripts that do not space words, wherever they stand."""
-    found = [re.escape(name) for name in people if re.match(r"[\u3040-\u9fff]", name)]
-    return "|".join(found) or r"(?!)"
+    names = [re.escape(name) for name in people if re.match(r"[\u3040-\u9fff]", name)]
+    return "|".join(names) or r"(?!)"
 
 
 def _label(kind: str) -> str:
     return _LABELS.get(kind) or ("number" if _NUMBERED.search(kind) else "secret")
 
 
-def _apart(found: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+def _apart(candidates: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
     """From left to right; of those that overlap the one listed first."""
-    taken: list[tuple[str, int, int]] = []
-    for kind, start, end in found:
-        if all(end <= first or last <= start for _, first, last in taken):
-            taken.append((kind, start, end))
-    return sorted(taken, key=lambda one: one[1])
+    chosen: list[tuple[str, int, int]] = []
+    for kind, start, end in candidates:
+        if all(end <= first or last <= start for _, first, last in chosen):
+            chosen.append((kind, start, end))
+    return sorted(chosen, key=lambda one: one[1])

@@ -43,8 +43,8 @@ def rendered(text: str) -> list[tuple[str, str]]:
     if "[INST]" in text and "[/INST]" in text:
         turns = []
         for part in text.split("[INST]")[1:]:
-            asked, _, said = part.partition("[/INST]")
-            system, mark, rest = asked.partition("<</SYS>>")
+            prompt, _, said = part.partition("[/INST]")
+            system, mark, rest = prompt.partition("<</SYS>>")
             turns += [("user", untemplated(rest if mark else system)), ("assistant", untemplated(said))]
         return [turn for turn in turns if turn[1].strip()]
     for pattern in _MARKED:

@@ -32,9 +32,9 @@ def moment(value: Any) -> float | None:
         return _scaled(float(value))
     if match := _ISO.fullmatch(value):
         year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
-        found = stamp(year, month, day, hour, minute, second)
+        seconds = stamp(year, month, day, hour, minute, second)
         fraction = float(f"0.{match[7] or 0}")
-        return None if found is None else found + fraction - _offset(match[8])
+        return None if seconds is None else seconds + fraction - _offset(match[8])
     for form in _FORMS:
         try:
             return _seconds(datetime.strptime(value.strip(), form))

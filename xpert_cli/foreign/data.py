@@ -47,16 +47,16 @@ def read_json(
         raise ValueError(f"it holds more than {most_values} values")
     try:
         text = raw.decode("utf-8-sig")
-        told = json.loads(text, parse_constant=_no_number, parse_float=_number, parse_int=_whole)
+        value = json.loads(text, parse_constant=_no_number, parse_float=_number, parse_int=_whole)
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start} is no UTF-8") from error
     except RecursionError as error:
         raise ValueError(f"it is nested deeper than {most_depth} levels") from error
-    require_shallow(told, most_depth, unicode=_SURROGATE.search(raw) is not None)
-    return told
+    require_shallow(value, most_depth, unicode=_SURROGATE.search(raw) is not None)
+    return value
 
 
-def require_shallow(told: Any, most_depth: int = MOST_DEPTH, *, unicode: bool = False) -> None:
+def require_shallow(value: Any, most_depth: int = MOST_DEPTH, *, unicode: bool = False) -> None:
     """Refuse what is nested so deeply that a function which calls itself could not go through it.
 
     Args:
@@ -65,7 +65,7 @@ def require_shallow(told: Any, most_depth: int = MOST_DEPTH, *, unicode: bool = 
     Raises:
         ValueError: it is nested deeper, or holds such text.
     """
-    level, depth = [told], 0
+    level, depth = [value], 0
     while level:
         if depth > most_depth:
             raise ValueError(f"it is nested deeper than {most_depth} levels")
@@ -82,10 +82,10 @@ def read_object(data: bytes | str, **bounds: int) -> dict[str, Any]:
     Raises:
         ValueError: it is something else, or as `read_json` says.
     """
-    told = read_json(data, **bounds)
-    if not isinstance(told, dict):
+    value = read_json(data, **bounds)
+    if not isinstance(value, dict):
         raise ValueError("it is not an object")
-    return told
+    return value
 
 
 def read_arrays(path: Path, *, most_bytes: int, shapes: Shapes | None = None) -> dict[str, npt.NDArray[Any]]:
@@ -105,17 +105,17 @@ def read_arrays(path: Path, *, most_bytes: int, shapes: Shapes | None = None) ->
                 raise ValueError(f"it holds {len(entries)} arrays")
             if (size := sum(entry.file_size for entry in entries)) > most_bytes:
                 raise ValueError(f"it expands to {size} bytes, and {most_bytes} are allowed")
-            found = {}
+            arrays = {}
             for entry in entries:
                 name = entry.filename.removesuffix(".npy")
-                found[name] = _array(file, entry, (shapes or {}).get(name))
+                arrays[name] = _array(file, entry, (shapes or {}).get(name))
     except ValueError:
         raise
     except Exception as error:  # a damaged archive fails in many ways, down to Python's tokenizer
         raise ValueError(one_line(str(error)) or type(error).__name__) from error
-    if wrong := sorted(set(shapes or ()) - set(found)):
+    if wrong := sorted(set(shapes or ()) - set(arrays)):
         raise ValueError(f"it does not fit: {', '.join(wrong)} missing")
-    return found
+    return arrays
 
 
 def _array(file: zipfile.ZipFile, entry: zipfile.ZipInfo, shape: tuple[int, ...] | None) -> npt.NDArray[Any]:
@@ -128,15 +128,15 @@ def _array(file: zipfile.ZipFile, entry: zipfile.ZipInfo, shape: tuple[int, ...]
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
         if read is None:
             raise ValueError(f"{entry.filename} is of an unknown version")
-        found, fortran, dtype = read(head)
+        stored, fortran, dtype = read(head)
         if dtype.hasobject:
             raise ValueError(f"{entry.filename} holds pickles")
-        if dtype.names or dtype.itemsize * math.prod(found) != entry.file_size - head.tell():
+        if dtype.names or dtype.itemsize * math.prod(stored) != entry.file_size - head.tell():
             raise ValueError(f"{entry.filename} has not the size that it says")
-        if shape is not None and found != shape:
-            raise ValueError(f"{entry.filename.removesuffix('.npy')} does not fit: {found} and not {shape}")
+        if shape is not None and stored != shape:
+            raise ValueError(f"{entry.filename.removesuffix('.npy')} does not fit: {stored} and not {shape}")
         data = head.read() + stream.read()
-    return np.frombuffer(data, dtype).reshape(found, order="F" if fortran else "C")
+    return np.frombuffer(data, dtype).reshape(stored, order="F" if fortran else "C")
 
 
 def _inside(one: dict[str, Any] | list[Any], keys: bool) -> list[Any]:

@@ -23,7 +23,7 @@ def printable(text: str) -> str:
     Marks that only say which way a name runs, as messengers write them, are left out.
     """
     text = text.replace("\r\n", "\n").translate(_MARKS)
-    return _ACTIVE.sub(lambda found: ascii(found[0])[1:-1], text)
+    return _ACTIVE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def one_line(text: str) -> str:

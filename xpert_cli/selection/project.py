@@ -146,7 +146,7 @@ def _retold(cache: Catalogue, summarizer: BaseModel, progress: Callable[[str, fl
     own, basis = described.described_axes(summarizer)
     axes = (*(axis for axis in cache.space.axes if axis.kind == "measured"), *own)
     plain = [response for _, response in base_answers(cache.source)]
-    answers = described.read(plain, axes, basis, summarizer, progress, asked=len(plain))
+    answers = described.read(plain, axes, basis, summarizer, progress, most=len(plain))
     spread, precision = pooled([answers.scatter])
     gap = np.zeros(len(axes))
     told = {axis.name: index for index, axis in enumerate(cache.space.axes) if axis.kind == "measured"}

@@ -40,16 +40,16 @@ def _ending(*endings: str) -> Formula:
 
 
 def _pattern(pattern: str) -> Formula:
-    found = re.compile(pattern, re.IGNORECASE)
-    return Formula(f"rate of {pattern}", lambda sample: rate(len(found.findall(sample.prose)), sample))
+    compiled = re.compile(pattern, re.IGNORECASE)
+    return Formula(f"rate of {pattern}", lambda sample: rate(len(compiled.findall(sample.prose)), sample))
 
 
 def _share(has: Callable[[str], bool], of: str) -> Formula:
     """sqrt of the share of sentences that have the property; NaN without any."""
 
     def read(sample: Sample) -> float:
-        found = sample.sentences
-        return math.sqrt(sum(map(has, found)) / len(found)) if found else math.nan
+        sentences = sample.sentences
+        return math.sqrt(sum(map(has, sentences)) / len(sentences)) if sentences else math.nan
 
     return Formula(f"square root of the share of sentences with {of}", read)
 

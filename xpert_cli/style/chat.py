@@ -28,11 +28,11 @@ def _some(words: str) -> frozenset[str]:
 
 def _share_of(pattern: str, of: str) -> Formula:
     """Share of the matches of `of` that `pattern` matches whole, in the text as typed; NaN without any."""
-    places, wanted = re.compile(of, re.MULTILINE | re.IGNORECASE), re.compile(pattern)
+    places, counted = re.compile(of, re.MULTILINE | re.IGNORECASE), re.compile(pattern)
 
     def read(sample: Sample) -> float:
-        found = places.findall(sample.typed)
-        return sum(bool(wanted.fullmatch(one)) for one in found) / len(found) if found else math.nan
+        matches = places.findall(sample.typed)
+        return sum(bool(counted.fullmatch(one)) for one in matches) / len(matches) if matches else math.nan
 
     return Formula(f"share of {of} that are {pattern}", read)
 
@@ -49,8 +49,8 @@ def _lines(pattern: str) -> Formula:
 
 
 def _typed(pattern: str, flags: re.RegexFlag = re.IGNORECASE) -> Formula:
-    found = re.compile(pattern, flags)
-    return Formula(f"rate of {pattern} {int(flags)}", lambda sample: rate(len(found.findall(sample.typed)), sample))
+    compiled = re.compile(pattern, flags)
+    return Formula(f"rate of {pattern} {int(flags)}", lambda sample: rate(len(compiled.findall(sample.typed)), sample))
 
 
 def _words(group: Collection[str]) -> Formula:

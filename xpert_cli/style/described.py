@@ -141,7 +141,7 @@ def read(
     summarizer: BaseModel | Path | None,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
     *,
-    asked: int = ASKED,
+    most: int = ASKED,
 ) -> Readings:
     """Readings of texts on axes.
 
@@ -149,17 +149,17 @@ def read(
         axes: the measured ones are matched by name, wherever they stand; NaN on those that are not `understood`.
         basis: (described, hidden) rows for the summarizer's hidden states, in the order of the described axes.
         summarizer: the GGUF to ask; None leaves described readings NaN.
-        asked: texts the question is asked about at most, chosen by their hash; counting is done on all.
+        most: texts the question is asked about, at most, chosen by their hash; counting is done on all.
     """
     known = [axis.name if same else "" for axis, same in zip(axes, understood(axes), strict=True)]
     counting = partial(progress, "counting in your text")
     values, counted = readings_on(known, texts, counting), measured(axes)
     if summarizer is not None and len(basis) and texts:
-        chosen = sorted(range(len(texts)), key=lambda i: hashlib.sha256(texts[i].encode()).digest())[:asked]
-        found = states([texts[i] for i in chosen], summarizer, progress)
-        if found.shape[1] != basis.shape[1]:
+        chosen = sorted(range(len(texts)), key=lambda i: hashlib.sha256(texts[i].encode()).digest())[:most]
+        hidden = states([texts[i] for i in chosen], summarizer, progress)
+        if hidden.shape[1] != basis.shape[1]:
             raise CacheMismatch("the cache's described axes are not of this summarizer's size. Get the cache anew.")
-        values[np.array(chosen)[:, None], np.flatnonzero(~counted)] = found.astype(np.float64) @ basis.T.astype(
+        values[np.array(chosen)[:, None], np.flatnonzero(~counted)] = hidden.astype(np.float64) @ basis.T.astype(
             np.float64
         )
     return Readings(values)
@@ -180,9 +180,9 @@ def states(
     summarizer = BaseModel.open(summarizer)
     key = (*paths.identity(summarizer.path), *texts)
     if key not in _latest:
-        found = _asked(texts, summarizer, progress)
+        hidden = _asked(texts, summarizer, progress)
         _latest.clear()
-        _latest[key] = found
+        _latest[key] = hidden
     return _latest[key]
 
 
@@ -193,17 +193,17 @@ def _asked(
     identity = paths.identity(summarizer.path)
     if separable(summarizer.header):
         with Vocabulary(summarizer) as vocabulary:
-            asked = questions(texts, vocabulary)
-        partial, room = PartialResults("states", *identity, asked), platform.available_memory()
+            prompts = questions(texts, vocabulary)
+        partial, room = PartialResults("states", *identity, prompts), platform.available_memory()
         memory = ROOM if room is None else max(0, room - MARGIN) // 4
-        found = layered_states(summarizer.header, asked, memory=memory, progress=progress, partial=partial)
+        hidden = layered_states(summarizer.header, prompts, memory=memory, progress=progress, partial=partial)
     else:
         with Model(summarizer, context=CONTEXT, sequences=SEQUENCES, least=LEAST_CONTEXT, shared=True) as model:
-            asked = questions(texts, model)
-            partial = PartialResults("states", *identity, asked)
-            found = model.states(asked, lambda part: progress("reading your text", part), partial)
+            prompts = questions(texts, model)
+            partial = PartialResults("states", *identity, prompts)
+            hidden = model.states(prompts, lambda part: progress("reading your text", part), partial)
     partial.drop()
-    return found
+    return hidden
 
 
 def questions(texts: Sequence[str], vocabulary: Vocabulary) -> list[list[int]]:
@@ -238,10 +238,10 @@ def strongest(space: Space, shift: Floats, count: int) -> list[int]:
 
 def sentence(space: Space, shift: Floats, subject: str = "you write", count: int = 4) -> str:
     """An explanation in words: the strongest shifts, signed, in pooled standard deviations."""
-    told = [f"{space.axes[i].words(shift[i])} ({shift[i]:+.1f})" for i in strongest(space, shift, count)]
-    if not told:
+    phrases = [f"{space.axes[i].words(shift[i])} ({shift[i]:+.1f})" for i in strongest(space, shift, count)]
+    if not phrases:
         return f"{subject} much like the base model"
-    return f"{subject} {', '.join(told)}"
+    return f"{subject} {', '.join(phrases)}"
 
 
 def source_metadata(readings: Readings, axes: Sequence[Axis], basis: Basis) -> dict[str, Metadata]:
@@ -266,12 +266,12 @@ def source_scatter(adapter: Adapter, axes: Sequence[Axis]) -> Scatter | None:
     Raises:
         BadModel: no texts can have what it tells.
     """
-    told, source = adapter.metadata, _source(adapter)
-    counted, squares = told.get("xpert.source.known"), told.get("xpert.source.scatter")
-    wanted = [axis for axis in axes if axis.kind == "measured"]
+    metadata, source = adapter.metadata, _source(adapter)
+    counted, squares = metadata.get("xpert.source.known"), metadata.get("xpert.source.scatter")
+    measured_axes = [axis for axis in axes if axis.kind == "measured"]
     if not source or not isinstance(counted, list) or not isinstance(squares, list):
         return None
-    size, samples, known = len(counted), told.get("xpert.source.samples"), np.array(counted, np.float64)
+    size, samples, known = len(counted), metadata.get("xpert.source.samples"), np.array(counted, np.float64)
     if isinstance(samples, int) and size <= len(source) and len(squares) == size * (size + 1) // 2:
         lower = np.zeros((size, size))
         lower[np.tril_indices(size)] = squares
@@ -279,7 +279,7 @@ def source_scatter(adapter: Adapter, axes: Sequence[Axis]) -> Scatter | None:
         possible = size > 0 and known.min() >= 0 and known.max() <= samples and bool(np.isfinite(whole).all())
         if possible and np.linalg.eigvalsh(whole).min() >= -1e-5 * np.trace(whole):
             return _placed(
-                Scatter(samples, known, np.array([mean for *_, mean in source[:size]]), whole), source, wanted
+                Scatter(samples, known, np.array([mean for *_, mean in source[:size]]), whole), source, measured_axes
             )
     raise BadModel("an adapter tells of training texts what no texts can be. Leave it out, or fine-tune it again.")
 
@@ -297,9 +297,9 @@ def _placed(scatter: Scatter, source: Sequence[tuple[str, str, float]], wanted: 
     return Scatter(scatter.samples, known, mean, squares)
 
 
-def _same(told: tuple[str, str, float], axis: Axis) -> bool:
+def _same(described: tuple[str, str, float], axis: Axis) -> bool:
     """Whether what an adapter tells of is this axis: by name, and by what both count where both say it."""
-    name, digest, _ = told
+    name, digest, _ = described
     return name == axis.name and (not digest or not axis.digest or digest == axis.digest)
 
 
@@ -321,11 +321,11 @@ def source_mean(adapter: Adapter, axes: Sequence[Axis], basis: Basis) -> npt.NDA
     Described readings count only if they answer the same question on the same basis, measured ones only if both count
     the same.
     """
-    told = {name: (name, digest, value) for name, digest, value in _source(adapter)}
+    by_name = {name: (name, digest, value) for name, digest, value in _source(adapter)}
     same = adapter.metadata.get("xpert.source.questions") == questions_digest(basis)
 
     def value(axis: Axis) -> float:
-        one = told.get(axis.name)
+        one = by_name.get(axis.name)
         usable = one is not None and (_same(one, axis) if axis.kind == "measured" else same)
         return one[2] if one is not None and usable else np.nan
 

@@ -133,8 +133,12 @@ class Sample:
     @cached_property
     def english(self) -> bool:
         """Whether there is enough English here for English word lists to say something about it."""
-        found, size = self.count(ONLY_ENGLISH), len(self.tokens)
-        return size >= ENOUGH_WORDS and found >= ENGLISH_SHARE * size and found > self.count(OTHER_LANGUAGES)
+        english_words, size = self.count(ONLY_ENGLISH), len(self.tokens)
+        return (
+            size >= ENOUGH_WORDS
+            and english_words >= ENGLISH_SHARE * size
+            and english_words > self.count(OTHER_LANGUAGES)
+        )
 
     @cached_property
     def finished(self) -> int:

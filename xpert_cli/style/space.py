@@ -174,7 +174,7 @@ class Space:
         described = np.array([axis.kind == "described" for axis in self.axes])
         covariance = np.linalg.inv(self.precision)[np.ix_(keep, keep)]
         return Space(
-            tuple(axis for axis, kept in zip(self.axes, keep, strict=True) if kept),
+            tuple(axis for axis, remains in zip(self.axes, keep, strict=True) if remains),
             self.basis[keep[described]],
             self.reference[keep],
             self.gap[keep],

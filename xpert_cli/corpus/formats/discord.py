@@ -45,13 +45,13 @@ def _exporter(file: File, whole: dict[str, Any]) -> Parsed | None:
     items = whole.get("messages")
     if not isinstance(items, list) or not items:
         return None
-    told = [one for one in items if isinstance(one, dict)]
-    if not told or not all(isinstance(one.get("author"), dict) and "content" in one for one in told):
+    messages = [one for one in items if isinstance(one, dict)]
+    if not messages or not all(isinstance(one.get("author"), dict) and "content" in one for one in messages):
         return None
     parsed = Parsed(KIND)
     turns: list[Turn] = []
     others: dict[str, frozenset[str]] = {}
-    for number, item in enumerate(told, 1):
+    for number, item in enumerate(messages, 1):
         author = item["author"]
         reference = item.get("reference")
         forward = isinstance(reference, dict) and str(reference.get("type")).lower() in ("forward", "1")

@@ -171,10 +171,10 @@ def _rtf(file: File) -> Parsed:
     return _checked(file.name, RTF, text.split("\n"))
 
 
-def _checked(name: str, kind: str, found: Any) -> Parsed:
+def _checked(name: str, kind: str, texts: Any) -> Parsed:
     """Paragraphs of three words or more as messages."""
     parsed = Parsed(kind)
-    for number, text in enumerate(map(clean, found), 1):
+    for number, text in enumerate(map(clean, texts), 1):
         if len(WORD.findall(text)) >= 3:
             parsed.messages.append(Message("", text, f"{name}:{number}", True))
         elif text:

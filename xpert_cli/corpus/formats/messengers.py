@@ -165,8 +165,8 @@ def _kakao(file: File, lines: list[str]) -> Parsed | None:
             said.append((number, match[4], [match[5]], when))
             inside = True
         elif (date := _KAKAO_DATE.match(line)) or _KAKAO_STAMP.match(line):
-            found = re.findall(r"\d+", date[1]) if date else []
-            day = (int(found[0]), int(found[1]), int(found[2])) if len(found) > 2 and int(found[0]) > 1000 else day
+            parts = re.findall(r"\d+", date[1]) if date else []
+            day = (int(parts[0]), int(parts[1]), int(parts[2])) if len(parts) > 2 and int(parts[0]) > 1000 else day
             inside = False
         elif inside and said and not re.search(r"님이 .*(?:초대|나갔습니다|들어왔습니다)", line):
             said[-1][2].append(line)
@@ -204,13 +204,13 @@ def _imessage(file: File) -> Parsed:
         if head[1]:
             parsed.left_out["replies shown twice"] += 1
             continue
-        kept = []
+        written = []
         for line in file.text[head.end() : after.start() if after else len(file.text)].split("\n"):
             if re.match(r"\s*(?:Tapbacks|Reactions):", line):
                 break
             if not _ATTACHED.fullmatch(line.strip()):
-                kept.append(line)
-        text = clean("\n".join(kept))
+                written.append(line)
+        text = clean("\n".join(written))
         source = f"{file.name}:{file.text.count(chr(10), 0, head.start()) + 1}"
         if text and not only_links(text):
             turns.append(Turn(person(head[3]), text, source, moment(re.sub(r"\s+", " ", head[2]))))

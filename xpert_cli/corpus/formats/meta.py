@@ -38,14 +38,14 @@ def read(file: File) -> Parsed | None:
     items = whole.get("messages") if isinstance(whole, dict) else None
     if not isinstance(items, list) or not items:
         return None
-    told = [one for one in items if isinstance(one, dict)]
-    named = [key for key in ("sender_name", "senderName") if told and all(key in one for one in told)]
+    messages = [one for one in items if isinstance(one, dict)]
+    named = [key for key in ("sender_name", "senderName") if messages and all(key in one for one in messages)]
     if not named:
         return None
     key = named[0]
     parsed = Parsed(KIND)
     turns: list[tuple[float, Turn]] = []
-    for number, item in enumerate(told, 1):
+    for number, item in enumerate(messages, 1):
         who = person(mended(str(item[key] or "")))
         said = item.get("content", item.get("text"))
         text = clean(mended(said)) if isinstance(said, str) else ""

@@ -134,10 +134,12 @@ def paragraphs(name: str, text: str, left_out: Counter[str]) -> list[Message]:
     text = _without_comments(text)
     for dropped in (_FRONT_MATTER, _TOML_MATTER, _UNDERLINED):
         text = dropped.sub(lambda match: "\n" * match[0].count("\n"), text)  # keeps the line numbers
-    found = [(number, _linked(clean("\n".join(lines)))) for number, lines in _blocks(text, left_out)]
-    kept = [Message("", words, f"{name}:{number}", True) for number, words in found if len(WORD.findall(words)) >= 3]
-    left_out["fragments under three words"] += len(found) - len(kept)
-    return kept
+    numbered = [(number, _linked(clean("\n".join(lines)))) for number, lines in _blocks(text, left_out)]
+    messages = [
+        Message("", words, f"{name}:{number}", True) for number, words in numbered if len(WORD.findall(words)) >= 3
+    ]
+    left_out["fragments under three words"] += len(numbered) - len(messages)
+    return messages
 
 
 def _without_comments(text: str) -> str:
@@ -166,7 +168,7 @@ def _linked(text: str) -> str:
 def _blocks(text: str, left_out: Counter[str]) -> list[tuple[int, list[str]]]:
     """First line's number and lines of each paragraph. A list stays with the paragraph before it; without one, each of
     its blocks is a paragraph."""
-    found: list[tuple[int, list[str]]] = []
+    blocks: list[tuple[int, list[str]]] = []
     inside = after = False
     for number, line in enumerate(_prose(text, left_out), 1):
         if line is None:
@@ -174,14 +176,14 @@ def _blocks(text: str, left_out: Counter[str]) -> list[tuple[int, list[str]]]:
         elif not line.strip():
             inside = False
         elif inside:
-            found[-1][1].append(line)
-        elif after and _BULLET.match(line) and not _BULLET.match(found[-1][1][0]):
-            found[-1][1].extend(["", line])
+            blocks[-1][1].append(line)
+        elif after and _BULLET.match(line) and not _BULLET.match(blocks[-1][1][0]):
+            blocks[-1][1].extend(["", line])
             inside = True
         else:
-            found.append((number, [line]))
+            blocks.append((number, [line]))
             inside = after = True
-    return found
+    return blocks
 
 
 def _prose(text: str, left_out: Counter[str]) -> Iterator[str | None]:

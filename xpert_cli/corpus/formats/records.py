@@ -125,13 +125,13 @@ def _normal(record: dict[str, Any], recent: dict[str, str]) -> Message | None:
     if len(recent) > REMEMBERED:
         recent.clear()
     response = clean(turns[-1][1])
-    asked = turns[-2][1] if len(turns) > 1 and turns[-2][0] == "user" else ""
-    if not response or (len(turns) > 1 and not asked):
+    prompt = turns[-2][1] if len(turns) > 1 and turns[-2][0] == "user" else ""
+    if not response or (len(turns) > 1 and not prompt):
         return None
     listed = record.get("speakers")
     names = tuple(str(one) for one in listed) if isinstance(listed, list) else ()
     prose, when = record.get("prose") is True, moment(record.get("time"))
-    return Message(clean(asked), response, source, prose, tuple(turns[:-2]), when, names)
+    return Message(clean(prompt), response, source, prose, tuple(turns[:-2]), when, names)
 
 
 def _sent(fields: dict[str, Any]) -> bool:
@@ -211,17 +211,17 @@ def _who(fields: dict[str, Any]) -> str | None:
 
 def _conversation(source: str, fields: dict[str, Any], items: list[Any], parsed: Parsed) -> None:
     """Messages with roles, or with names."""
-    told = [item for item in items if isinstance(item, dict)]
-    known = set().union(*(item.keys() for item in told)) if told else set()
-    if items and not told:
+    messages = [item for item in items if isinstance(item, dict)]
+    known = set().union(*(item.keys() for item in messages)) if messages else set()
+    if items and not messages:
         raise BadInput(
             f'{source}: expected messages such as {{"role": "user", "content": "..."}}, found {kind(items[0])}.'
         )
     speakers = {"role", "from", "author", "sender", "speaker", "name", "user", "from_id", "sender_name"} & known
-    if told and not (speakers and {"content", "text", "value", "parts", "message"} & known):
+    if messages and not (speakers and {"content", "text", "value", "parts", "message"} & known):
         raise unknown_fields(source, sorted(map(str, known)))
     turns, roles = [], True
-    for number, item in enumerate(told, 1):
+    for number, item in enumerate(messages, 1):
         who, is_role = _speaker(item)
         roles = roles and is_role
         said = next(
@@ -276,11 +276,11 @@ def _pair(source: str, fields: dict[str, Any], answered: str | None, parsed: Par
     if answered and (label is False or str(label).lower() == "false"):
         parsed.left_out["rejected answers"] += 1
         return
-    asked = [name for name in ASKED if name in fields] if answered else []
-    if isinstance(fields[key], list) or any(isinstance(fields[name], list) for name in asked):
-        _conversational(source, [fields[name] for name in asked], fields[key], parsed)
+    prompts = [name for name in ASKED if name in fields] if answered else []
+    if isinstance(fields[key], list) or any(isinstance(fields[name], list) for name in prompts):
+        _conversational(source, [fields[name] for name in prompts], fields[key], parsed)
         return
-    for name in (*asked, key):
+    for name in (*prompts, key):
         if not isinstance(fields[name], str | None):
             raise BadInput(f"{source}: field {name!r} must be text, found {kind(fields[name])}. Write it as a string.")
     said = fields[key] or ""
@@ -295,7 +295,7 @@ def _pair(source: str, fields: dict[str, Any], answered: str | None, parsed: Par
     if taken_away(said) or not said.strip():
         parsed.left_out["empty or deleted answers"] += 1
         return
-    parts = (clean(untemplated(fields[name] or "")) for name in asked)
+    parts = (clean(untemplated(fields[name] or "")) for name in prompts)
     made = message("\n".join(part for part in parts if part not in ("", "<no input>")), said, source)
     when = next((moment(fields[name]) for name in TIMES if fields.get(name) is not None), None)
     before = _history(fields.get("history"))
@@ -305,30 +305,30 @@ def _pair(source: str, fields: dict[str, Any], answered: str | None, parsed: Par
 def _history(value: Any) -> tuple[tuple[str, str], ...]:
     """Alpaca's earlier pairs."""
     pairs = [one for one in value if isinstance(one, list) and len(one) == 2] if isinstance(value, list) else []
-    told = [
+    turns = [
         (role, clean(text))
         for pair in pairs
         for role, text in zip(("user", "assistant"), pair, strict=True)
         if isinstance(text, str)
     ]
-    return tuple(told) if all(text for _, text in told) else ()
+    return tuple(turns) if all(text for _, text in turns) else ()
 
 
-def _conversational(source: str, asked: list[Any], said: Any, parsed: Parsed) -> None:
+def _conversational(source: str, prompts: list[Any], said: Any, parsed: Parsed) -> None:
     """TRL's prompts and completions that are lists of messages."""
     before = [
         one
-        for part in asked
+        for part in prompts
         for one in (part if isinstance(part, list) else [{"role": "user", "content": part}] if part else [])
     ]
     after = said if isinstance(said, list) else [{"role": "assistant", "content": said}]
-    told = [one for one in before if isinstance(one, dict)]
+    earlier = [one for one in before if isinstance(one, dict)]
     context = [
-        {**one, "weight": 0} if ROLES.get(str(one.get("role", "")).lower()) == "assistant" else one for one in told
+        {**one, "weight": 0} if ROLES.get(str(one.get("role", "")).lower()) == "assistant" else one for one in earlier
     ]
     last = [one for one in after if isinstance(one, dict)]
-    if last[: len(told)] == told and len(last) > len(told):  # chosen may hold the prompt once more
-        last = last[len(told) :]
+    if last[: len(earlier)] == earlier and len(last) > len(earlier):  # chosen may hold the prompt once more
+        last = last[len(earlier) :]
     _conversation(source, {}, [*context, *last], parsed)
 
 

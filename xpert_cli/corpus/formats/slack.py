@@ -78,7 +78,7 @@ def _day(file: File, items: list[dict[str, Any]]) -> Parsed:
 
 def _users(file: File, items: list[dict[str, Any]]) -> dict[str, list[str]]:
     """Names of each user, the one that is shown first: from users.json, and from what the messages say."""
-    found: dict[str, list[str]] = {}
+    users: dict[str, list[str]] = {}
     listed: Any = []
     for data in (file.beside("..", "users.json"), file.beside("users.json")):
         if data and not listed:
@@ -99,11 +99,11 @@ def _users(file: File, items: list[dict[str, Any]]) -> dict[str, list[str]]:
         )
         names = [person(name) for name in order if isinstance(name, str) and name.strip()]
         if names and isinstance(one.get("id"), str):
-            found.setdefault(one["id"], list(dict.fromkeys(names)))
-    if not found:  # one day's file alone: notices and replies may say who is who
+            users.setdefault(one["id"], list(dict.fromkeys(names)))
+    if not users:  # one day's file alone: notices and replies may say who is who
         for key in {str(one["user"]) for one in items if one.get("user")}:
-            found[key] = [key]
-    return found
+            users[key] = [key]
+    return users
 
 
 def _plain(text: str, names: dict[str, list[str]]) -> str:
@@ -115,13 +115,13 @@ def _plain(text: str, names: dict[str, list[str]]) -> str:
 
 
 def _google(file: File, items: list[Any]) -> Parsed | None:
-    told = [one for one in items if isinstance(one, dict)]
-    if not told or not all(isinstance(one.get("creator"), dict) for one in told):
+    messages = [one for one in items if isinstance(one, dict)]
+    if not messages or not all(isinstance(one.get("creator"), dict) for one in messages):
         return None
     parsed = Parsed(GOOGLE)
     turns: list[Turn] = []
     others: dict[str, frozenset[str]] = {}
-    for number, item in enumerate(told, 1):
+    for number, item in enumerate(messages, 1):
         creator = item["creator"]
         text = clean(str(item.get("text") or ""))
         if creator.get("user_type") == "Bot":

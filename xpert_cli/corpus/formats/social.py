@@ -54,11 +54,11 @@ def _x(file: File, match: re.Match[str]) -> Parsed:
         raise BadInput(
             f"{file.name}: a file of an X archive that is cut off or damaged. Unpack the archive again."
         ) from error
-    told = [one for one in items if isinstance(one, dict)] if isinstance(items, list) else []
+    records = [one for one in items if isinstance(one, dict)] if isinstance(items, list) else []
     if part in ("tweets", "tweet", "note_tweet", "community_tweet"):
-        return _tweets(file.name, told)
+        return _tweets(file.name, records)
     if part in ("direct_messages", "direct_messages_group"):
-        return _direct(file, told)
+        return _direct(file, records)
     return Parsed(f"X archive ({part}, not writing)")
 
 
@@ -134,9 +134,9 @@ def _reddit(file: File) -> Parsed:
 def _without_quotes(text: str, left_out: Counter[str]) -> str:
     """A Markdown comment without the lines it quotes."""
     lines = clean(html.unescape(text)).split("\n")
-    kept = [line for line in lines if not re.match(r"\s*(?:>|&gt;)", line)]
-    left_out["quoted lines"] += len(lines) - len(kept)
-    return clean("\n".join(kept))
+    own = [line for line in lines if not re.match(r"\s*(?:>|&gt;)", line)]
+    left_out["quoted lines"] += len(lines) - len(own)
+    return clean("\n".join(own))
 
 
 def _mastodon(name: str, whole: dict[str, Any]) -> Parsed:

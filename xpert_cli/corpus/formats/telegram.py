@@ -66,9 +66,13 @@ def _is_chat(value: Any) -> bool:
     items = value.get("messages") if isinstance(value, dict) else None
     if not isinstance(items, list):
         return False
-    told = [one for one in items if isinstance(one, dict)]
+    messages = [one for one in items if isinstance(one, dict)]
     mine = ("from", "from_id", "actor", "actor_id")
-    return bool(told) and all("text" in one for one in told) and any(key in one for one in told for key in mine)
+    return (
+        bool(messages)
+        and all("text" in one for one in messages)
+        and any(key in one for one in messages for key in mine)
+    )
 
 
 def _turns(source: str, chat: dict[str, Any], parsed: Parsed) -> tuple[list[Turn], dict[str, frozenset[str]]]:

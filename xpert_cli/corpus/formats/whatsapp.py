@@ -184,7 +184,7 @@ def _until(following: Iterator[str], number: int, own: dict[int, _Line]) -> Iter
 
 def _body(lines: list[str], left_out: Counter[str]) -> str:
     """What a person wrote of one message."""
-    kept: list[str] = []
+    written: list[str] = []
     pasted = False
     for line in lines:
         if _DOCUMENT.fullmatch(line):
@@ -198,8 +198,8 @@ def _body(lines: list[str], left_out: Counter[str]) -> str:
         if pasted := (pasted and bool(plain.strip())) or (_PASTED.match(plain) is not None):
             left_out["lines of pasted chats"] += 1
             continue
-        kept.append(plain.rstrip(f" {MARKS}"))
-    text = clean("\n".join(kept))
+        written.append(plain.rstrip(f" {MARKS}"))
+    text = clean("\n".join(written))
     if text and only_links(text):
         left_out["messages of links alone"] += 1
         return ""
@@ -212,10 +212,10 @@ def _times(stamps: list[str]) -> list[float | None]:
     days = list(dict.fromkeys(one[:3] for one in dates if one is not None))
     default = not any(_AFTERNOON.search(text) or _MORNING.search(text) for text in stamps[:50])
     first = day_first(days, default)
-    found: list[float | None] = []
+    times: list[float | None] = []
     for date, text in zip(dates, stamps, strict=True):
         if date is None:
-            found.append(None)
+            times.append(None)
             continue
         a, b, year, (hour, minute, second) = date
         day, month = (a, b) if first else (b, a)
@@ -226,8 +226,8 @@ def _times(stamps: list[str]) -> list[float | None]:
             if hour == 12 and _MORNING.search(text)
             else hour
         )
-        found.append(stamp(year, month, day, hour, minute, second))
-    return found
+        times.append(stamp(year, month, day, hour, minute, second))
+    return times
 
 
 def _date(numbers: list[int], text: str) -> tuple[int, int, int, tuple[int, int, int]] | None:
