@@ -101,14 +101,14 @@ def thresholds(run: Run) -> str:
         readings = read(run, model)
         for (orthogonality, residual), theirs in PAPER.items():
             one = grown(readings, orthogonality, residual)
-            kept = "every word" if orthogonality > 1 else orthogonality
-            left = f"{np.mean(one.formula):.2f} / {np.mean(one.least_squares):.2f}"
+            threshold = "every word" if orthogonality > 1 else orthogonality
+            residuals = f"{np.mean(one.formula):.2f} / {np.mean(one.least_squares):.2f}"
             shares = [
                 right(of(readings.users), of(readings.adapters))
                 for of in (one.basis.coordinates, one.basis.least_squares)
             ]
             looked = f"{len(one.basis)} / {one.looked}"
-            rows.append((model.stem, kept, residual, looked, one.reached, left, *shares, theirs))
+            rows.append((model.stem, threshold, residual, looked, one.reached, residuals, *shares, theirs))
         whole = right(readings.users, readings.adapters)
         rows.append((model.stem, "no words: nearest V", None, None, None, None, whole, None, None))
     head = ("orthogonality", "residual", "kept / looked at", "adapters approximated", "left: formula / squares")
@@ -151,7 +151,7 @@ def asked(run: Run, level: Level) -> tuple[list[Asked], list[Asked]]:
 
 def _states(run: Run, summarizer: Path, key: Sequence[str], some: Sequence[Asked]) -> Floats:
     """(prompts, styles, hidden) neutral states."""
-    found = []
+    states = []
     for number, (prompt, plain, answers) in enumerate(some):
 
         def ask(prompt: str = prompt, plain: str = plain, answers: Sequence[str] = answers) -> Floats:
@@ -162,8 +162,8 @@ def _states(run: Run, summarizer: Path, key: Sequence[str], some: Sequence[Asked
             return two_answers.neutral(ab, bb)
 
         say(f"two answers: {number + 1} of {len(some)}")
-        found.append(run.store.array("pair", [*key, prompt, plain, answers], ask))
-    return np.stack(found)
+        states.append(run.store.array("pair", [*key, prompt, plain, answers], ask))
+    return np.stack(states)
 
 
 def ranked_words(run: Run, summarizer: Path, key: Sequence[str], about: Sequence[Asked]) -> list[list[str]]:

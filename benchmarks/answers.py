@@ -80,7 +80,7 @@ def answers_of(run: Run, warmstart: Warmstart, style: int, adapter: Path | None)
 def users(run: Run) -> list[User]:
     """The users whose runs are stored."""
     stored = dataclasses.replace(run.options, stored=True)
-    warmstart, found = Warmstart(Run("warmstart", stored)), []
+    warmstart, outcomes = Warmstart(Run("warmstart", stored)), []
     for style, level in product(run.options.of_styles or STYLES, run.options.levels):
         try:
             outcome = warmstart.outcome(str(style), level, warmstart.user)
@@ -90,8 +90,8 @@ def users(run: Run) -> list[User]:
         arms = {"scratch": outcome.scratch, "selected": outcome.warm}
         files = {name: warmstart.run.store.file(f"{arm.run}.gguf") for name, arm in arms.items()}
         scores = {name: answers_of(run, warmstart, style, file) for name, file in {"base": None, **files}.items()}
-        found.append(User(style, level, {name: arm.test for name, arm in arms.items()}, scores))
-    return found
+        outcomes.append(User(style, level, {name: arm.test for name, arm in arms.items()}, scores))
+    return outcomes
 
 
 def means(run: Run) -> str:

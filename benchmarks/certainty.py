@@ -86,12 +86,12 @@ def setting(run: Run) -> Setting:
 
 def users(pools: Sequence[Floats], size: int) -> list[User]:
     """DRAWS users of each style, of so many texts."""
-    draw, found = np.random.default_rng(size), []
+    draw, drawn = np.random.default_rng(size), []
     for style, pool in enumerate(pools):
         for _ in range(DRAWS):
             order = draw.permutation(len(pool))
-            found.append(User(style, Readings(pool[order[:size]]), Readings(pool[order[size:]]).mean))
-    return found
+            drawn.append(User(style, Readings(pool[order[:size]]), Readings(pool[order[size:]]).mean))
+    return drawn
 
 
 def share(hits: Sequence[bool] | Flags) -> str:
@@ -136,8 +136,8 @@ def _judged(
     for at, user in enumerate(people):
         adapters = cache.without(user.style) if out else cache.adapters
         sure[at] = confidence(user, adapters)
-        wanted = cache.first(user.others, adapters) if out else user.style
-        right[at] = cache.first(user.readings.mean, adapters) == wanted
+        truth = cache.first(user.others, adapters) if out else user.style
+        right[at] = cache.first(user.readings.mean, adapters) == truth
     picks = np.random.default_rng(0).integers(0, len(sure), (500, len(sure)))
     low, high = np.quantile([calibration_error(sure[pick], right[pick]) for pick in picks], (0.025, 0.975))
     error, brier = calibration_error(sure, right), float(((sure - right) ** 2).mean())
@@ -186,10 +186,10 @@ def one_text(run: Run) -> str:
                     values = pool[rows].copy()
                     values[place] = stretched[row]
                     after = picked(pool[np.delete(rows, place)]), picked(values)
-                    for one, found in zip(after, changed.values(), strict=True):
-                        found.append((one[0] != before[0], one[1] != before[1]))
-        for name, found in changed.items():
-            lines.append([f"one of {size} texts {name}", *(share([one[end] for one in found]) for end in (0, 1))])
+                    for one, changes in zip(after, changed.values(), strict=True):
+                        changes.append((one[0] != before[0], one[1] != before[1]))
+        for name, changes in changed.items():
+            lines.append([f"one of {size} texts {name}", *(share([one[end] for one in changes]) for end in (0, 1))])
     return table(("change", "another is first", "other adapters are selected"), lines)
 
 
@@ -208,14 +208,14 @@ def plain_text(run: Run) -> str:
         for style, pool in enumerate(here.pools):
             for _ in range(DRAWS):
                 rows = draw.choice(PLAIN, size, replace=False)
-                given = (
+                cases = (
                     (pool[rows], here.cache),
                     (flat[style][rows], timeless),
                     (np.concatenate([joined[style][row] for row in rows]), timeless),
                     (np.concatenate([single[style][row] for row in rows]), timeless),
                 )
-                for found, (values, where) in zip(right, given, strict=True):
-                    found.append(where.first(Readings(values).mean, where.adapters) == style)
+                for hits, (values, where) in zip(right, cases, strict=True):
+                    hits.append(where.first(Readings(values).mean, where.adapters) == style)
         lines.append([size, *map(share, right)])
     kinds = ("prompt-response", "each response one plain paragraph", "as its own paragraphs", "the same, not joined")
     return table(("texts", *kinds), lines)

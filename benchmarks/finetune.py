@@ -200,10 +200,10 @@ def speed(run: Run) -> str:
     """Tokens/s, peak memory and loss of both loops; then ratios of each of ours to Trainer."""
     measured(run, "start")
     arms = [(loop, kind) for kind in KINDS for loop in LOOPS]
-    found = {(*arm, turn): measured(run, ":".join((*arm, turn))) for turn in TURNS for arm in arms}
+    records = {(*arm, turn): measured(run, ":".join((*arm, turn))) for turn in TURNS for arm in arms}
     rows, ratios = [], []
     for loop, kind in arms:
-        ran = [found[loop, kind, turn] for turn in TURNS]
+        ran = [records[loop, kind, turn] for turn in TURNS]
         rates = [f"{one['tokens_per_second']:.0f}" for one in ran]
         losses = [f"{ran[0][key]:.4f}" for key in ("before", "after")]
         rows.append(
@@ -211,7 +211,7 @@ def speed(run: Run) -> str:
         )
     for own, other in (("bfloat16", "float32"), ("bfloat16", "bfloat16"), ("float32", "float32")):
         for loop in ("xpert", "packed"):
-            pairs = [(found[loop, own, turn], found["trainer", other, turn]) for turn in TURNS]
+            pairs = [(records[loop, own, turn], records["trainer", other, turn]) for turn in TURNS]
             faster = [f"{ours['tokens_per_second'] / theirs['tokens_per_second']:.2f}" for ours, theirs in pairs]
             smaller = mean(ours["peak_bytes"] / theirs["peak_bytes"] for ours, theirs in pairs)
             apart = max(abs(ours["after"] - theirs["after"]) for ours, theirs in pairs)

@@ -34,7 +34,7 @@ def one_answer(run: Run) -> str:
     raw: Any = llama_cpp.Llama(str(run.base), n_ctx=2048, n_threads=threads, n_threads_batch=threads, verbose=False)
     system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
     turns = [("system", system), ("user", PROMPT)]
-    text = "".join(f"<|im_start|>{role}\n{said}<|im_end|>\n" for role, said in turns) + "<|im_start|>assistant\n"
+    text = "".join(f"<|im_start|>{role}\n{content}<|im_end|>\n" for role, content in turns) + "<|im_start|>assistant\n"
     ours, theirs = [], []
     for _ in range(ROUNDS):
         with Chat(run.base, [], sampling=Sampling(max_tokens=TOKENS)) as chat:
@@ -52,15 +52,15 @@ def answers(run: Run) -> str:
     """As many answers as are worked on at once, and the same one after the other, prompts included."""
     rates: dict[int, list[float]] = {SEQUENCES: [], 1: []}
     for _ in range(ROUNDS // 2):
-        for sequences, found in rates.items():
+        for sequences, speeds in rates.items():
             with (
                 for_many_texts(run.base) if sequences > 1 else nullcontext(run.base) as path,
                 Model(path, context=sequences * 2 * TOKENS, sequences=sequences) as model,
             ):
-                asked = [model.chat(probe) for probe in described.probes()[:SEQUENCES]]
+                prompts = [model.chat(probe) for probe in described.probes()[:SEQUENCES]]
                 began = time.perf_counter()
-                said = model.answers(asked, max_tokens=TOKENS, temperature=TEMPERATURE, seed=0)
-                found.append(sum(map(len, said)) / (time.perf_counter() - began))
+                answers = model.answers(prompts, max_tokens=TOKENS, temperature=TEMPERATURE, seed=0)
+                speeds.append(sum(map(len, answers)) / (time.perf_counter() - began))
     return _medians({f"{SEQUENCES} at once": rates[SEQUENCES], "one by one": rates[1]})
 
 

@@ -51,16 +51,16 @@ class Level:
 
 def complete_levels(run: Run) -> list[Level]:
     """The levels asked for whose adapters are all there, the packaged cache as level 100 last."""
-    found, rows = [], (run.options.rows or (240,))[0]
+    levels, rows = [], (run.options.rows or (240,))[0]
     for similarity in run.options.levels:
         files = {style: adapter_file(run, style, similarity, rows) for style in STYLES}
         if absent := [path.name for path in files.values() if not path.exists()]:
             say(f"{similarity} % is left out: {', '.join(absent)} are not there (python -m benchmarks adapters).")
         else:
-            found.append(Level(similarity, rows, files))
+            levels.append(Level(similarity, rows, files))
     cache = open_cache(open_source("embedded"))
     cache.require(run.base)
-    return [*found, Level(100, 500, {style: cache.fetch(name) for style, name in STYLES.items()})]
+    return [*levels, Level(100, 500, {style: cache.fetch(name) for style, name in STYLES.items()})]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,13 +145,13 @@ def placed_at(reader: Reader, level: Level, *, short: bool, with_training_text: 
     """
     run, (axes, basis) = reader.run, reader.axes
     clip: Callable[[str], str] = partial(cut, count=CUT) if short else str
-    said = reader.answers(level)
-    answered = [Readings(reader.readings("answers", [clip(text) for text in texts])) for texts in said]
+    answers_of = reader.answers(level)
+    answered = [Readings(reader.readings("answers", [clip(text) for text in texts])) for texts in answers_of]
     trained = [_source(reader, diluted(run, style, level.similarity, level.rows)[0], style, clip) for style in STYLES]
     writings = [source.scatter.on(measured(axes)) for source in trained] if with_training_text else []
     claims = [source.mean if with_training_text else None for source in trained]
     space, answers, sources = build_space(axes, basis, answered, claims, writings)
-    picked = list(range(0, len(said[0]), len(said[0]) // REFERENCES)[:REFERENCES])
+    picked = list(range(0, len(answers_of[0]), len(answers_of[0]) // REFERENCES)[:REFERENCES])
     references = np.concatenate([one.values[picked] for one in answered])
     pools = [[clip(row.response) for row in run.rows(f"{style}_test")[:POOL]] for style in STYLES]
     placement = Placement(
@@ -159,8 +159,8 @@ def placed_at(reader: Reader, level: Level, *, short: bool, with_training_text: 
         answers,
         np.nan_to_num(sources),
         np.asarray(space.shift(references, writing=False)),
-        np.tile(np.arange(len(picked)), len(said)),
-        _gains(reader, level, [[texts[i] for i in picked] for texts in said], picked),
+        np.tile(np.arange(len(picked)), len(answers_of)),
+        _gains(reader, level, [[texts[i] for i in picked] for texts in answers_of], picked),
         tuple(reader.readings("test", pool) for pool in pools),
     )
     return placement.only(np.array([not axis.length for axis in axes])) if short else placement
@@ -173,23 +173,23 @@ def _source(reader: Reader, messages: Sequence[Message], style: int, clip: Calla
     read once and serve the adapters of every level.
     """
     texts, start = [clip(message.response) for message in messages], style % STEP
-    asked = np.full((len(texts), len(reader.axes[1])), np.nan)
+    described_values = np.full((len(texts), len(reader.axes[1])), np.nan)
     known: dict[str, Floats] = {}
     for pool in (0, style):
         some = [clip(row.response) for row in _every(reader.run.rows(f"{pool}_train"), start)]
         known |= dict(zip(some, reader.readings("train", some)[:, -len(reader.axes[1]) :], strict=True))
-    asked[start : STEP * DESCRIBED : STEP] = [known[text] for text in _every(texts, start)]
-    return Readings(np.concatenate([measure_all(texts), asked], axis=1))
+    described_values[start : STEP * DESCRIBED : STEP] = [known[text] for text in _every(texts, start)]
+    return Readings(np.concatenate([measure_all(texts), described_values], axis=1))
 
 
 def _every(rows: Sequence[Row], start: int) -> Sequence[Row]:
     return rows[start : STEP * DESCRIBED : STEP]
 
 
-def _gains(reader: Reader, level: Level, said: list[list[str]], picked: list[int]) -> Floats:
+def _gains(reader: Reader, level: Level, answers_of: list[list[str]], picked: list[int]) -> Floats:
     """(texts, 8) gains on the first tokens of the answers to some probes, author by author."""
     probes = described.probes()
-    messages = [Message(probes[i], text, "") for texts in said for i, text in zip(picked, texts, strict=True)]
+    messages = [Message(probes[i], text, "") for texts in answers_of for i, text in zip(picked, texts, strict=True)]
     samples = [(tokens[: start + SCORED], start) for tokens, start in reader.run.samples(messages)]
     base = reader.losses(None, samples)
     return np.asarray(np.array([base - reader.losses(path, samples) for path in level.files.values()]).T)

@@ -34,7 +34,7 @@ def table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
 
 def places(page: str) -> dict[str, str]:
     """What stands in the marked places of a page now, by name."""
-    return {found[2]: found[3] for found in PLACE.finditer(page)}
+    return {match[2]: match[3] for match in PLACE.finditer(page)}
 
 
 def filled(page: str, tables: Mapping[str, str]) -> str:
@@ -45,7 +45,7 @@ def filled(page: str, tables: Mapping[str, str]) -> str:
     """
     if lost := sorted(set(tables) - set(places(page))):
         raise BadInput(f"the report has no place for {lost[0]}. Write <!-- table {lost[0]} --> and <!-- end --> there.")
-    return PLACE.sub(lambda found: found[1] + tables.get(found[2], found[3]) + found[4], page)
+    return PLACE.sub(lambda match: match[1] + tables.get(match[2], match[3]) + match[4], page)
 
 
 def fill(name: str, tables: Mapping[str, str], folder: Path = REPORTS) -> Path:

@@ -127,13 +127,13 @@ def exhaustive(run: Run) -> str:
     reader, rows = Reader(run), []
     draws = users(run.options.users or USERS, SAMPLES[0], SEARCHED)
     levels = [level for level in complete_levels(run) if level.similarity in run.options.levels]
-    found: dict[str, list[str]] = {method: [] for method in METHODS}
+    own_shares: dict[str, list[str]] = {method: [] for method in METHODS}
     searched = []
     for level in levels:
         for method, counts in counts_of(placements(reader, level), draws).items():
-            found[method].append(own_first(counts))
+            own_shares[method].append(own_first(counts))
         searched.append(own_first(confusion(-searched_losses(losses_of(reader, level), draws))))
-    rows = [(method, *shares, 0) for method, shares in found.items()]
+    rows = [(method, *shares, 0) for method, shares in own_shares.items()]
     rows.append(("running all adapters on all texts", *searched, SAMPLES[0] * len(STYLES)))
     return table(("chosen by", *(f"{level.similarity} %" for level in levels), "texts evaluated"), rows)
 
@@ -146,11 +146,11 @@ def searched_losses(losses: Floats, draws: Draws) -> Floats:
 def summarizers(run: Run) -> str:
     """By answers at one level, with the base as summarizer and with others: by all axes, by described ones."""
     level, rows = _shown(complete_levels(run)), []
-    said, draws = Reader(run).answers(level), users(ASKED_USERS, SAMPLES[0], ASKED_POOL)
+    answers_of, draws = Reader(run).answers(level), users(ASKED_USERS, SAMPLES[0], ASKED_POOL)
     for path in (run.base, *run.options.models):
         reader = Reader(run, path)
         axes, basis = reader.axes
-        answers = [Readings(reader.readings("answers", some[:ASKED])) for some in said]
+        answers = [Readings(reader.readings("answers", some[:ASKED])) for some in answers_of]
         space, adapters, _ = build_space(axes, basis, answers, [None] * len(STYLES))
         texts = [[row.response for row in run.rows(f"{style}_test")[:ASKED_POOL]] for style in STYLES]
         readings = means(tuple(reader.readings("test", some) for some in texts), draws)

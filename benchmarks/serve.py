@@ -86,10 +86,10 @@ def _ask(address: str, number: int, results: list[tuple[int, float, float]]) -> 
     for line in connection.getresponse():
         if not line.startswith(b"data: {"):
             continue
-        told = json.loads(line[6:])
-        if any(choice["delta"].get("content") for choice in told["choices"]):
+        event = json.loads(line[6:])
+        if any(choice["delta"].get("content") for choice in event["choices"]):
             times.append(time.perf_counter())
-        tokens = (told.get("usage") or {}).get("completion_tokens", tokens)
+        tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
     connection.close()
     results.append((tokens, times[0], times[-1]))
 

@@ -53,9 +53,9 @@ def generation(run: Run) -> str:
             rate(run, 1)  # reads the file
             rates: dict[int | None, list[tuple[float, int]]] = {threads: [] for threads in (*fixed, None)}
             for _ in range(ROUNDS):
-                for threads, found in rates.items():
-                    found.append(rate(run, threads))
-        medians = {threads: statistics.median(speed for speed, _ in found) for threads, found in rates.items()}
+                for threads, results in rates.items():
+                    results.append(rate(run, threads))
+        medians = {threads: statistics.median(speed for speed, _ in results) for threads, results in rates.items()}
         best = max(medians[threads] for threads in fixed)
         chosen = "/".join(sorted({str(ended) for _, ended in rates[None]}))
         speeds = [f"{medians[threads]:.1f}" for threads in fixed]

@@ -270,15 +270,15 @@ class Warmstart:
 
 def measured(run: Run) -> list[Outcome]:
     """Every user asked for at every level; what is not there is left out with a line."""
-    options, found = run.options, []
+    options, outcomes = run.options, []
     for rows, seed in product(options.rows or ROWS, options.seeds):
         warmstart = Warmstart(run, seed)
         for style, level in product(options.of_styles or STYLES, options.levels):
             try:
-                found.append(warmstart.outcome(str(style), level, rows))
+                outcomes.append(warmstart.outcome(str(style), level, rows))
             except Missing as error:
                 say(f"style {style} at {level} % from {rows} rows is left out: there is no {error}")
-    return found
+    return outcomes
 
 
 def outcomes(run: Run) -> str:

@@ -96,11 +96,11 @@ class Difference:
     @property
     def faults(self) -> list[str]:
         """What is not as it has to be, in words; nothing where all is."""
-        found = [] if self.selection else ["another selection"]
+        faults = [] if self.selection else ["another selection"]
         if self.apart > CLOSE:
-            found.append(f"a coordinate that differs by {self.apart:.3f}")
+            faults.append(f"a coordinate that differs by {self.apart:.3f}")
         pairs = zip(self.equal, self.due, strict=True)
-        return found + [f"another token after {same} of {due} that are clear" for same, due in pairs if same < due]
+        return faults + [f"another token after {same} of {due} that are clear" for same, due in pairs if same < due]
 
 
 def compare(here: Answers, there: Answers) -> Difference:
@@ -120,14 +120,14 @@ def apart(a: Coordinates, b: Coordinates) -> float:
     """The largest difference of numbers that two machines give the same names."""
     if a.keys() != b.keys():
         return math.inf
-    found = [0.0]
+    differences = [0.0]
     for name, x in a.items():
         y = b[name]
         if x is not None and y is not None:
-            found.append(abs(x - y))
+            differences.append(abs(x - y))
         elif x is not y:
-            found.append(math.inf)
-    return math.inf if any(map(math.isnan, found)) else max(found)
+            differences.append(math.inf)
+    return math.inf if any(map(math.isnan, differences)) else max(differences)
 
 
 def _agreeing(a: Sequence[Step], b: Sequence[Step]) -> int:
@@ -170,8 +170,10 @@ def _told(machine: Machine, work: Path, *arguments: str) -> list[Any]:
     )
     if done.returncode:
         end = "an illegal instruction" if done.returncode == -4 else f"status {done.returncode}"
-        said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        raise SystemExit(f"error: under {machine.name}, {' '.join(arguments[:3])} ended with {end}; it said: {said}")
+        last_line = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+        raise SystemExit(
+            f"error: under {machine.name}, {' '.join(arguments[:3])} ended with {end}; it said: {last_line}"
+        )
     return list(map(json.loads, done.stdout.splitlines()))
 
 
@@ -212,11 +214,11 @@ HEAD = """\
 |---|---|---|---|---|---|---|"""
 
 
-def row(name: str, told: Answers, found: Difference) -> str:
+def row(name: str, answers: Answers, difference: Difference) -> str:
     """A processor and how its answers differ, as a line of Markdown below HEAD."""
-    equal = [f"{same} of {len(steps)}" for same, steps in zip(found.equal, told.tokens, strict=True)]
-    selection = "yes" if found.selection else "no"
-    cells = (name, selection, f"{found.apart:.4f}", *equal, f"{found.gap:.2f}", f"{told.seconds:.0f}")
+    equal = [f"{same} of {len(steps)}" for same, steps in zip(difference.equal, answers.tokens, strict=True)]
+    selection = "yes" if difference.selection else "no"
+    cells = (name, selection, f"{difference.apart:.4f}", *equal, f"{difference.gap:.2f}", f"{answers.seconds:.0f}")
     return f"| {' | '.join(cells)} |"
 
 
@@ -231,10 +233,10 @@ def main(work: Path, qemu: str, processors: Sequence[str]) -> int:
         print(f"running xpert on an emulated {name}, some minutes ...", file=sys.stderr)
         python = (qemu, "-L", str(debian), "-cpu", name, str(debian / "usr" / "bin" / "python3"))
         there = answers(Machine(name, python, (ROOT, work / "site", work / "llama")), work)
-        found = compare(here, there)
-        lines.append(row(name, there, found))
-        faults += [f"error: {name}: {fault}" for fault in found.faults]
-        print("\n".join(found.faults) or "the same answers", file=sys.stderr)
+        difference = compare(here, there)
+        lines.append(row(name, there, difference))
+        faults += [f"error: {name}: {fault}" for fault in difference.faults]
+        print("\n".join(difference.faults) or "the same answers", file=sys.stderr)
     print("\n".join(lines))
     print("\n".join(faults) or "all as it has to be", file=sys.stderr)
     return 1 if faults else 0

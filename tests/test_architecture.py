@@ -175,6 +175,19 @@ def undocumented(source: str) -> list[str]:
     return ([] if ast.get_docstring(tree) else ["the module"]) + list(inside(tree))
 
 
+EMPTY = {"told", "found", "kept", "asked"}  # say that something is held, and not what
+
+
+def empty_names(source: str) -> list[str]:
+    """Variables and arguments whose name is one of EMPTY, with their lines."""
+    stored = [
+        (node.lineno, node.id if isinstance(node, ast.Name) else node.arg)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.arg) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    ]
+    return [f"{name}, line {line}" for line, name in sorted(stored) if name in EMPTY]
+
+
 def run(code: str) -> str:
     """The standard output of a fresh Python that runs `code` in the checkout."""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -248,6 +261,17 @@ def test_a_file_that_a_docstring_names_is_there(folder):
         for name in unknown_files(ast.get_docstring(node) or "", path.parent)
     ]
     assert not wrong
+
+
+@pytest.mark.parametrize("folder", ["xpert_cli", "benchmarks", "scripts"])
+def test_a_variable_says_what_it_holds(folder):
+    assert empty_names("def f(told):\n    for kept in told:\n        told = known") == [
+        "told, line 1",
+        "kept, line 2",
+        "told, line 3",
+    ]
+    names = {path: empty_names(path.read_text("utf-8")) for path in sorted((ROOT / folder).rglob("*.py"))}
+    assert {path.name: lines for path, lines in names.items() if lines and path.name != "people.py"} == {}
 
 
 def test_every_public_name_has_a_docstring() -> None:

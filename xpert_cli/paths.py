@@ -91,10 +91,10 @@ def set_default(name: str, value: str) -> None:
         lines += ["[xpert]"]
         starts = [len(lines) - 1]
     end = next((at for at in range(starts[0] + 1, len(lines)) if lines[at].startswith("[")), len(lines))
-    kept = [line for line in lines[starts[0] + 1 : end] if line.partition("=")[0].strip().lower() != known(name)]
+    other_lines = [line for line in lines[starts[0] + 1 : end] if line.partition("=")[0].strip().lower() != known(name)]
     changed = [f"{name} = {value.strip()}"] if value.strip() else []
     with whole(path, "XDG_CONFIG_HOME") as part:
-        part.write_text("\n".join([*lines[: starts[0] + 1], *changed, *kept, *lines[end:]]) + "\n", "utf-8")
+        part.write_text("\n".join([*lines[: starts[0] + 1], *changed, *other_lines, *lines[end:]]) + "\n", "utf-8")
 
 
 def notes_dir() -> Path:
@@ -249,10 +249,10 @@ def whole(target: Path, option: str = "--out") -> Iterator[Path]:
     """
     try:
         make_private(target.parent)
-        for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        for abandoned in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
             with suppress(FileNotFoundError):  # somebody else was faster
-                if left.stat().st_mtime < time.time() - ABANDONED:
-                    left.unlink()
+                if abandoned.stat().st_mtime < time.time() - ABANDONED:
+                    abandoned.unlink()
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
         os.close(handle)
     except OSError as error:

@@ -29,13 +29,13 @@ def is_android() -> bool:
 @contextmanager
 def as_linux() -> Iterator[None]:
     """For imports of packages that know Android by its kernel's name only; Python 3.13 and later say "android"."""
-    told = sys.platform
-    if told == "android":
+    name = sys.platform
+    if name == "android":
         sys.platform = "linux"
     try:
         yield
     finally:
-        sys.platform = told
+        sys.platform = name
 
 
 def cores() -> int:
@@ -123,15 +123,15 @@ def wake_lock(note: Callable[[str], None]) -> Iterator[None]:
     Termux has one lock for all its sessions: what took it before is without it afterwards. A process that is killed
     leaves it on; Termux's notification takes it back.
     """
-    taken = is_android() and _ran("termux-wake-lock")
+    locked = is_android() and _ran("termux-wake-lock")
     if not is_android():
         note("--wake-lock is for phones: nothing keeps this machine awake")
-    elif not taken:
+    elif not locked:
         note("no wake lock: termux-wake-lock did not work. Install it with: pkg install termux-tools")
     try:
         yield
     finally:
-        if taken:
+        if locked:
             _ran("termux-wake-unlock")
 
 

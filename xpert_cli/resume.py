@@ -139,19 +139,19 @@ def write_pieces(
                 progress(done / len(pieces))
         return
     ends = [0, *accumulate(piece.size for piece in pieces)]
-    kept = PartialResults("file", str(target.absolute()), ends, made_of)
-    part = _beside(target, kept, "part")
-    with _alone(target, part), _left_if_time_is_up(part, kept), finished(part, target):
+    partial = PartialResults("file", str(target.absolute()), ends, made_of)
+    part = _beside(target, partial, "part")
+    with _alone(target, part), _left_if_time_is_up(part, partial), finished(part, target):
         private_file(part)
         with part.open("r+b") as file:
-            first, _ = kept.found() or (0, None)
+            first, _ = partial.found() or (0, None)
             first = first if os.fstat(file.fileno()).st_size >= ends[first] else 0
             file.seek(ends[first])
             file.truncate()
             for done in _written(file, pieces[first:]):
-                kept.keep(first + done, np.array(str(part.absolute())), file)
+                partial.keep(first + done, np.array(str(part.absolute())), file)
                 progress((first + done) / len(pieces))
-    kept.drop()
+    partial.drop()
 
 
 def _written(file: IO[bytes], pieces: Sequence[Piece]) -> Iterator[int]:
@@ -175,8 +175,8 @@ def middle(target: Path, *made_of: object) -> Iterator[Path]:
         forget(path)
 
 
-def _beside(target: Path, kept: PartialResults, kind: str) -> Path:
-    return target.with_name(f".{target.name}.{kept.name[:12]}.{kind}")
+def _beside(target: Path, partial: PartialResults, kind: str) -> Path:
+    return target.with_name(f".{target.name}.{partial.name[:12]}.{kind}")
 
 
 @contextmanager
@@ -192,10 +192,10 @@ def _alone(target: Path, path: Path) -> Iterator[None]:
         raise CannotWrite(f"another process is writing {target}. Wait until it has ended.") from error
     except OSError as error:
         raise CannotWrite(f"cannot write {target}: {error.strerror}. Choose another place with --out.") from error
-    left = re.compile(rf"\.{{1,2}}{re.escape(target.name)}\.[0-9a-f]{{12}}\.(part|middle(\..*)?)")
+    remains = re.compile(rf"\.{{1,2}}{re.escape(target.name)}\.[0-9a-f]{{12}}\.(part|middle(\..*)?)")
     try:
         for other in target.parent.iterdir():
-            if left.fullmatch(other.name) and path.name not in other.name:
+            if remains.fullmatch(other.name) and path.name not in other.name:
                 other.unlink(missing_ok=True)
         yield
     finally:
@@ -204,17 +204,17 @@ def _alone(target: Path, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _left_if_time_is_up(path: Path, kept: PartialResults | None = None) -> Iterator[None]:
+def _left_if_time_is_up(path: Path, partial: PartialResults | None = None) -> Iterator[None]:
     """An unfinished file stays for the next call if this one runs out of time, and not if it fails or is stopped."""
     try:
         yield
     except TimeIsUp:
-        if kept is None and path.exists():
+        if partial is None and path.exists():
             remember(path)
         raise
     except BaseException:
         path.unlink(missing_ok=True)
         forget(path)
-        if kept:
-            kept.drop()
+        if partial:
+            partial.drop()
         raise

@@ -150,12 +150,12 @@ def rename(run: Run, name: str, ids: Container[str] = ()) -> Run:
         raise BadInput(f"another run is called {name!r}. Choose another name.")
     file = run.folder / RECORD
     try:
-        told = read_object(file.read_bytes())
+        record = read_object(file.read_bytes())
     except (OSError, ValueError) as error:
         raise BadInput(f"{file} cannot be read ({error}). Only finished runs can be renamed.") from error
     moment = file.stat().st_mtime_ns
     with paths.whole(file) as part:
-        part.write_text(json.dumps({**told, "name": name}, indent=1) + "\n", "utf-8")
+        part.write_text(json.dumps({**record, "name": name}, indent=1) + "\n", "utf-8")
     os.utime(file, ns=(moment, moment))  # the newest run is the one that ended last, not the one renamed last
     return _read(run.folder)
 
@@ -190,16 +190,16 @@ def _read(folder: Path) -> Run:
         written = (record if record.is_file() else folder).stat().st_mtime
     except OSError:
         written = 0.0
-    told: Any = None
+    contents: Any = None
     if record.is_file() and (folder / ADAPTER).is_file():
         try:
-            told = read_json(record.read_bytes())
+            contents = read_json(record.read_bytes())
         except (OSError, ValueError):
-            told = None
-    if not isinstance(told, dict):
+            contents = None
+    if not isinstance(contents, dict):
         return Run(folder.name, folder, False, written, size_of(folder))
-    base, result = _part(told, "base"), _part(told, "result")
-    name = told.get("name")
+    base, result = _part(contents, "base"), _part(contents, "result")
+    name = contents.get("name")
     return Run(
         name=name if isinstance(name, str) and _NAME.fullmatch(name) else folder.name,
         folder=folder,
@@ -216,8 +216,8 @@ def _read(folder: Path) -> Run:
     )
 
 
-def _part(told: dict[str, Any], name: str) -> dict[str, Any]:
-    value = told.get(name)
+def _part(record: dict[str, Any], name: str) -> dict[str, Any]:
+    value = record.get(name)
     return value if isinstance(value, dict) else {}
 
 

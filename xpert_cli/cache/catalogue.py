@@ -144,10 +144,10 @@ class Catalogue:
         """
         info = gguf.BaseModel.open(base).info
         if info.fingerprint != self.base["fingerprint"]:
-            wanted, given = gguf.called(str(self.base["name"])), gguf.called(info.name)
+            own, other = gguf.called(str(self.base["name"])), gguf.called(info.name)
             raise CacheMismatch(
-                f"this cache is for {wanted} (fingerprint {self.base['fingerprint'][:8]}…); the base at hand is "
-                f"{given} ({info.fingerprint[:8]}…). Use --base, or --cache with a cache built for it."
+                f"this cache is for {own} (fingerprint {self.base['fingerprint'][:8]}…); the base at hand is "
+                f"{other} ({info.fingerprint[:8]}…). Use --base, or --cache with a cache built for it."
             )
 
 

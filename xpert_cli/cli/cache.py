@@ -241,8 +241,8 @@ def publish(
 ) -> None:
     """Put a cache on the Hub: what differs only, private unless you say otherwise, after you said yes."""
     with Output(json=json, quiet=quiet) as o:
-        given = {"license": license, "base_model": base_model}
-        metadata = {name: value for name, value in given.items() if value}
+        fields = {"license": license, "base_model": base_model}
+        metadata = {name: value for name, value in fields.items() if value}
         model = open_base(base, False, o) if text else None
         secret = signing.read_key(key) if key else None
         options = {"public": public, "key": secret, "days": days, "metadata": metadata}
@@ -303,8 +303,8 @@ def key(
     """Make a key that your caches are signed with, and show the public one."""
     with Output(json=json, quiet=quiet) as out:
         target = path or paths.config_file().with_name("signing.key")
-        made = signing.make_key(target)
-        out.show({"secret": str(target), "public": made.public}, f"{made.public}")
+        pair = signing.make_key(target)
+        out.show({"secret": str(target), "public": pair.public}, f"{pair.public}")
         out.note(f"The secret key is in {target}: keep it safe, and keep a copy. The public one is for your readers.")
         out.hint(again("cache publish", ["DIR", "OWNER/NAME"], key=target))
 

@@ -129,12 +129,12 @@ def chat(
         out.show({"turns": session.turns, "model": session.model, "notes": talk.notes})
 
 
-def _default_names(given: Sequence[str] | None, model: BaseModel, out: Output) -> list[str]:
+def _default_names(names: Sequence[str] | None, model: BaseModel, out: Output) -> list[str]:
     """The adapters of a chat: those named, else the newest run if it was trained on this base."""
     from xpert_cli import runs
 
-    if given:
-        return [name for name in given if name != "base"]
+    if names:
+        return [name for name in names if name != "base"]
     finished = runs.finished_runs()
     if not finished:
         return []
@@ -176,16 +176,16 @@ class _Session:
 
     def run(self) -> None:
         """Answer until the input ends."""
-        while (said := next_message()) is not None:
-            if not said.strip():
+        while (line := next_message()) is not None:
+            if not line.strip():
                 continue
-            word, _, rest = said.strip().partition(" ")
+            word, _, rest = line.strip().partition(" ")
             if word.startswith("/") and not word.startswith("//"):
                 if word in ("/exit", "/quit", "/bye"):
                     return
                 self._command(word, rest.strip())
                 continue
-            self._say(said.strip().removeprefix("/") if word.startswith("//") else said.strip())
+            self._say(line.strip().removeprefix("/") if word.startswith("//") else line.strip())
 
     def _command(self, word: str, rest: str) -> None:
         commands: dict[str, Callable[[str], None]] = {
@@ -205,17 +205,17 @@ class _Session:
         except XpertError as error:
             self.out.say(str(error))
 
-    def _say(self, said: str) -> None:
+    def _say(self, prompt: str) -> None:
         """One exchange; an answer that the user stops is forgotten."""
         try:
-            answer = self.talk.say(said, self.out.write)
+            answer = self.talk.say(prompt, self.out.write)
         except KeyboardInterrupt:
             if not sys.stdin.isatty():
                 raise
             self.out.write("\n")
             return
         self.out.write("\n")
-        self.turns.append({"prompt": said, "text": answer.text})
+        self.turns.append({"prompt": prompt, "text": answer.text})
         if self.keep:
             self._write(_kept_file())
 

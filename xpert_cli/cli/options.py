@@ -270,5 +270,5 @@ def open_adapters(
 def again(command: str, text: Sequence[str] = (), **options: object) -> str:
     """A command line with the user's own arguments, safe to paste."""
     each = [(name, one) for name, value in options.items() for one in (value if isinstance(value, list) else [value])]
-    given = [word for name, value in each if value is not None for word in (f"--{name}", str(value))]
-    return shlex.join(["xpert", *command.split(), *text, *given])
+    words = [word for name, value in each if value is not None for word in (f"--{name}", str(value))]
+    return shlex.join(["xpert", *command.split(), *text, *words])

@@ -140,9 +140,9 @@ def _gguf(run: runs.Run, base: Any, target: Path, out: Output) -> None:
     """A model of its own: the merged one that the run made, or one that is made now."""
     from xpert_cli.models import merge
 
-    if (made := run.folder / runs.MERGED).is_file():
+    if (merged := run.folder / runs.MERGED).is_file():
         with paths.whole(target) as part:
-            shutil.copyfile(made, part)
+            shutil.copyfile(merged, part)
     else:
         merge.merge([(run.adapter, 1.0)], base, target, progress=out.progress)
 

@@ -133,9 +133,9 @@ def compared(result: Compared, top: int) -> RenderableType:
     ranking.add_column(overflow="fold")
     for one in result.ranking[:top]:
         ranking.add_row(f"{one.distance:.2f}", one.adapter)
-    said = ", ".join(f"{one.word} ({one.value:+.1f})" for one in result.words[:top])
+    words = ", ".join(f"{one.word} ({one.value:+.1f})" for one in result.words[:top])
     head = f"Nearest: {result.ranking[0].adapter}" if result.ranking else "No adapter has words yet"
-    return Group(Text(head, "bold"), Text(f"Beside the base's answers, yours are: {said}."), Text(), ranking)
+    return Group(Text(head, "bold"), Text(f"Beside the base's answers, yours are: {words}."), Text(), ranking)
 
 
 def named(result: Named) -> RenderableType:
@@ -229,14 +229,14 @@ def _standings(axes: Sequence[Standing]) -> RenderableType:
     from xpert_cli.selection.style_shift import signed
 
     columns = {"base": "base", "adapter": "with adapters", "merged": "merged", "you": "you"}
-    given = [field for field in columns if any(getattr(axis, field) is not None for axis in axes)]
+    shown = [field for field in columns if any(getattr(axis, field) is not None for axis in axes)]
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold")
-    for _ in given:
+    for _ in shown:
         table.add_column(justify="right", no_wrap=True)
-    table.add_row("", *(Text(columns[field], "dim") for field in given))
+    table.add_row("", *(Text(columns[field], "dim") for field in shown))
     for axis in axes:
-        table.add_row(axis.name, *(signed(getattr(axis, field)) for field in given))
+        table.add_row(axis.name, *(signed(getattr(axis, field)) for field in shown))
     return table
 
 

@@ -40,8 +40,8 @@ class Message:
 
     def key(self, seed: int | None = None) -> str:
         """Hexadecimal sha256 of what is said (not of source and time), salted with `seed` if there is one."""
-        said = [seed, self.prompt, self.response, *([self.earlier] if self.earlier else [])]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        content = [seed, self.prompt, self.response, *([self.earlier] if self.earlier else [])]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def record(message: Message) -> dict[str, Any]:
@@ -50,18 +50,18 @@ def record(message: Message) -> dict[str, Any]:
     Earlier turns of the user have weight 0: they are said, and no sample of their own.
     """
     turns = [{"role": role, "content": text} for role, text in message.earlier]
-    said: list[dict[str, Any]] = [turn | ({"weight": 0} if turn["role"] == "assistant" else {}) for turn in turns]
+    chat: list[dict[str, Any]] = [turn | ({"weight": 0} if turn["role"] == "assistant" else {}) for turn in turns]
     if message.prompt:
-        said.append({"role": "user", "content": message.prompt})
-    made: dict[str, Any] = {"messages": [*said, {"role": "assistant", "content": message.response}]}
+        chat.append({"role": "user", "content": message.prompt})
+    fields: dict[str, Any] = {"messages": [*chat, {"role": "assistant", "content": message.response}]}
     if message.time is not None:
-        made["time"] = datetime.fromtimestamp(message.time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-    made["source"] = message.source
+        fields["time"] = datetime.fromtimestamp(message.time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    fields["source"] = message.source
     if message.speakers:
-        made["speakers"] = list(message.speakers)
+        fields["speakers"] = list(message.speakers)
     if message.prose:
-        made["prose"] = True
-    return made
+        fields["prose"] = True
+    return fields
 
 
 @dataclass(frozen=True)
@@ -151,10 +151,10 @@ class Corpus:
         keyed = sorted(((message.key(seed), message) for message in self.messages), key=lambda pair: pair[0])
         keys = sorted({key for key, _ in keyed})
         below = sum(int(key, 16) < held_out * 2.0**256 for key in keys)
-        held = set(keys[: min(max(below, 1), len(keys) - 1)])
+        held_keys = set(keys[: min(max(below, 1), len(keys) - 1)])
         return (
-            Corpus(tuple(message for key, message in keyed if key not in held)),
-            Corpus(tuple(message for key, message in keyed if key in held)),
+            Corpus(tuple(message for key, message in keyed if key not in held_keys)),
+            Corpus(tuple(message for key, message in keyed if key in held_keys)),
         )
 
 

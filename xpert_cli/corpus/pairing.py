@@ -29,22 +29,22 @@ def paired(conversation: Conversation, mine: Collection[str], gap: float = GAP) 
     others += tuple(sorted(name for role in ROLES for name in conversation.others.get(role, ()) if role not in mine))
     crowd = len([name for name in people if name not in mine]) > 1
     messages: list[Message] = []
-    said: list[tuple[str, str]] = []
+    exchanged: list[tuple[str, str]] = []
     before: Turn | None = None
     for turns in _runs(conversation.turns, mine, gap):
         if before and _apart(before, turns[0], gap):
-            said = []
+            exchanged = []
         before = turns[-1]
         role = "assistant" if turns[0].author in mine else "user"
         text = _joined(turns, crowd and role == "user")
         if role == "assistant" and any(turn.written for turn in turns) and text:
-            prompt = said[-1][1] if said and said[-1][0] == "user" else ""
-            earlier = _earlier(said[:-1]) if prompt else ()
+            prompt = exchanged[-1][1] if exchanged and exchanged[-1][0] == "user" else ""
+            earlier = _earlier(exchanged[:-1]) if prompt else ()
             messages.append(Message(prompt, text, turns[0].source, False, earlier, turns[0].time, others))
-        if text and said and said[-1][0] == role:  # chat templates want the two to take turns
-            said[-1] = (role, f"{said[-1][1]}\n{text}")
+        if text and exchanged and exchanged[-1][0] == role:  # chat templates want the two to take turns
+            exchanged[-1] = (role, f"{exchanged[-1][1]}\n{text}")
         elif text:
-            said = [*said[-EARLIER - 1 :], (role, text)]
+            exchanged = [*exchanged[-EARLIER - 1 :], (role, text)]
     return messages
 
 
@@ -84,11 +84,11 @@ def _joined(turns: list[Turn], crowd: bool) -> str:
     return clean("\n".join(lines))
 
 
-def _earlier(said: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def _earlier(before: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """The last turns that fit, beginning with somebody else's: chat templates want it so."""
     turns: list[tuple[str, str]] = []
     room = ROOM
-    for role, text in reversed(said[-EARLIER:]):
+    for role, text in reversed(before[-EARLIER:]):
         room -= len(text)
         if room < 0:
             break

@@ -102,14 +102,16 @@ def read(
     if not named:
         raise BadInput("no text was given. Name files or folders with text you wrote, or - for standard input.")
     shown = Source(named[0]).shown if len(named) == 1 else "your files"
-    messages, who, said = _users(files, given, shown, wanted, progress)
+    messages, who, turn_count = _users(files, given, shown, wanted, progress)
     usable = _within([*files.messages, *messages], wanted, files.left_out)
     if not usable:
         why = "; ".join(counted(count, reason) for reason, count in files.left_out.items() if count)
         why = why or "fragments under three words, code, quotes and media notices are left out"
         raise BadInput(f"{shown} holds no usable text ({why}). Give a file with text you wrote.")
     left_out = {reason: count for reason, count in sorted(files.left_out.items()) if count}
-    reading = Reading(dict(files.kinds), who, len(usable), len(files.messages) + said, left_out, tuple(files.notes))
+    reading = Reading(
+        dict(files.kinds), who, len(usable), len(files.messages) + turn_count, left_out, tuple(files.notes)
+    )
     return Corpus(tuple(usable), reading)
 
 
@@ -138,8 +140,8 @@ def _read_source(source: Source, files: _Read, progress: Progress) -> None:
         files.notes += refused[:NAMED]
     if files.texts == before:
         if source.many and not refused and count == empty:
-            seen = f" ({', '.join(f'{n} {why}' for why, n in source.left_out.items())})" if source.left_out else ""
-            raise BadInput(f"{source.shown} holds no file with text{seen}. Name the files with text you wrote.")
+            reasons = f" ({', '.join(f'{n} {why}' for why, n in source.left_out.items())})" if source.left_out else ""
+            raise BadInput(f"{source.shown} holds no file with text{reasons}. Name the files with text you wrote.")
         if refused:
             raise BadInput(f"nothing in {source.shown} could be read. {refused[0]}")
         raise BadInput(f"{source.shown} is empty. Give a file with text you wrote.")
@@ -167,7 +169,7 @@ def _users(
         raise authors.question(unknown, name)
     messages: list[Message] = []
     names: Counter[str] = Counter()
-    said = 0
+    turn_count = 0
     for number, one in enumerate(talks):
         if number % 100 == 0:
             progress("pairing questions and answers", number / len(talks))
@@ -176,13 +178,13 @@ def _users(
         if not whose & here:
             files.left_out["conversations in which you say nothing"] += 1
             continue
-        made = pairing.paired(one, whose, wanted.gap)
+        own = pairing.paired(one, whose, wanted.gap)
         names.update(turn.author for turn in one.turns if turn.author in whose)
-        said += sum(turn.author in whose and turn.written for turn in one.turns)
-        messages += made
+        turn_count += sum(turn.author in whose and turn.written for turn in one.turns)
+        messages += own
     if talks and not messages and not files.messages:
         authors.named(talks, list(given) or sorted({one.owner for one in talks}), shown)
-    return messages, tuple(name for name, _ in names.most_common()), said
+    return messages, tuple(name for name, _ in names.most_common()), turn_count
 
 
 def _within(messages: Sequence[Message], wanted: Wanted, left_out: Counter[str]) -> list[Message]:

@@ -61,9 +61,9 @@ class File:
         Raises:
             BadInput: it is not text.
         """
-        made = decode(self.name, self.data)
+        decoded = decode(self.name, self.data)
         self.data = b""  # a large file is in memory once
-        return made
+        return decoded
 
     @property
     def text(self) -> str:
@@ -192,14 +192,14 @@ class Source:
     def _wanted(self) -> list[str]:
         """The paths inside that are to be read."""
         vault = any(name.split("/")[0] == ".obsidian" for name in self._members)
-        wanted = []
+        names = []
         for name in sorted(self._members):
             reason = _reason(PurePosixPath(name), vault)
             if reason:
                 self.left_out[reason] += 1
             else:
-                wanted.append(name)
-        return wanted
+                names.append(name)
+        return names
 
 
 def _reason(path: PurePosixPath, vault: bool) -> str:

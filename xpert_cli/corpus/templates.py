@@ -43,9 +43,9 @@ def rendered(text: str) -> list[tuple[str, str]]:
     if "[INST]" in text and "[/INST]" in text:
         turns = []
         for part in text.split("[INST]")[1:]:
-            prompt, _, said = part.partition("[/INST]")
+            prompt, _, answer = part.partition("[/INST]")
             system, mark, rest = prompt.partition("<</SYS>>")
-            turns += [("user", untemplated(rest if mark else system)), ("assistant", untemplated(said))]
+            turns += [("user", untemplated(rest if mark else system)), ("assistant", untemplated(answer))]
         return [turn for turn in turns if turn[1].strip()]
     for pattern in _MARKED:
         heads = list(pattern.finditer(text))

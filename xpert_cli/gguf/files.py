@@ -339,8 +339,8 @@ def write_model(
     alignment = _alignment(metadata)
     head = file_head(metadata, tensors)
     pieces = [Piece(padded(_size(one), alignment), partial(_numbers, one)) for one in tensors.values()]
-    told = made_of and [hashlib.sha256(head).hexdigest(), made_of]
-    write_pieces(path, [Piece(len(head), lambda: head), *pieces], told, progress)
+    recipe = made_of and [hashlib.sha256(head).hexdigest(), made_of]
+    write_pieces(path, [Piece(len(head), lambda: head), *pieces], recipe, progress)
 
 
 def _numbers(planned: Planned) -> NDArray[Any]:

@@ -250,8 +250,8 @@ class _Parser:
 
     def check_heads(self, metadata: MetadataView) -> None:
         """Refuse heads of several sizes where llama.cpp asserts that queries, keys, values and rotations have one."""
-        said = metadata.encoded.get("general.architecture")  # not decoded: it may be large
-        architecture = next((name for name in _ALIKE if said == encode("string", name)), "")
+        named = metadata.encoded.get("general.architecture")  # not decoded: it may be large
+        architecture = next((name for name in _ALIKE if named == encode("string", name)), "")
         heads = metadata.largest(f"{architecture}.attention.head_count")
         if not heads:
             return
@@ -337,13 +337,13 @@ class _Parser:
             entries[name] = shape, kind, offset, length
             expected += padded(length, alignment)
         start = padded(self.at, alignment)
-        found = {
+        tensors = {
             name: TensorInfo(shape, kind, start + offset, length)
             for name, (shape, kind, offset, length) in entries.items()
         }
-        if past := [name for name, info in found.items() if info.offset + info.bytes > len(self.data)]:
+        if past := [name for name, info in tensors.items() if info.offset + info.bytes > len(self.data)]:
             raise self.fail(f"the file is cut off: {past[0]} reaches past its end")
-        return found
+        return tensors
 
 
 def padded(size: int, alignment: int) -> int:

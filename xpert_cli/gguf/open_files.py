@@ -176,9 +176,9 @@ def _check(adapter: Adapter, base: BaseModel, label: str) -> None:
             f"{label}this adapter is for a {adapter.architecture[:40]!r:.40} model; the base is {architecture}. {_USE}"
         )
     problems = []
-    if (wanted := adapter.metadata.get(FINGERPRINT)) is not None and wanted != (found := base.fingerprint):
+    if (expected := adapter.metadata.get(FINGERPRINT)) is not None and expected != (actual := base.fingerprint):
         name = str(adapter.metadata.get(BASE_NAME, "another base"))[:60]
-        problems.append(f"it is for {name!a} (fingerprint {str(wanted)[:12]!a}), this one has {found[:12]!a}")
+        problems.append(f"it is for {name!a} (fingerprint {str(expected)[:12]!a}), this one has {actual[:12]!a}")
     tensors = base.header.tensors
     missing = [name for name in adapter.factors if name not in tensors or name.startswith("token_embd.")]
     if missing:

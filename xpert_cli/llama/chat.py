@@ -165,11 +165,11 @@ class Chat:
 
     def _fitted(self, prompt: str) -> list[int]:
         """The conversation's tokens, without its oldest turns where they leave no room for an answer."""
-        said = {"role": "user", "content": prompt}
-        tokens = self._model.chat([*self._system, *self._turns, said])
+        question = {"role": "user", "content": prompt}
+        tokens = self._model.chat([*self._system, *self._turns, question])
         while self._turns and len(tokens) + self.sampling.max_tokens > self._model.context:
             self._turns = self._turns[2:]
-            tokens = self._model.chat([*self._system, *self._turns, said])
+            tokens = self._model.chat([*self._system, *self._turns, question])
         return tokens
 
     def close(self) -> None:

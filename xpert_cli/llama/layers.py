@@ -326,11 +326,11 @@ class _Layers(Model):
                 "summarizer fits in memory, or install llama-cpp-python 0.3.36."
             )
 
-    def _see(self, tensor: int, asked: bool, _: int) -> bool:
+    def _see(self, tensor: int, ask: bool, _: int) -> bool:
         """llama.cpp's question whether a tensor is of interest, and then the tensor, just worked out."""
         if self._ggml.ggml_get_name(tensor) != self._wanted:
-            return not asked
-        if not asked:
+            return not ask
+        if not ask:
             out = np.empty((len(self._fed), self.hidden_size), np.float32)
             if self._ggml.ggml_nbytes(tensor) == out.nbytes:
                 self._ggml.ggml_backend_tensor_get(tensor, out.ctypes.data, 0, out.nbytes)

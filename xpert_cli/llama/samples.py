@@ -42,11 +42,11 @@ def tokenized(
         head, cut = _head(model, message, max(max_tokens - len(answer), max_tokens // 2), around)
         if len(head) >= max_tokens:
             raise BadInput(f"the chat template alone takes {max_tokens} tokens. Raise --max-tokens.")
-        made = _pieces(head, answer, max_tokens)
-        samples += made
+        parts = _pieces(head, answer, max_tokens)
+        samples += parts
         shortened += cut
-        split += len(made) > 1
-        pieces += len(made) if len(made) > 1 else 0
+        split += len(parts) > 1
+        pieces += len(parts) if len(parts) > 1 else 0
     if split:
         note(
             f"{split} long {'text is' if split == 1 else 'texts are'} learnt in {pieces} pieces of {max_tokens} tokens"
@@ -71,20 +71,20 @@ def _head(model: Vocabulary, message: Message, room: int, around: int) -> tuple[
         around: tokens that the template puts around one turn.
     """
     turns = [{"role": role, "content": text} for role, text in message.earlier]
-    asked, cut = message.prompt or PROMPT, False
-    if len(asked) > CHARACTERS * room:
-        asked, cut = asked[-CHARACTERS * room :], True
-    head = model.chat(asked)
-    while len(head) > room and asked:
-        excess = (len(head) - room) * len(asked) // max(len(model.tokenize(asked)), 1)
-        asked, cut = asked[max(1, excess) :], True
-        head = model.chat(asked)
-    left, kept = room - len(head), len(turns)
+    prompt, cut = message.prompt or PROMPT, False
+    if len(prompt) > CHARACTERS * room:
+        prompt, cut = prompt[-CHARACTERS * room :], True
+    head = model.chat(prompt)
+    while len(head) > room and prompt:
+        excess = (len(head) - room) * len(prompt) // max(len(model.tokenize(prompt)), 1)
+        prompt, cut = prompt[max(1, excess) :], True
+        head = model.chat(prompt)
+    remaining, first = room - len(head), len(turns)
     sizes = [len(model.tokenize(turn["content"])) + around for turn in turns]
-    while kept >= 2 and left >= sum(sizes[kept - 2 : kept]):
-        left -= sum(sizes[kept - 2 : kept])
-        kept -= 2
-    return (model.chat([*turns[kept:], {"role": "user", "content": asked}]) if kept < len(turns) else head), cut
+    while first >= 2 and remaining >= sum(sizes[first - 2 : first]):
+        remaining -= sum(sizes[first - 2 : first])
+        first -= 2
+    return (model.chat([*turns[first:], {"role": "user", "content": prompt}]) if first < len(turns) else head), cut
 
 
 def _pieces(head: Sequence[int], answer: Sequence[int], max_tokens: int) -> list[Sample]:

@@ -221,21 +221,21 @@ class Slots(Model):
             return
         self.apply(adapters)
         self._applied = key
-        wanted = {name for slot in self._slots if slot.sampler is not None for name, _ in slot.key}
-        for name in [name for name in self._adapters if name not in wanted][: len(self._adapters) - MOST_ADAPTERS]:
+        in_use = {name for slot in self._slots if slot.sampler is not None for name, _ in slot.key}
+        for name in [name for name in self._adapters if name not in in_use][: len(self._adapters) - MOST_ADAPTERS]:
             self._lib.llama_adapter_lora_free(self._adapters.pop(name))
 
     def _draw(self, index: int, row: int) -> Token:
         slot = self._slots[index]
-        told: tuple[float | None, tuple[tuple[int, float], ...]] = (None, ())
+        logprobs: tuple[float | None, tuple[tuple[int, float], ...]] = (None, ())
         logits = self._logits(row).copy() if slot.draw.logprobs is not None else None
         token = int(self._lib.llama_sampler_sample(slot.sampler, self._context, row))
         if logits is not None:
-            told = _logprobs(logits, token, slot.draw.logprobs or 0)
+            logprobs = _logprobs(logits, token, slot.draw.logprobs or 0)
         end = bool(self._lib.llama_vocab_is_eog(self._vocabulary, token))
         if not end:
             slot.tokens.append(token)
-        return Token(index, token, end, *told)
+        return Token(index, token, end, *logprobs)
 
     def _drawn_by(self, draw: Draw) -> Any:
         lib = self._lib

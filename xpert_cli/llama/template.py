@@ -40,15 +40,15 @@ def render(template: str, messages: Messages, *, bos: str, eos: str) -> str:
     """
     if len(template) > MAX_TEMPLATE:
         raise BadModel(f"the chat template has {len(template):,} characters, over {MAX_TEMPLATE:,}. {_ANOTHER}")
-    asked = {"template": template, "messages": list(messages), "bos": bos, "eos": eos}
+    request = {"template": template, "messages": list(messages), "bos": bos, "eos": eos}
     known = hashlib.sha256(template.encode("utf-8", "replace")).hexdigest() in TRUSTED
-    answer = _rendered(asked) if known else _child().ask(asked)
+    answer = _rendered(request) if known else _child().ask(request)
     if "text" in answer:
         return str(answer["text"])
-    said = "".join(filter(str.isprintable, str(answer.get("said", ""))))[:200]
+    reason = "".join(filter(str.isprintable, str(answer.get("said", ""))))[:200]
     if answer.get("refused"):
-        raise BadInput(f"the chat template refused the conversation: {said}")
-    raise BadModel(f"the chat template {said}. {_ANOTHER}")
+        raise BadInput(f"the chat template refused the conversation: {reason}")
+    raise BadModel(f"the chat template {reason}. {_ANOTHER}")
 
 
 _ANOTHER = "Use another base."
@@ -61,7 +61,7 @@ class _Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
-    def ask(self, asked: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Its answer, or what became of it."""
         with self._lock:
             process = self._process = self._process if self._process and self._process.poll() is None else _started()
@@ -78,7 +78,7 @@ class _Child:
             line = b""
             try:
                 with contextlib.suppress(OSError):  # it ended: there is no answer
-                    process.stdin.write(json.dumps(asked).encode() + b"\n")
+                    process.stdin.write(json.dumps(request).encode() + b"\n")
                     process.stdin.flush()
                     line = process.stdout.readline(MAX_TEXT)
             finally:
@@ -120,7 +120,7 @@ def _started() -> subprocess.Popen[bytes]:
 # -- in the child
 
 
-def _rendered(asked: dict[str, Any]) -> dict[str, Any]:
+def _rendered(request: dict[str, Any]) -> dict[str, Any]:
     """The text, or why there is none."""
 
     class Refused(Exception):
@@ -130,12 +130,12 @@ def _rendered(asked: dict[str, Any]) -> dict[str, Any]:
         raise Refused(message)
 
     try:
-        template = _compiled(asked["template"])
+        template = _compiled(request["template"])
         text = template.render(
-            messages=asked["messages"],
+            messages=request["messages"],
             add_generation_prompt=True,
-            bos_token=asked["bos"],
-            eos_token=asked["eos"],
+            bos_token=request["bos"],
+            eos_token=request["eos"],
             raise_exception=refuse,
         )
     except Refused as error:

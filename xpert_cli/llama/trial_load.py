@@ -168,10 +168,10 @@ def _attempt(base: Path, adapter: Path | None) -> int:
         with model:
             try:
                 model.apply([WeightedAdapter.open(adapter)] if adapter else [])
-                found = model.logits([at * model.vocabulary_size // TOKENS for at in range(TOKENS)])
+                logits = model.logits([at * model.vocabulary_size // TOKENS for at in range(TOKENS)])
             except BadModel:
                 return _REFUSED
-            if not np.isfinite(found).all():
+            if not np.isfinite(logits).all():
                 return _NO_NUMBERS
             if adapter is None and model.reads_text:
                 try:
@@ -193,17 +193,17 @@ def use(model: llama.Model, texts: Sequence[str] = TEXTS) -> None:
     for text in texts:
         for special in (False, True):
             model.detokenize(model.tokenize(text, special=special))
-    said = {"role": "user", "content": texts[0]}
-    asked = model.chat(texts[0])
+    question = {"role": "user", "content": texts[0]}
+    prompt = model.chat(texts[0])
     model.chat(texts[0], reply=texts[0])
     with contextlib.suppress(BadInput):  # a template may want a certain order
-        model.chat([said, {"role": "assistant", "content": texts[1 % len(texts)]}, said])
+        model.chat([question, {"role": "assistant", "content": texts[1 % len(texts)]}, question])
     with contextlib.suppress(BadInput):
-        model.chat([{"role": "system", "content": texts[0]}, said])
-    asked = asked[-(CONTEXT - DRAWN) :]
+        model.chat([{"role": "system", "content": texts[0]}, question])
+    prompt = prompt[-(CONTEXT - DRAWN) :]
     for temperature in (0.0, 0.7):
-        model.detokenize(list(model.generate_tokens(asked, max_tokens=DRAWN, temperature=temperature, repeat=1.1)))
-    if not np.isfinite(model.states([asked])).all():
+        model.detokenize(list(model.generate_tokens(prompt, max_tokens=DRAWN, temperature=temperature, repeat=1.1)))
+    if not np.isfinite(model.states([prompt])).all():
         raise BadModel(f"{model.path}: the model came to no finite numbers. Use another base.")
 
 

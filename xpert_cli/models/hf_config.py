@@ -152,13 +152,13 @@ def _sliding(known: Architecture, defaults: Mapping[str, Any], config: Mapping[s
 
 def rotary(config: Mapping[str, Any]) -> dict[str, Any]:
     """The rotary parameters of full attention, from config.json as transformers 5 or as earlier versions wrote it."""
-    given = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    given = {key: value for key, value in given.get("full_attention", given).items() if value is not None}
-    kind = given.get("rope_type", given.get("type", "default"))
-    merged = {"rope_theta": config["rope_theta"], **given, "rope_type": kind}
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    rope = {key: value for key, value in rope.get("full_attention", rope).items() if value is not None}
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    merged = {"rope_theta": config["rope_theta"], **rope, "rope_type": kind}
     if kind in _WITH_ORIGINAL:
         original = "original_max_position_embeddings"
-        merged[original] = config.get(original, given.get(original, config["max_position_embeddings"]))
+        merged[original] = config.get(original, rope.get(original, config["max_position_embeddings"]))
     return merged
 
 
@@ -200,8 +200,8 @@ _SCALES = ("mscale", "mscale_all_dim")
 def _check_rotary(known: Architecture, config: Mapping[str, Any]) -> None:
     parameters = rotary(config)
     kind = parameters["rope_type"]
-    held = {"default", "longrope"} if known.partial_rope else {"default", "linear", "yarn"}
-    if kind not in held | ({"llama3"} if known.rope_factors else set()):
+    known_kinds = {"default", "longrope"} if known.partial_rope else {"default", "linear", "yarn"}
+    if kind not in known_kinds | ({"llama3"} if known.rope_factors else set()):
         raise _cannot(known, f"{kind!s:.40} rotary embeddings")
     numbers = ("rope_theta", "factor", "attention_factor", "beta_fast", "beta_slow", *_SCALES)
     needed = ("rope_theta",) if kind in ("default", "longrope") else ("rope_theta", "factor")

@@ -147,7 +147,7 @@ def _check_names(known: Architecture, config: Mapping[str, Any], checkpoint: Che
         raise BadModel(
             f"{checkpoint.folder} lacks {len(missing)} tensors, {missing[0]} first. Download the model again."
         )
-    if beyond := [name for name in names if (found := _LAYER.match(name)) and int(found[1]) >= count]:
+    if beyond := [name for name in names if (match := _LAYER.match(name)) and int(match[1]) >= count]:
         raise BadModel(
             f"{checkpoint.folder} holds {beyond[0]:.80}, and config.json tells of {count} layers. "
             "Download the model again."

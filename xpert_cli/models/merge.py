@@ -118,8 +118,8 @@ def _read(adapter: AdapterFile | Path, base: BaseModel | None) -> Adapter:
 def _note(adapter: AdapterFile | Path, base: BaseModel) -> str | None:
     """A sentence about an adapter that names another base; no refusal, for one base is written in several ways."""
     if isinstance(adapter, AdapterFile):
-        said = adapter.header.metadata.get("general.base_model.0.name")
-        name, named = adapter.path.name, said if isinstance(said, str) else None
+        base_name = adapter.header.metadata.get("general.base_model.0.name")
+        name, named = adapter.path.name, base_name if isinstance(base_name, str) else None
     else:
         name, named = adapter.name, peft.base_named(adapter)
     own = base.info.name

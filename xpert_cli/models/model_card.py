@@ -113,12 +113,12 @@ def _plain(text: str) -> str:
 def _sampling(folder: Path) -> dict[str, int | float]:
     """How generation_config.json would have answers drawn, as far as it makes sense."""
     try:
-        given = read_json((folder / "generation_config.json").read_bytes())
+        config = read_json((folder / "generation_config.json").read_bytes())
     except (OSError, ValueError):
         return {}
-    kinds = _SAMPLING.items() if isinstance(given, dict) else ()
+    kinds = _SAMPLING.items() if isinstance(config, dict) else ()
     return {
-        key: kind(given[key])
+        key: kind(config[key])
         for key, kind in kinds
-        if type(given.get(key)) in (int, kind) and math.isfinite(given[key]) and 0 <= given[key] < 1 << 31
+        if type(config.get(key)) in (int, kind) and math.isfinite(config[key]) and 0 <= config[key] < 1 << 31
     }

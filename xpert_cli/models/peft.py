@@ -131,11 +131,11 @@ def base_named(folder: Path) -> str | None:
 
 def _check_class(folder: Path, config: Mapping[str, Any], architecture: str) -> None:
     mapping = config.get("auto_mapping")
-    said = mapping.get("base_model_class") if isinstance(mapping, dict) else None
+    class_name = mapping.get("base_model_class") if isinstance(mapping, dict) else None
     known = {name: entry.name for entry in ARCHITECTURES.values() for name in entry.classes}
-    if isinstance(said, str) and known.get(said, architecture) != architecture:
+    if isinstance(class_name, str) and known.get(class_name, architecture) != architecture:
         raise CacheMismatch(
-            f"{folder} is for a {said} model; the base is {architecture}. Use the base that it was trained on."
+            f"{folder} is for a {class_name} model; the base is {architecture}. Use the base that it was trained on."
         )
 
 

@@ -37,8 +37,8 @@ _FAILURE = re.compile(r"failed to quantize: ([^\n]*)")
 
 def quantization_types() -> dict[str, int]:
     """The types a model can be quantized to, by llama.cpp's name, with its number for them."""
-    found = re.compile(r"LLAMA_FTYPE_(?:MOSTLY_|ALL_)?(\w+)")
-    matches = {match[1]: number for name, number in vars(llama.library()).items() if (match := found.fullmatch(name))}
+    pattern = re.compile(r"LLAMA_FTYPE_(?:MOSTLY_|ALL_)?(\w+)")
+    matches = {match[1]: number for name, number in vars(llama.library()).items() if (match := pattern.fullmatch(name))}
     types = {name: number for name, number in matches.items() if name not in _UNOFFERED}
     return types | {alias: types[name] for alias, name in _ALIASES.items()}
 
@@ -171,8 +171,8 @@ def _call(lib: Any, source: bytes, target: bytes, params: Any, progress: Callabl
 
 
 def _reason(log: str, source: Path, target: Path, type_name: str) -> BadInput | BadModel | CannotWrite:
-    found = _FAILURE.search(log)
-    reason = found[1] if found else "llama.cpp gave no reason"
+    failure = _FAILURE.search(log)
+    reason = failure[1] if failure else "llama.cpp gave no reason"
     if "imatrix" in reason or "importance matrix" in reason:
         return BadInput(
             f"{type_name} needs an importance matrix, which xpert does not make. Choose a larger type, such as Q3_K_M."

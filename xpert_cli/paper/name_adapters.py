@@ -132,8 +132,8 @@ def _begun(cache: Catalogue, folder: Path, model: Model) -> Words:
         return Words(*made_by, Basis.empty(model.hidden_size), (), (), (), nothing, anchors.mean(axis=0))
     current = word_index.read(cache.source)
     current.require(*made_by, cache.source.name)
-    held = {(entry.id, entry.sha256) for entry in cache.entries}
-    stay = [i for i, one in enumerate(zip(current.ids, current.sha256, strict=True)) if one in held]
+    present = {(entry.id, entry.sha256) for entry in cache.entries}
+    stay = [i for i, one in enumerate(zip(current.ids, current.sha256, strict=True)) if one in present]
     return dataclasses.replace(
         current,
         ids=tuple(current.ids[i] for i in stay),

@@ -80,8 +80,8 @@ def of_selection(result: Selection) -> Portrait:
 def of_summary(result: Summary) -> Portrait:
     """The portrait of a writer alone."""
     places = tuple(AxisPosition(axis.low, axis.high, axis.value, axis.error) for axis in result.axes if axis.shown)
-    told = re.sub(r"(?<![\w-])-(?=\d)", "−", result.explanation)
-    return Portrait("How you write", told, count(result.samples, "text"), places)
+    explanation = re.sub(r"(?<![\w-])-(?=\d)", "−", result.explanation)
+    return Portrait("How you write", explanation, count(result.samples, "text"), places)
 
 
 def drawn(portrait: Portrait, width: int = WIDE) -> str:

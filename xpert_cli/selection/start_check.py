@@ -80,8 +80,8 @@ class StartCheck:
     @property
     def lines(self) -> tuple[str, ...]:
         """Each start with its loss, and the choice."""
-        told = (f"{arm.loss:.3f} nats a token  {arm.name}" for arm in self.arms)
-        return (f"starts, measured on {self.messages} of your messages in {self.seconds:.1f} s:", *told, self.why)
+        arms = (f"{arm.loss:.3f} nats a token  {arm.name}" for arm in self.arms)
+        return (f"starts, measured on {self.messages} of your messages in {self.seconds:.1f} s:", *arms, self.why)
 
 
 def common_rank(parts: Sequence[WeightedAdapter], wanted: int | None = None) -> int:
@@ -123,8 +123,8 @@ def check_starts(
         for done, start in enumerate(starts):
             progress("measuring where to start", done / len(starts))
             model.apply(_as_trained(start, size, Path(scratch) / f"{done}.gguf"))
-            found = [model.nats(sample) for sample in samples]
-            losses.append(sum(nats for nats, _ in found) / max(1, sum(count for _, count in found)))
+            scored = [model.nats(sample) for sample in samples]
+            losses.append(sum(nats for nats, _ in scored) / max(1, sum(count for _, count in scored)))
     arms = tuple(
         Arm(tuple(Chosen(part.file.name, part.weight) for part in start), loss)
         for start, loss in zip(starts, losses, strict=True)
@@ -136,7 +136,7 @@ def check_starts(
         start=chosen,
         why=_reason(arms, best, chosen),
         messages=len(samples),
-        tokens=sum(count for _, count in found),
+        tokens=sum(count for _, count in scored),
         rank=size,
         seconds=time.monotonic() - began,
         parts=starts[chosen],

@@ -62,7 +62,7 @@ def prompts(corpus: Corpus) -> tuple[str, ...]:
 
 def answers(
     model: BaseModel | Path,
-    asked: Sequence[str],
+    prompts: Sequence[str],
     adapters: Sequence[WeightedAdapter] = (),
     *,
     seed: int = 0,
@@ -77,14 +77,14 @@ def answers(
     """
     model = BaseModel.open(model)
     with Vocabulary(model) as vocabulary:
-        fitting = [tokens for tokens in map(vocabulary.chat, asked) if len(tokens) <= PROMPT_TOKENS]
+        fitting = [tokens for tokens in map(vocabulary.chat, prompts) if len(tokens) <= PROMPT_TOKENS]
         fitting = fitting or [vocabulary.chat(PROMPT)]
     room = ANSWERS * (max(map(len, fitting)) + ANSWER_TOKENS)
     with Model(model, context=room, sequences=ANSWERS, lean=True) as opened:
         opened.apply(adapters)
         turns = [fitting[i % len(fitting)] for i in range(ANSWERS)]
-        said = opened.answers(turns, max_tokens=ANSWER_TOKENS, temperature=TEMPERATURE, seed=seed, progress=progress)
-        return [opened.detokenize(tokens) for tokens in said]
+        sampled = opened.answers(turns, max_tokens=ANSWER_TOKENS, temperature=TEMPERATURE, seed=seed, progress=progress)
+        return [opened.detokenize(tokens) for tokens in sampled]
 
 
 def style_shifts(
@@ -112,11 +112,11 @@ def compared(
     """
     shown = np.array([axis.kind == "measured" and not axis.length for axis in space.axes])
     space = space.only(shown)
-    said = [_measured(texts, space.axes).mean for texts in models]
+    means = [_measured(texts, space.axes).mean for texts in models]
     person = _measured(written, space.axes).mean
-    known = ~np.isnan([*said, person]).any(axis=0)
+    known = ~np.isnan([*means, person]).any(axis=0)
     you = np.where(known, space.shift(person, writing=True), 0.0)
-    shifts = [space.shift(mean, writing=False) for mean in said]
+    shifts = [space.shift(mean, writing=False) for mean in means]
     strongest = described.strongest(space, you, SHOWN)
     return [(space.axes[i], [float(shift[i]) for shift in shifts], float(you[i])) for i in strongest]
 

@@ -104,27 +104,27 @@ def read(body: bytes, kind: Kind) -> Request:
         ApiError: it is no JSON object, or a parameter cannot be followed; its name is in the error.
     """
     try:
-        given = json.loads(body)
-        require_shallow(given)
+        fields = json.loads(body)
+        require_shallow(fields)
     except (ValueError, RecursionError) as error:
         raise ApiError(400, f"The body is not valid JSON: {error}.") from None
-    if not isinstance(given, dict):
+    if not isinstance(fields, dict):
         raise ApiError(400, "The body must be a JSON object.")
-    given = {name: value for name, value in given.items() if value is not None}
-    _refuse_unknown(given, kind)
+    fields = {name: value for name, value in fields.items() if value is not None}
+    _refuse_unknown(fields, kind)
     chat = kind == "chat"
     return Request(
         kind=kind,
-        model=_typed(given, "model", str, ""),
-        messages=_messages(given) if chat else (),
-        prompt="" if chat else _prompt(given),
-        draw=replace(_draw(given), logprobs=_logprobs(given, chat)),
-        max_tokens=_max_tokens(given, chat),
-        stop=_stop(given),
-        stream=_typed(given, "stream", bool, False),
-        stream_usage=bool(_typed(given, "stream_options", dict, {}).get("include_usage")),
-        lora=scales(given["lora"], "lora") if "lora" in given else None,
-        user=_typed(given, "user", str, "")[:200],
+        model=_typed(fields, "model", str, ""),
+        messages=_messages(fields) if chat else (),
+        prompt="" if chat else _prompt(fields),
+        draw=replace(_draw(fields), logprobs=_logprobs(fields, chat)),
+        max_tokens=_max_tokens(fields, chat),
+        stop=_stop(fields),
+        stream=_typed(fields, "stream", bool, False),
+        stream_usage=bool(_typed(fields, "stream_options", dict, {}).get("include_usage")),
+        lora=scales(fields["lora"], "lora") if "lora" in fields else None,
+        user=_typed(fields, "user", str, "")[:200],
     )
 
 
@@ -142,8 +142,8 @@ def scales(value: Any, param: str | None = None) -> tuple[tuple[int, float], ...
     return tuple((int(number), float(scale)) for number, scale in pairs if number is not None and scale is not None)
 
 
-def _refuse_unknown(given: Mapping[str, Any], kind: Kind) -> None:
-    for name, value in given.items():
+def _refuse_unknown(fields: Mapping[str, Any], kind: Kind) -> None:
+    for name, value in fields.items():
         if name in _HARMLESS or name in _COMMON or name in _OWN[kind]:
             continue
         if name not in _ONLY:
@@ -154,8 +154,8 @@ def _refuse_unknown(given: Mapping[str, Any], kind: Kind) -> None:
             raise ApiError(400, message, code="unsupported_value", param=name)
 
 
-def _typed(given: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
-    value = given.get(name, default)
+def _typed(fields: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
+    value = fields.get(name, default)
     if not isinstance(value, kind):
         raise ApiError(400, f"{name} must be of type {kind.__name__}.", code="invalid_type", param=name)
     return value
@@ -165,13 +165,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _draw(given: Mapping[str, Any]) -> Draw:
+def _draw(fields: Mapping[str, Any]) -> Draw:
     chosen: dict[str, Any] = {}
     for table in (_NUMBERS, _WHOLE):
         for name, (key, least, most) in table.items():
-            if name not in given:
+            if name not in fields:
                 continue
-            value = given[name]
+            value = fields[name]
             if not _is_number(value) or not least <= value <= most or (table is _WHOLE and type(value) is not int):
                 what = "an integer" if table is _WHOLE else f"a number from {least:g} to {most:g}"
                 raise ApiError(400, f"{name} must be {what}.", code="invalid_value", param=name)
@@ -181,34 +181,34 @@ def _draw(given: Mapping[str, Any]) -> Draw:
     return Draw(**chosen)
 
 
-def _logprobs(given: Mapping[str, Any], chat: bool) -> int | None:
+def _logprobs(fields: Mapping[str, Any], chat: bool) -> int | None:
     if not chat:
-        return _count(given, "logprobs", 0, 5) if "logprobs" in given else None
-    wanted = _typed(given, "logprobs", bool, False)
-    if "top_logprobs" not in given:
+        return _count(fields, "logprobs", 0, 5) if "logprobs" in fields else None
+    wanted = _typed(fields, "logprobs", bool, False)
+    if "top_logprobs" not in fields:
         return 0 if wanted else None
     if not wanted:
         raise ApiError(400, "top_logprobs needs logprobs: true.", code="invalid_value", param="top_logprobs")
-    return _count(given, "top_logprobs", 0, MOST_LOGPROBS)
+    return _count(fields, "top_logprobs", 0, MOST_LOGPROBS)
 
 
-def _count(given: Mapping[str, Any], name: str, least: int, most: int) -> int:
-    value = given[name]
+def _count(fields: Mapping[str, Any], name: str, least: int, most: int) -> int:
+    value = fields[name]
     if type(value) is not int or not least <= value <= most:
         message = f"{name} must be an integer from {least} to {most:,}."
         raise ApiError(400, message, code="invalid_value", param=name)
     return value
 
 
-def _max_tokens(given: Mapping[str, Any], chat: bool) -> int | None:
+def _max_tokens(fields: Mapping[str, Any], chat: bool) -> int | None:
     for name in ("max_completion_tokens", "max_tokens") if chat else ("max_tokens",):
-        if name in given:
-            return _count(given, name, 1, 1 << 31)
+        if name in fields:
+            return _count(fields, name, 1, 1 << 31)
     return None
 
 
-def _stop(given: Mapping[str, Any]) -> tuple[str, ...]:
-    value = given.get("stop", [])
+def _stop(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    value = fields.get("stop", [])
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or len(texts) > MOST_STOPS or not all(isinstance(text, str) for text in texts):
         message = f"stop must be a text or a list of at most {MOST_STOPS} texts."
@@ -216,8 +216,8 @@ def _stop(given: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(text for text in texts if text)
 
 
-def _prompt(given: Mapping[str, Any]) -> str:
-    value = given.get("prompt", "")
+def _prompt(fields: Mapping[str, Any]) -> str:
+    value = fields.get("prompt", "")
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if not isinstance(value, str) or not value:
@@ -226,8 +226,8 @@ def _prompt(given: Mapping[str, Any]) -> str:
     return value
 
 
-def _messages(given: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
-    value = given.get("messages")
+def _messages(fields: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
+    value = fields.get("messages")
     if not isinstance(value, list) or not 0 < len(value) <= MOST_MESSAGES:
         message = f"messages must be a list of 1 to {MOST_MESSAGES:,} messages."
         raise ApiError(400, message, code="invalid_value", param="messages")

@@ -74,12 +74,12 @@ class Service:
                 tokens = model.start_of_text + model.tokenize(request.prompt)
         except BadInput as error:
             raise ApiError(400, str(error), param="messages") from error
-        left = model.room - len(tokens)
-        if left < 1:
+        room = model.room - len(tokens)
+        if room < 1:
             message = f"The prompt has {len(tokens)} tokens; this server's context is {model.room} tokens."
             param = "messages" if request.kind == "chat" else "prompt"
             raise ApiError(400, message, code="context_length_exceeded", param=param)
-        limit = min(request.max_tokens or self.max_tokens, self.most_tokens, left)
+        limit = min(request.max_tokens or self.max_tokens, self.most_tokens, room)
         return Job(tokens, adapters, request.draw, limit, request.stop, f"{client} {request.user}")
 
 
@@ -128,10 +128,10 @@ def build(service: Service) -> Any:
     async def adapters(http: Http) -> Response:
         if http.method == "POST":
             try:
-                given = read_json(await _body(http, service.most_bytes))
+                fields = read_json(await _body(http, service.most_bytes))
             except ValueError as error:
                 raise ApiError(400, f"The body is not valid JSON: {error}.") from None
-            await asyncio.to_thread(service.names.set_default, api.scales(given))
+            await asyncio.to_thread(service.names.set_default, api.scales(fields))
         files = await asyncio.to_thread(service.names.files)
         listed = [
             {"id": number, "path": str(path), "name": name, "scale": scale}
@@ -260,8 +260,8 @@ class _Stream:
                     await write(self._chunks.chunk(piece))
                 await write(self._chunks.last(self._job), more=False)
         except XpertError as error:
-            told = error if isinstance(error, ApiError) else ApiError(500, str(error))
-            await write(self._chunks.failed(told), more=False)
+            failure = error if isinstance(error, ApiError) else ApiError(500, str(error))
+            await write(self._chunks.failed(failure), more=False)
         finally:
             watch.cancel()
             self._engine.cancel(self._job)

@@ -259,9 +259,9 @@ class Engine:
         finally:
             with self._changed:
                 self._closed = True
-                left = [*self._running.values(), *(job for jobs in self._waiting.values() for job in jobs)]
+                unfinished = [*self._running.values(), *(job for jobs in self._waiting.values() for job in jobs)]
                 self._running, self._waiting = {}, {}
-            for job in left:
+            for job in unfinished:
                 job.fail(error)
 
     def _next(self) -> Job | None:

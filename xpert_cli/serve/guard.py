@@ -76,8 +76,8 @@ class Guard:
             return ApiError(403, message, code="wrong_origin")
         if self._key is None or path in OPEN:
             return None
-        given = headers.get("authorization", "").partition(" ")[2].strip() or headers.get("x-api-key", "")
-        if not hmac.compare_digest(given.encode(), self._key.encode()):
+        token = headers.get("authorization", "").partition(" ")[2].strip() or headers.get("x-api-key", "")
+        if not hmac.compare_digest(token.encode(), self._key.encode()):
             return ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
         return None
 

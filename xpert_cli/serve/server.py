@@ -48,8 +48,8 @@ class Address:
         except OSError as error:
             why = error.strerror or str(error)
             raise BadInput(f"cannot listen at {host} port {port}: {why}. Use another --host or --port.") from error
-        address, taken = bound.getsockname()[:2]
-        return cls(bound, host, taken, address.startswith("127.") or address == "::1")
+        address, actual_port = bound.getsockname()[:2]
+        return cls(bound, host, actual_port, address.startswith("127.") or address == "::1")
 
     @property
     def url(self) -> str:

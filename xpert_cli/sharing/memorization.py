@@ -89,18 +89,18 @@ def longest_verbatim(
     with Vocabulary(base) as vocabulary:
         samples = tokenized(vocabulary, Corpus(tuple(drawn)), max_tokens)
         halves = [_halves(sample, vocabulary.end_of_turn) for sample in samples]
-    asked, rest = [first for first, then in halves if then], [then for _, then in halves if then]
-    if not asked:
+    prompts, rest = [first for first, then in halves if then], [then for _, then in halves if then]
+    if not prompts:
         raise BadInput(f"no response is longer than {GIVEN} tokens. Give the messages that were trained on.")
-    found = {}
-    with Model(base, context=SEQUENCES * (max(map(len, asked)) + TOKENS), sequences=SEQUENCES) as model:
+    longest = {}
+    with Model(base, context=SEQUENCES * (max(map(len, prompts)) + TOKENS), sequences=SEQUENCES) as model:
         for name, applied in (("the adapter", [WeightedAdapter(adapter)]), ("the base model", [])):
             model.apply(applied)
             tell = partial(progress, f"what {name} remembers")
-            said = model.answers(asked, max_tokens=TOKENS, temperature=0.0, seed=seed, progress=tell)
-            found[name] = _longest(model, said, rest)
-    (tokens, words), (base_tokens, base_words) = found.values()
-    return Verbatim(len(asked), tokens, base_tokens, words, base_words)
+            answers = model.answers(prompts, max_tokens=TOKENS, temperature=0.0, seed=seed, progress=tell)
+            longest[name] = _longest(model, answers, rest)
+    (tokens, words), (base_tokens, base_words) = longest.values()
+    return Verbatim(len(prompts), tokens, base_tokens, words, base_words)
 
 
 def _halves(sample: Sample, end: int) -> tuple[list[int], list[int]]:
@@ -109,9 +109,11 @@ def _halves(sample: Sample, end: int) -> tuple[list[int], list[int]]:
     return tokens[:at], [token for token in tokens[at:] if token != end]
 
 
-def _longest(model: Vocabulary, said: Sequence[Sequence[int]], written: Sequence[Sequence[int]]) -> tuple[int, int]:
+def _longest(
+    model: Vocabulary, continuations: Sequence[Sequence[int]], written: Sequence[Sequence[int]]
+) -> tuple[int, int]:
     """The longest common runs of continuations and what was written, in tokens and in words."""
-    pairs = list(zip(said, written, strict=True))
+    pairs = list(zip(continuations, written, strict=True))
     texts = [(model.detokenize(one).split(), model.detokenize(other).split()) for one, other in pairs]
     return max(common_run(*pair) for pair in pairs), max(common_run(*pair) for pair in texts)
 

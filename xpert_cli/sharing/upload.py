@@ -99,10 +99,10 @@ def upload(
         for done, step in enumerate(step for step in steps if step):
             progress(f"uploading to {repo}", done / len(steps))
             operations = [hub.CommitOperationAdd(name, contents[name]) for name in step]
-            made = api.create_commit(
+            commit_info = api.create_commit(
                 repo, operations, commit_message=message, parent_commit=commit, create_pr=propose or None
             )
-            commit, request = str(made.oid), str(made.pr_url or "")
+            commit, request = str(commit_info.oid), str(commit_info.pr_url or "")
     return Sent(repo, commit or "", tuple(names), size, request)
 
 

@@ -39,11 +39,11 @@ def _share_of(pattern: str, of: str) -> Formula:
 
 def _lines(pattern: str) -> Formula:
     """Share of the lines with a letter or digit that `pattern` is found in; NaN where no line has any."""
-    wanted, counted = re.compile(pattern), re.compile(r"\w")
+    compiled, counted = re.compile(pattern), re.compile(r"\w")
 
     def read(sample: Sample) -> float:
         lines = [line for line in sample.typed_lines if counted.search(line)]
-        return sum(bool(wanted.search(line)) for line in lines) / len(lines) if lines else math.nan
+        return sum(bool(compiled.search(line)) for line in lines) / len(lines) if lines else math.nan
 
     return Formula(f"share of lines with {pattern}", read)
 

@@ -284,9 +284,9 @@ def source_scatter(adapter: Adapter, axes: Sequence[Axis]) -> Scatter | None:
     raise BadModel("an adapter tells of training texts what no texts can be. Leave it out, or fine-tune it again.")
 
 
-def _placed(scatter: Scatter, source: Sequence[tuple[str, str, float]], wanted: Sequence[Axis]) -> Scatter | None:
+def _placed(scatter: Scatter, source: Sequence[tuple[str, str, float]], axes: Sequence[Axis]) -> Scatter | None:
     """A scatter on the axes wanted, by name; None if none of them is told."""
-    at = [next((i for i, one in enumerate(source[: len(scatter.known)]) if _same(one, axis)), -1) for axis in wanted]
+    at = [next((i for i, one in enumerate(source[: len(scatter.known)]) if _same(one, axis)), -1) for axis in axes]
     there = np.array([i >= 0 for i in at], np.bool_)
     if not there.any():
         return None

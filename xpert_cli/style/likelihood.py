@@ -81,6 +81,6 @@ def _left_out(rows: Floats, rises: Floats, labels: npt.NDArray[np.generic], ridg
     """Squared error on each prompt's texts of a fit to all others'."""
     error = 0.0
     for label in np.unique(labels):
-        held = labels == label
-        error += float(((rises[held] - rows[held] @ _solve(rows[~held], rises[~held], ridge)) ** 2).sum())
+        inside = labels == label
+        error += float(((rises[inside] - rows[inside] @ _solve(rows[~inside], rises[~inside], ridge)) ** 2).sum())
     return error

@@ -92,9 +92,9 @@ class Attention(Function):
             to_mixed = _grouped(gradient[start:end], heads.groups, q.shape, before)
             for rows, seen in _blocks(q.shape[2], heads.window):
                 weights = _weights(q[:, :, rows], k[:, seen], rows, seen, heads)
-                wanted = to_mixed[:, :, rows].flatten(1, 2)
-                to_v[:, seen].baddbmm_(weights.transpose(1, 2), wanted)
-                to_weights = torch.bmm(wanted, v[:, seen].transpose(1, 2))
+                gradient_rows = to_mixed[:, :, rows].flatten(1, 2)
+                to_v[:, seen].baddbmm_(weights.transpose(1, 2), gradient_rows)
+                to_weights = torch.bmm(gradient_rows, v[:, seen].transpose(1, 2))
                 to_scores = torch.ops.aten._softmax_backward_data(to_weights, weights, -1, weights.dtype)
                 to_q[:, :, rows] = torch.bmm(to_scores, k[:, seen]).mul_(heads.scale).unflatten(1, (q.shape[1], -1))
                 to_k[:, seen].baddbmm_(to_scores.transpose(1, 2), q[:, :, rows].flatten(1, 2))

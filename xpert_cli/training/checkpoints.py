@@ -83,9 +83,9 @@ class Checkpoints:
             CannotWrite: the folder cannot be written, or the disk is full; earlier checkpoints are still there.
         """
         path = self.folder / f"step-{state.step:06}.npz"
-        told = json.dumps({"run": self.digest, **state.numbers()})
+        record = json.dumps({"run": self.digest, **state.numbers()})
         with whole(path) as part, part.open("wb") as file:
-            np.savez(file, told=np.frombuffer(told.encode(), np.uint8), **{n: getattr(state, n) for n in _ARRAYS})
+            np.savez(file, told=np.frombuffer(record.encode(), np.uint8), **{n: getattr(state, n) for n in _ARRAYS})
         resume.remember(self.folder)
         files = self._files()
         at = files.index(path)

@@ -222,17 +222,17 @@ class Decoder:
         sizes = [self.rank * (group.width * len(group.names) + sum(group.heights)) for group in groups]
         self.parameters, self.gradient = torch.zeros(sum(sizes)), torch.zeros(sum(sizes))
         random = torch.Generator().manual_seed(seed)
-        given = dict(start.factors) if start else {}
+        unused = dict(start.factors) if start else {}
         for group, part, into in zip(groups, self.parameters.split(sizes), self.gradient.split(sizes), strict=True):
             group.begin(part, into, self.rank, scale)
             for name, (a, b) in zip(group.names, group.factors, strict=True):
                 a.uniform_(-(group.width**-0.5), group.width**-0.5, generator=random)
-                if found := given.pop(name, None):
+                if factors := unused.pop(name, None):
                     balance = math.sqrt((start.scale if start else scale) / scale)
-                    a[: len(found[0])] = torch.from_numpy(found[0] * np.float32(balance))
-                    b[:, : len(found[0])] = torch.from_numpy(found[1] * np.float32(balance))
-        if given:
-            raise BadInput(f"the adapter changes {shorten(given)}, which is not trained here. Start from another.")
+                    a[: len(factors[0])] = torch.from_numpy(factors[0] * np.float32(balance))
+                    b[:, : len(factors[0])] = torch.from_numpy(factors[1] * np.float32(balance))
+        if unused:
+            raise BadInput(f"the adapter changes {shorten(unused)}, which is not trained here. Start from another.")
         self.refresh()
         platform.release_memory()
 
@@ -245,13 +245,13 @@ class Decoder:
     @contextmanager
     def disabled(self) -> Iterator[None]:
         """Compute with the base alone for a while."""
-        kept = self.parameters.clone()
+        trained = self.parameters.clone()
         self.parameters.zero_()
         self.refresh()
         try:
             yield
         finally:
-            self.parameters.copy_(kept)
+            self.parameters.copy_(trained)
             self.refresh()
 
     def learn(self, samples: Sequence[Sample], over: float) -> float:
@@ -315,8 +315,8 @@ class Decoder:
 
     def _vocabulary_matrix(self, name: str, packed: bool) -> Tensor | PackedMatrix:
         """The embedding or the output matrix; in its file where that is wanted and its type allows it."""
-        left = PackedMatrix.of(self._header, self._file, name) if packed and self._file else None
-        return self._matrix(name) if left is None else left
+        in_file = PackedMatrix.of(self._header, self._file, name) if packed and self._file else None
+        return self._matrix(name) if in_file is None else in_file
 
     def _vector(self, name: str) -> Tensor:
         return torch.tensor(np.array(gguf.tensor(self._header, name), np.float32))

@@ -87,24 +87,24 @@ def evaluate(
         BadInput: no message fits into `max_tokens`.
         BadModel, CacheMismatch: a model or adapter cannot be used.
     """
-    started, kept = time.monotonic(), list[PartialResults]()
+    started, partials = time.monotonic(), list[PartialResults]()
     base = BaseModel.open(base)
     with _opened(base, max_tokens) as model:
         samples = tokenized(model, corpus, max_tokens)
         loss_adapter = None
         if adapters:  # first, so that one that does not fit is refused at once
             model.apply(adapters)
-            loss_adapter, _ = _loss(model, samples, adapters, kept, partial(progress, "with adapters"))
+            loss_adapter, _ = _loss(model, samples, adapters, partials, partial(progress, "with adapters"))
             model.apply([])
-        loss_base, tokens = _loss(model, samples, (), kept, partial(progress, "base model"))
+        loss_base, tokens = _loss(model, samples, (), partials, partial(progress, "base model"))
     loss_merged = None
     if merged is not None:
         merged = BaseModel.open(merged)
         with _opened(merged, max_tokens) as model:
             others = tokenized(model, corpus, max_tokens)
-            loss_merged, _ = _loss(model, others, (), kept, partial(progress, "merged model"))
+            loss_merged, _ = _loss(model, others, (), partials, partial(progress, "merged model"))
     axes = _standings(corpus, base, adapters, merged, cache, seed, progress)
-    for one in kept:
+    for one in partials:
         one.drop()
     folders = [one.file.path.parent for one in adapters] + ([merged.path.parent] if merged else [])
     trained_on = _trained_on(corpus, folders) if folders else None
@@ -133,20 +133,20 @@ def _standings(
     progress: Progress,
 ) -> tuple[Standing, ...]:
     """The axes where the person lies furthest from the base, strongest first."""
-    asked = style_shift.prompts(corpus)
+    prompts = style_shift.prompts(corpus)
     models: dict[str, tuple[BaseModel, Sequence[WeightedAdapter]]] = {"base model": (base, ())}
     models |= {"with adapters": (base, adapters)} if adapters else {}
     models |= {"merged model": (merged, ())} if merged else {}
-    said = {
+    answers = {
         name: style_shift.answers(
-            model, asked, applied, seed=seed, progress=partial(progress, f"answers of the {name}")
+            model, prompts, applied, seed=seed, progress=partial(progress, f"answers of the {name}")
         )
         for name, (model, applied) in models.items()
     }
-    space = cache.space if cache else style_shift.own_space(said["base model"], corpus.texts)
+    space = cache.space if cache else style_shift.own_space(answers["base model"], corpus.texts)
     standings = []
-    for axis, values, you in style_shift.compared(list(said.values()), corpus.texts, space):
-        at = dict(zip(said, values, strict=True))
+    for axis, values, you in style_shift.compared(list(answers.values()), corpus.texts, space):
+        at = dict(zip(answers, values, strict=True))
         shifts = (at["base model"], at.get("with adapters"), at.get("merged model"))
         standings.append(Standing(axis.name, axis.words(you), *shifts, you))
     return tuple(standings)
@@ -168,12 +168,12 @@ def _loss(
     The sums so far are kept, for long writing takes long; `keeping` gets what is to be dropped in the end.
     """
     worn = [(one.file.digest, one.weight) for one in adapters]
-    kept = PartialResults("loss", *paths.identity(model.path), worn, [list(one) for one in samples])
-    keeping.append(kept)
-    begun, (total, count) = kept.found() or (0, (0.0, 0))
+    partial_sum = PartialResults("loss", *paths.identity(model.path), worn, [list(one) for one in samples])
+    keeping.append(partial_sum)
+    begun, (total, count) = partial_sum.found() or (0, (0.0, 0))
     for done, sample in enumerate(samples[begun:], begun):
         progress(done / len(samples))
         nats, tokens = model.nats(sample)
         total, count = total + nats, count + tokens
-        kept.keep(done + 1, np.array([total, count]))
+        partial_sum.keep(done + 1, np.array([total, count]))
     return float(total) / int(count), int(count)

@@ -102,24 +102,24 @@ class Finetuned:
     def to_json(self) -> dict[str, object]:
         """All fields on one level, as commands print them and run.json has them."""
         check = self.start_check and dataclasses.replace(self.start_check, parts=())
-        told = dataclasses.asdict(dataclasses.replace(self, start_check=check))
-        if told["start_check"]:
-            told["start_check"].pop("parts")
-        parts = {name: value for part in _PARTS for name, value in told.pop(part).items()}
-        return {**told, **parts}
+        fields = dataclasses.asdict(dataclasses.replace(self, start_check=check))
+        if fields["start_check"]:
+            fields["start_check"].pop("parts")
+        parts = {name: value for part in _PARTS for name, value in fields.pop(part).items()}
+        return {**fields, **parts}
 
     @classmethod
     def of_record(cls, folder: Path) -> Finetuned:
         """The result that a finished run's record tells; its words are not in it."""
-        told: dict[str, Any] = {**dict.fromkeys(NOT_RECORDED, ""), **runs.record(folder)["result"]}
-        told["curve"] = tuple((step, loss) for step, loss in told["curve"])
-        told["axes"] = tuple(style_shift.StyleShift(**axis) for axis in told["axes"])
+        record: dict[str, Any] = {**dict.fromkeys(NOT_RECORDED, ""), **runs.record(folder)["result"]}
+        record["curve"] = tuple((step, loss) for step, loss in record["curve"])
+        record["axes"] = tuple(style_shift.StyleShift(**axis) for axis in record["axes"])
         return cls(
-            started_from=tuple(Chosen(**part) for part in told["started_from"]),
+            started_from=tuple(Chosen(**part) for part in record["started_from"]),
             start_check=None,
-            **{name: _part(kind, told) for name, kind in _PARTS.items()},
-            layout=Plan(**told["layout"]),
-            seconds=told["seconds"],
+            **{name: _part(kind, record) for name, kind in _PARTS.items()},
+            layout=Plan(**record["layout"]),
+            seconds=record["seconds"],
             notes=("this run was finished before and is kept as it is; --overwrite trains it anew",),
         )
 
@@ -127,8 +127,8 @@ class Finetuned:
 _PARTS: dict[str, Any] = {"losses": Losses, "data": Data, "memory": Memory, "files": Files, "answers": Answers}
 
 
-def _part(kind: Callable[..., _Part], told: Mapping[str, Any]) -> _Part:
-    return kind(**{one.name: told[one.name] for one in dataclasses.fields(kind)})  # type: ignore[arg-type]
+def _part(kind: Callable[..., _Part], record: Mapping[str, Any]) -> _Part:
+    return kind(**{one.name: record[one.name] for one in dataclasses.fields(kind)})  # type: ignore[arg-type]
 
 
 def finetune(
@@ -256,7 +256,7 @@ def _report(run: Prepared, trained: loop.Trained, files: Files) -> Finetuned:
 
 def _write_record(run: Prepared, result: Finetuned) -> None:
     """What was trained on what, how, and what came of it; none of the words."""
-    held = {message.key() for message in run.held.messages}
+    held_keys = {message.key() for message in run.held.messages}
     record = {
         "xpert": __version__,
         "identity": run.keep.digest,
@@ -264,7 +264,7 @@ def _write_record(run: Prepared, result: Finetuned) -> None:
         "data": {
             "digest": run.messages.digest,
             "messages": len(run.messages),
-            "held_out_lines": [line for line, message in enumerate(run.kept, 1) if message.key() in held],
+            "held_out_lines": [line for line, message in enumerate(run.kept, 1) if message.key() in held_keys],
         },
         "recipe": {**dataclasses.asdict(run.recipe), "max_tokens": run.settings.max_tokens},
         "result": {name: value for name, value in result.to_json().items() if name not in NOT_RECORDED},

@@ -208,16 +208,16 @@ class LoraLinear(Function):
         (source,), weights, buffers = ctx.saved_tensors, ctx.weights, ctx.buffers
         width = weights.down.shape[1]
         extended = _extended(source, ctx.before, weights, buffers)
-        wanted = ctx.needs_input_grad[0]
+        source_needed = ctx.needs_input_grad[0]
         to_joined = extended[:, width:].t() @ gradient
         for (rows, ranks), into in zip(weights.blocks, weights.up_gradients, strict=True):
             into.t().add_(to_joined[ranks, rows], alpha=weights.scale)
-        joined = weights.matrix(buffers) if wanted else weights.ups
+        joined = weights.matrix(buffers) if source_needed else weights.ups
         back = torch.mm(gradient, joined, out=buffers.scratch("back", len(gradient), joined.shape[1]))
         to_lowered = back[:, -len(weights.down) :]
         weights.down_gradient.add_(to_lowered.t() @ extended[:, :width])
         to_source = None
-        if wanted:
+        if source_needed:
             to_input = torch.addmm(back[:, :width], to_lowered, weights.down)
             to_source = ctx.before.backward(source, to_input, buffers)
         return to_source, gradient if ctx.needs_input_grad[1] else None, None, None, None, None

@@ -144,8 +144,8 @@ class Prepared:
     @property
     def kept(self) -> list[Message]:
         """Each different message once, with those of the earlier run: the lines of messages.jsonl."""
-        said = (*self.messages.messages, *(self.earlier.messages if self.earlier else ()))
-        return list({message.key(): message for message in said}.values())
+        messages = (*self.messages.messages, *(self.earlier.messages if self.earlier else ()))
+        return list({message.key(): message for message in messages}.values())
 
     @cached_property
     def asked(self) -> tuple[str, ...]:
@@ -254,8 +254,10 @@ def prepare(
 
 def _with_earlier(corpus: Corpus, earlier: Corpus | None, seed: int) -> tuple[Corpus, int]:
     """The messages with as many of the earlier ones, drawn by their hashes, and how many these are."""
-    given = {message.key() for message in corpus.messages}
-    old = sorted((m for m in (earlier.messages if earlier else ()) if m.key() not in given), key=lambda m: m.key(seed))
+    new_keys = {message.key() for message in corpus.messages}
+    old = sorted(
+        (m for m in (earlier.messages if earlier else ()) if m.key() not in new_keys), key=lambda m: m.key(seed)
+    )
     replayed = old[: len(corpus)]
     return Corpus((*corpus.messages, *replayed)), len(replayed)
 
@@ -267,8 +269,8 @@ def split(messages: Corpus, held_out: float, seed: int) -> tuple[Corpus, Corpus]
         BadInput: there are too few, or no different ones.
     """
     if len(messages) < 4:
-        given = "1 message is" if len(messages) == 1 else f"{len(messages)} messages are"
-        raise BadInput(f"{given} too few to learn from and to check against. Give at least 4.")
+        too_few = "1 message is" if len(messages) == 1 else f"{len(messages)} messages are"
+        raise BadInput(f"{too_few} too few to learn from and to check against. Give at least 4.")
     training, held = messages.split(min(held_out, MOST_HELD_OUT / len(messages)), seed)
     if not len(held):
         raise BadInput("all messages are the same, so none can be held out. Give at least 2 different ones.")
@@ -296,17 +298,17 @@ def _measured(training: Corpus, base: BaseModel, start: Start, settings: Setting
             progress=progress,
         )
         fresh.append(check)
-        told = dataclasses.asdict(dataclasses.replace(check, parts=()))
-        return {name: value for name, value in told.items() if name != "parts"}
+        record = dataclasses.asdict(dataclasses.replace(check, parts=()))
+        return {name: value for name, value in record.items() if name != "parts"}
 
-    told = dict(decided("start", identity, measure, lambda found: {"arms", "start"} <= found.keys()))
+    record = dict(decided("start", identity, measure, lambda record: {"arms", "start"} <= record.keys()))
     if fresh:
         return fresh[0]
     arms = tuple(
         Arm(tuple(Chosen(**part) for part in arm["parts"]), arm["loss"])
-        for arm in told.pop("arms")  # type: ignore[attr-defined]
+        for arm in record.pop("arms")  # type: ignore[attr-defined]
     )
-    check = StartCheck(arms=arms, **told)  # type: ignore[arg-type]
+    check = StartCheck(arms=arms, **record)  # type: ignore[arg-type]
     files = {part.file.name: part.file for part in start.parts}
     parts = tuple(WeightedAdapter(files[part.adapter], part.weight) for part in check.chosen.parts)
     return dataclasses.replace(check, parts=parts)
@@ -378,7 +380,7 @@ def _plan(keep: Checkpoints, base: BaseModel, longest: int, rank: int, limit: in
         "layout",
         {"run": keep.digest, "cores": platform.cores(), "limit": limit},
         lambda: dataclasses.asdict(plan_for(base.header, longest=longest, batch=BATCH, rank=rank, limit=limit)),
-        lambda found: found.keys() == {one.name for one in dataclasses.fields(Plan)} and _fits(found, room),
+        lambda record: record.keys() == {one.name for one in dataclasses.fields(Plan)} and _fits(record, room),
     )
     return Plan(**layout)  # type: ignore[arg-type]
 

@@ -94,11 +94,11 @@ def trained_keys(folder: Path) -> frozenset[str]:
         return frozenset()
     data = runs.record(folder).get("data")
     lines = data.get("held_out_lines") if isinstance(data, dict) else None
-    held = set(lines) if isinstance(lines, list) else set()
-    return frozenset(message.key() for message in messages.messages if _line(message.source) not in held)
+    held_out_lines = set(lines) if isinstance(lines, list) else set()
+    return frozenset(message.key() for message in messages.messages if _line(message.source) not in held_out_lines)
 
 
 def _line(source: str) -> int:
     """The line that a message was read from, 0 if that is not said."""
-    found = re.search(r":(\d+)(#|$)", source)
-    return int(found[1]) if found else 0
+    match = re.search(r":(\d+)(#|$)", source)
+    return int(match[1]) if match else 0

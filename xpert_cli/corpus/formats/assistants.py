@@ -35,20 +35,20 @@ def _chatgpt(name: str, items: list[dict[str, Any]]) -> Parsed:
     for number, item in enumerate(items, 1):
         turns: list[Turn] = []
         for node in _branch(item["mapping"], item.get("current_node")):
-            said = node.get("message")
-            if not isinstance(said, dict):
+            message = node.get("message")
+            if not isinstance(message, dict):
                 continue
-            author = said.get("author")
+            author = message.get("author")
             role = mapping(author).get("role")
-            content = mapping(said.get("content"))
-            hidden = isinstance(said.get("metadata"), dict) and said["metadata"].get(
+            content = mapping(message.get("content"))
+            hidden = isinstance(message.get("metadata"), dict) and message["metadata"].get(
                 "is_visually_hidden_from_conversation"
             )
             shown = content.get("content_type") in ("text", "multimodal_text") and not hidden
             parts = content.get("parts")
             text = clean("\n".join(filter(None, map(flat, parts)))) if shown and isinstance(parts, list) else ""
-            if role in ("user", "assistant") and text and said.get("recipient", "all") == "all":
-                turns.append(Turn(role, text, f"{name}#{number}#{len(turns) + 1}", moment(said.get("create_time"))))
+            if role in ("user", "assistant") and text and message.get("recipient", "all") == "all":
+                turns.append(Turn(role, text, f"{name}#{number}#{len(turns) + 1}", moment(message.get("create_time"))))
         if turns:
             parsed.conversations.append(Conversation(name, turns, "user"))
     return parsed
@@ -79,13 +79,13 @@ def _claude(name: str, items: list[dict[str, Any]]) -> Parsed:
     parsed = Parsed(CLAUDE)
     for number, item in enumerate(items, 1):
         turns: list[Turn] = []
-        for said in item["chat_messages"]:
-            if not isinstance(said, dict):
+        for message in item["chat_messages"]:
+            if not isinstance(message, dict):
                 continue
-            role = {"human": "user", "user": "user", "assistant": "assistant"}.get(str(said.get("sender")))
-            text = clean(str(said.get("text") or "") or flat(said.get("content")))
+            role = {"human": "user", "user": "user", "assistant": "assistant"}.get(str(message.get("sender")))
+            text = clean(str(message.get("text") or "") or flat(message.get("content")))
             if role and text:
-                turns.append(Turn(role, text, f"{name}#{number}#{len(turns) + 1}", moment(said.get("created_at"))))
+                turns.append(Turn(role, text, f"{name}#{number}#{len(turns) + 1}", moment(message.get("created_at"))))
         if turns:
             parsed.conversations.append(Conversation(name, turns, "user"))
     return parsed

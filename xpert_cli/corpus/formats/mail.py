@@ -55,8 +55,8 @@ def read(file: File) -> Parsed | None:
     others: dict[str, set[str]] = {}
     for offset, raw in _messages(data, first is not None):
         line = data.count(b"\n", 0, offset) + 1
-        if made := _turn(f"{file.name}:{line}", raw, parsed, others, sent):
-            turns.append(made)
+        if parsed_turn := _turn(f"{file.name}:{line}", raw, parsed, others, sent):
+            turns.append(parsed_turn)
     owner = sent.most_common(1)[0][0] if sent else ""
     threads: dict[str, list[Turn]] = {}
     for turn, thread in turns:

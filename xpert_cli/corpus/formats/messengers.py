@@ -90,12 +90,12 @@ def read(file: File) -> Parsed | None:
 
 
 def _joined(
-    name: str, kind: str, said: Iterator[tuple[int, str, list[str], float | None]], noticed: re.Pattern[str]
+    name: str, kind: str, entries: Iterator[tuple[int, str, list[str], float | None]], noticed: re.Pattern[str]
 ) -> Parsed:
     """The turns of (line, author, lines of text, time), without notices."""
     parsed = Parsed(kind)
     turns = []
-    for number, who, body, when in said:
+    for number, who, body, when in entries:
         text = clean("\n".join(body))
         if not text or noticed.fullmatch(text) or (notice(text.split("\n")[0]) and "\n" not in text):
             parsed.left_out["media notices"] += 1
@@ -108,7 +108,7 @@ def _joined(
 
 
 def _line(file: File, lines: list[str]) -> Parsed | None:
-    said: list[tuple[int, str, list[str], float | None]] = []
+    entries: list[tuple[int, str, list[str], float | None]] = []
     day: tuple[int, int, int] | None = None
     spaced = not any(_LINE_SAID.match(line) for line in lines)
     pattern = _LINE_SPACED if spaced else _LINE_SAID
@@ -116,22 +116,22 @@ def _line(file: File, lines: list[str]) -> Parsed | None:
     for number, line in enumerate(lines, 1):
         if match := pattern.match(line):
             body = match[5]
-            said.append((number, match[4], [body], _at(day, match[1], int(match[2]), int(match[3]))))
+            entries.append((number, match[4], [body], _at(day, match[1], int(match[2]), int(match[3]))))
             inside = True
         elif date := _LINE_DATE.match(line.strip()):
             day, inside = _day(date), False
         elif _LINE_OTHER.match(line) or (spaced and re.match(rf"{_CLOCK} ", line)):
             inside = False
-        elif inside and said:
-            said[-1][2].append(line)
-    if not said:
+        elif inside and entries:
+            entries[-1][2].append(line)
+    if not entries:
         return None
-    for _, _, body, _ in said:  # several lines stand in quotation marks
+    for _, _, body, _ in entries:  # several lines stand in quotation marks
         if len(body) > 1 and body[0].startswith('"'):
             while len(body) > 1 and not body[-1].strip():
                 body.pop()
             body[0], body[-1] = body[0][1:], body[-1].removesuffix('"')
-    return _joined(file.name, LINE, iter(said), _LINE_NOTICE)
+    return _joined(file.name, LINE, iter(entries), _LINE_NOTICE)
 
 
 def _day(match: re.Match[str]) -> tuple[int, int, int]:
@@ -148,12 +148,12 @@ def _at(day: tuple[int, int, int] | None, clock: str, hour: int, minute: int) ->
 
 
 def _kakao(file: File, lines: list[str]) -> Parsed | None:
-    said: list[tuple[int, str, list[str], float | None]] = []
+    entries: list[tuple[int, str, list[str], float | None]] = []
     day: tuple[int, int, int] | None = None
     inside = False
     for number, line in enumerate(lines, 1):
         if match := _KAKAO_PC.match(line):
-            said.append((number, match[1], [match[5]], _at(day, match[2], int(match[3]), int(match[4]))))
+            entries.append((number, match[1], [match[5]], _at(day, match[2], int(match[3]), int(match[4]))))
             inside = True
         elif match := _KAKAO_PHONE.match(line):
             numbers = [int(one) for one in re.findall(r"\d+", match[1])]
@@ -162,15 +162,15 @@ def _kakao(file: File, lines: list[str]) -> Parsed | None:
                 if numbers[0] > 1000
                 else None
             )
-            said.append((number, match[4], [match[5]], when))
+            entries.append((number, match[4], [match[5]], when))
             inside = True
         elif (date := _KAKAO_DATE.match(line)) or _KAKAO_STAMP.match(line):
             parts = re.findall(r"\d+", date[1]) if date else []
             day = (int(parts[0]), int(parts[1]), int(parts[2])) if len(parts) > 2 and int(parts[0]) > 1000 else day
             inside = False
-        elif inside and said and not re.search(r"님이 .*(?:초대|나갔습니다|들어왔습니다)", line):
-            said[-1][2].append(line)
-    return _joined(file.name, KAKAO, iter(said), _KAKAO_NOTICE) if said else None
+        elif inside and entries and not re.search(r"님이 .*(?:초대|나갔습니다|들어왔습니다)", line):
+            entries[-1][2].append(line)
+    return _joined(file.name, KAKAO, iter(entries), _KAKAO_NOTICE) if entries else None
 
 
 def _sigtop(file: File) -> Parsed:

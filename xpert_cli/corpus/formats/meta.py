@@ -47,8 +47,8 @@ def read(file: File) -> Parsed | None:
     turns: list[tuple[float, Turn]] = []
     for number, item in enumerate(messages, 1):
         who = person(mended(str(item[key] or "")))
-        said = item.get("content", item.get("text"))
-        text = clean(mended(said)) if isinstance(said, str) else ""
+        content = item.get("content", item.get("text"))
+        text = clean(mended(content)) if isinstance(content, str) else ""
         if reason := _dropped(item, who, text):
             parsed.left_out[reason] += 1
             continue

@@ -80,8 +80,8 @@ def of_records(name: str, records: Iterable[tuple[str, Any]], what: str) -> Pars
             record = {"messages": record}
         if not isinstance(record, dict):
             raise BadInput(f"{source}: expected a JSON object such as {EXAMPLE}, found {kind(record)}.")
-        if made := _normal(record, recent):
-            parsed.messages.append(made)
+        if normal := _normal(record, recent):
+            parsed.messages.append(normal)
             continue
         if isinstance(record.get("row"), dict):
             record = record["row"]
@@ -112,14 +112,14 @@ def _normal(record: dict[str, Any], recent: dict[str, str]) -> Message | None:
     Args:
         recent: texts of the records before, which share their turns with this one.
     """
-    said, source = record.get("messages"), record.get("source")
-    if not isinstance(source, str) or not isinstance(said, list) or not said or record.keys() - NORMAL:
+    chat, source = record.get("messages"), record.get("source")
+    if not isinstance(source, str) or not isinstance(chat, list) or not chat or record.keys() - NORMAL:
         return None
     turns: list[tuple[str, str]] = []
-    for number, one in enumerate(said, 1):
+    for number, one in enumerate(chat, 1):
         role, text = mapping(one).get("role"), mapping(one).get("content")
         counts = role == "assistant" and mapping(one).get("weight") != 0
-        if not isinstance(text, str) or role not in ("user", "assistant") or counts != (number == len(said)):
+        if not isinstance(text, str) or role not in ("user", "assistant") or counts != (number == len(chat)):
             return None
         turns.append((role, recent.setdefault(text, text)))
     if len(recent) > REMEMBERED:
@@ -224,10 +224,10 @@ def _conversation(source: str, fields: dict[str, Any], items: list[Any], parsed:
     for number, item in enumerate(messages, 1):
         who, is_role = _speaker(item)
         roles = roles and is_role
-        said = next(
+        content = next(
             (item[key] for key in ("content", "value", "text", "parts", "message") if item.get(key) is not None), None
         )
-        text = clean(untemplated(flat(said)))
+        text = clean(untemplated(flat(content)))
         if (
             item.get("type") not in (None, "message", "text", "Default", "Reply")
             or who is None
@@ -283,23 +283,23 @@ def _pair(source: str, fields: dict[str, Any], answered: str | None, parsed: Par
     for name in (*prompts, key):
         if not isinstance(fields[name], str | None):
             raise BadInput(f"{source}: field {name!r} must be text, found {kind(fields[name])}. Write it as a string.")
-    said = fields[key] or ""
-    if turns := rendered(said):
+    answer = fields[key] or ""
+    if turns := rendered(answer):
         written = [Turn(role, clean(text), source) for role, text in turns if role and clean(text)]
         if answered == "chosen":  # the whole talk stands there, and only its end was chosen
             written = [*(Turn(t.author, t.text, t.source, None, False) for t in written[:-1]), written[-1]]
         parsed.conversations.append(Conversation(source.rpartition(":")[0] or source, written, "assistant"))
         return
-    said = untemplated(said)
-    said = prose(said) if is_markup(said) and "```" not in said else said
-    if taken_away(said) or not said.strip():
+    answer = untemplated(answer)
+    answer = prose(answer) if is_markup(answer) and "```" not in answer else answer
+    if taken_away(answer) or not answer.strip():
         parsed.left_out["empty or deleted answers"] += 1
         return
     parts = (clean(untemplated(fields[name] or "")) for name in prompts)
-    made = message("\n".join(part for part in parts if part not in ("", "<no input>")), said, source)
+    messages = message("\n".join(part for part in parts if part not in ("", "<no input>")), answer, source)
     when = next((moment(fields[name]) for name in TIMES if fields.get(name) is not None), None)
     before = _history(fields.get("history"))
-    parsed.messages += [replace(one, earlier=before, time=when) for one in made]
+    parsed.messages += [replace(one, earlier=before, time=when) for one in messages]
 
 
 def _history(value: Any) -> tuple[tuple[str, str], ...]:
@@ -314,14 +314,14 @@ def _history(value: Any) -> tuple[tuple[str, str], ...]:
     return tuple(turns) if all(text for _, text in turns) else ()
 
 
-def _conversational(source: str, prompts: list[Any], said: Any, parsed: Parsed) -> None:
+def _conversational(source: str, prompts: list[Any], answer: Any, parsed: Parsed) -> None:
     """TRL's prompts and completions that are lists of messages."""
     before = [
         one
         for part in prompts
         for one in (part if isinstance(part, list) else [{"role": "user", "content": part}] if part else [])
     ]
-    after = said if isinstance(said, list) else [{"role": "assistant", "content": said}]
+    after = answer if isinstance(answer, list) else [{"role": "assistant", "content": answer}]
     earlier = [one for one in before if isinstance(one, dict)]
     context = [
         {**one, "weight": 0} if ROLES.get(str(one.get("role", "")).lower()) == "assistant" else one for one in earlier
@@ -341,5 +341,5 @@ def _wrapped(fields: dict[str, Any]) -> list[Any]:
 
 def unknown_fields(source: str, fields: list[str]) -> BadInput:
     """Says which fields were seen, and which are understood."""
-    seen = ", ".join(person(field)[:30] for field in fields[:8]) or "none"
-    return BadInput(f"{source}: no known fields. Seen: {seen}. Understood: {UNDERSTOOD}.")
+    listed = ", ".join(person(field)[:30] for field in fields[:8]) or "none"
+    return BadInput(f"{source}: no known fields. Seen: {listed}. Understood: {UNDERSTOOD}.")

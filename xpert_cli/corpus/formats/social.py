@@ -88,9 +88,9 @@ def _direct(file: File, items: list[dict[str, Any]]) -> Parsed:
     me = match[1].decode() if match else ""
     for number, item in enumerate(items, 1):
         talk = item.get("dmConversation")
-        said = talk.get("messages") if isinstance(talk, dict) else None
+        chat = talk.get("messages") if isinstance(talk, dict) else None
         turns = []
-        for one in reversed(said if isinstance(said, list) else []):  # newest first
+        for one in reversed(chat if isinstance(chat, list) else []):  # newest first
             sent = one.get("messageCreate") if isinstance(one, dict) else None
             if not isinstance(sent, dict):
                 parsed.left_out["notices of the app"] += 1
@@ -143,11 +143,11 @@ def _mastodon(name: str, whole: dict[str, Any]) -> Parsed:
     parsed = Parsed(MASTODON)
     items = whole["orderedItems"]
     for number, item in enumerate(items if isinstance(items, list) else [], 1):
-        said = item.get("object") if isinstance(item, dict) else None
-        if not isinstance(said, dict) or item.get("type") != "Create":
+        post = item.get("object") if isinstance(item, dict) else None
+        if not isinstance(post, dict) or item.get("type") != "Create":
             parsed.left_out["reposts"] += 1
             continue
         parsed.messages += message(
-            "", prose(str(said.get("content") or "")), f"{name}#{number}", moment(said.get("published"))
+            "", prose(str(post.get("content") or "")), f"{name}#{number}", moment(post.get("published"))
         )
     return parsed

@@ -43,7 +43,7 @@ def read(file: File) -> Parsed | None:
 def _subtitles(file: File, cues: list[re.Match[str]]) -> Parsed:
     """A message a cue; with speakers in most of them, a conversation."""
     parsed = Parsed(SUBTITLES)
-    said: list[tuple[str, str, str]] = []
+    entries: list[tuple[str, str, str]] = []
     for cue, after in zip(cues, [*cues[1:], None], strict=True):
         body = file.text[cue.end() : after.start() if after else len(file.text)]
         body = re.split(r"\n\s*\n", body.strip("\n"))[0]
@@ -53,14 +53,14 @@ def _subtitles(file: File, cues: list[re.Match[str]]) -> Parsed:
         speaker = voice[1] if voice else (match[1] if (match := _SPEAKER.match(text)) else "")
         if not voice and speaker:
             text = text[match.end() :] if match else text
-        if text and (not said or said[-1][1] != text):
-            said.append((person(speaker), text, f"{file.name}:{file.text.count(chr(10), 0, cue.start()) + 1}"))
-    if sum(bool(who) for who, _, _ in said) * 2 > len(said):
+        if text and (not entries or entries[-1][1] != text):
+            entries.append((person(speaker), text, f"{file.name}:{file.text.count(chr(10), 0, cue.start()) + 1}"))
+    if sum(bool(who) for who, _, _ in entries) * 2 > len(entries):
         last, turns = "", []
-        for who, text, source in said:
+        for who, text, source in entries:
             last = who or last
             turns.append(Turn(last, text, source))
         parsed.conversations.append(Conversation(file.name, turns))
     else:
-        parsed.messages += [Message("", text, source, True) for _, text, source in said]
+        parsed.messages += [Message("", text, source, True) for _, text, source in entries]
     return parsed

@@ -20,13 +20,13 @@ def read(file: File) -> Parsed | None:
     if file.table is None:
         return None
     columns = set(file.table.columns)
-    said = columns & {*ANSWERED, *TEXTS, "text"}
+    text_columns = columns & {*ANSWERED, *TEXTS, "text"}
     surely = file.suffix in (".csv", ".tsv")
-    if not said:
+    if not text_columns:
         if not surely:
             return None
-        seen = ", ".join(person(column)[:30] for column in file.table.columns[:8])
-        raise BadInput(f"{file.name}: a table with no known columns. Seen: {seen}. Understood: {UNDERSTOOD}.")
+        names = ", ".join(person(column)[:30] for column in file.table.columns[:8])
+        raise BadInput(f"{file.name}: a table with no known columns. Seen: {names}. Understood: {UNDERSTOOD}.")
     if not surely and not (columns & set(SENDERS) or columns & set(ANSWERED)) and len(columns) < 2:
         return None
     return of_records(file.name, list(file.table.rows), KIND)

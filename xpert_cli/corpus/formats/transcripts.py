@@ -49,21 +49,21 @@ def read(file: File) -> Parsed | None:
 
 def _logged(file: File, lines: list[str], kind: str, pattern: re.Pattern[str]) -> Parsed:
     parsed = Parsed(kind)
-    said: list[tuple[int, str, list[str], float | None]] = []
+    entries: list[tuple[int, str, list[str], float | None]] = []
     inside = False
     for number, line in enumerate(lines, 1):
         if (match := pattern.match(line)) and not (pattern is _WEECHAT and not re.search(r"\w", match[2])):
             groups = match.groups()
-            said.append((number, groups[1].lstrip("@+%&~"), [groups[-1]], moment((groups[0] or "").strip("[]"))))
+            entries.append((number, groups[1].lstrip("@+%&~"), [groups[-1]], moment((groups[0] or "").strip("[]"))))
             inside = kind != IRC
         elif not line.strip():
             continue
         elif inside and not _IRC_OTHER.match(line):
-            said[-1][2].append(line.strip())
+            entries[-1][2].append(line.strip())
         else:
             parsed.left_out["notices of the app"] += 1
     turns = []
-    for number, who, body, when in said:
+    for number, who, body, when in entries:
         text = clean("\n".join(body))
         if not text or notice(text) or only_links(text):
             parsed.left_out["media notices"] += 1
