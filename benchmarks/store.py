@@ -39,7 +39,7 @@ class Store:
     folder: Path
     stored_only: bool = False
 
-    def found(self, name: str, made_of: Mapping[str, object]) -> Record | None:
+    def earlier(self, name: str, made_of: Mapping[str, object]) -> Record | None:
         """An earlier measurement, if it was made of the same things; else None."""
         try:
             record = json.loads(self.file(f"{name}.json").read_text("utf-8"))
@@ -54,7 +54,7 @@ class Store:
         Raises:
             Missing: nothing is to be measured, and it was not.
         """
-        if (earlier := self.found(name, made_of)) is not None:
+        if (earlier := self.earlier(name, made_of)) is not None:
             return earlier
         self._may_measure(name)
         measured = measure()

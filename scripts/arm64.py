@@ -142,20 +142,20 @@ def answers(machine: Machine, work: Path) -> Answers:
     """
     began, file = time.monotonic(), work / "messages.jsonl"
     file.write_text("".join(json.dumps({"text": text}) + "\n" for text in MESSAGES), "utf-8")
-    (summary,) = _told(machine, work, "-m", "xpert_cli", "summarize", str(file))
-    (selection,) = _told(machine, work, "-m", "xpert_cli", "select", str(file))
+    (summary,) = _printed(machine, work, "-m", "xpert_cli", "summarize", str(file))
+    (selection,) = _printed(machine, work, "-m", "xpert_cli", "select", str(file))
     selected = {one["adapter"]: one["weight"] for one in selection["selected"]}
     tokens = []
     for adapters in ({}, selected):
         named = [word for name, weight in adapters.items() for word in ("--adapter", f"{name}={weight}")]
         greedy = ("--temperature", "0", "--max-tokens", str(TOKENS))
-        _, steps = _told(machine, work, str(Path(__file__).resolve()), "watch", "run", PROMPT, *named, *greedy)
+        _, steps = _printed(machine, work, str(Path(__file__).resolve()), "watch", "run", PROMPT, *named, *greedy)
         tokens.append(tuple(Step(token, gap) for token, gap in steps))
     coordinates = {axis["name"]: axis["value"] for axis in summary["axes"]}
     return Answers(selected, coordinates, tuple(tokens), time.monotonic() - began)
 
 
-def _told(machine: Machine, work: Path, *arguments: str) -> list[Any]:
+def _printed(machine: Machine, work: Path, *arguments: str) -> list[Any]:
     """The lines of JSON that a command prints on a machine; its home below `work` is the same for all."""
     home = work / "home"
     settings = {"XPERT_HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "HF_HUB_OFFLINE": "1"}

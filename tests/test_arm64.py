@@ -126,7 +126,7 @@ def test_the_command_is_watched_as_it_chooses_its_tokens(base, tmp_path):
     here = arm64.Machine("here", (sys.executable,), (ROOT,))
     script = str(ROOT / "scripts" / "arm64.py")
     wanted = ("watch", "run", "Name a fruit.", "--temperature", "0", "--max-tokens", "4")
-    ran, taken = arm64._told(here, tmp_path, script, *wanted)
+    ran, taken = arm64._printed(here, tmp_path, script, *wanted)
     with Model(base) as model:
         prompt = model.chat("Name a fruit.")
         assert [token for token, _ in taken] == list(model.generate_tokens(prompt, max_tokens=4))

@@ -134,7 +134,7 @@ def test_it_is_promised_only_while_it_is_so(tmp_path, monkeypatch):
     assert resume.outlook() == nothing
     PartialResults("b").keep(1, np.zeros(1))
     resume._kept.clear()
-    assert PartialResults("b").found() is not None  # by an earlier process
+    assert PartialResults("b").load() is not None  # by an earlier process
     assert resume.outlook() == something
 
 

@@ -184,13 +184,13 @@ def test_a_long_line_is_searched_to_its_end() -> None:
 def test_the_work_grows_with_the_length_and_no_faster(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Characters handed to the rules, and the longest piece: no rule ever sees more than a bounded line."""
     work: list[int] = []
-    plain = private_data._found
+    plain = private_data._spans_in
 
     def counted(line: str, rules: Any) -> Any:
         work.append(len(line))
         return plain(line, rules[:1])
 
-    monkeypatch.setattr(private_data, "_found", counted)
+    monkeypatch.setattr(private_data, "_spans_in", counted)
     done = []
     for length in (20_000, 40_000):
         work.clear()

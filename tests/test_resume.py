@@ -53,11 +53,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_kept_is_found_until_it_is_dropped(home):
-    assert PartialResults("a", 1).found() is None
+    assert PartialResults("a", 1).load() is None
     PartialResults("a", 1).keep(3, np.array([1.5, 2.5]))
-    done, values = PartialResults("a", 1).found()
+    done, values = PartialResults("a", 1).load()
     assert (done, values.tolist()) == (3, [1.5, 2.5])
-    assert PartialResults("a", 2).found() is None
+    assert PartialResults("a", 2).load() is None
     assert (home / "unfinished").stat().st_mode & 0o077 == 0
     PartialResults("a", 1).drop()
     assert list((home / "unfinished").iterdir()) == []
@@ -74,14 +74,14 @@ def test_a_damaged_file_is_no_file(home, damage):
     kept = PartialResults("a")
     kept.keep(1, np.zeros(1))
     kept.path.write_bytes(damage)
-    assert kept.found() is None
+    assert kept.load() is None
 
 
 def test_a_folder_that_takes_no_files_stops_nothing(home):
     (home / "unfinished").write_text("a file is in its place")
     kept = PartialResults("a")
     kept.keep(1, np.zeros(1))
-    assert kept.found() is None
+    assert kept.load() is None
 
 
 def test_what_nobody_came_back_for_is_deleted(home):

@@ -165,7 +165,7 @@ def total_memory() -> int | None:
 
 def available_memory() -> int | None:
     """Memory in bytes that can be used without swapping, or None where the system does not say."""
-    return _told("/proc/meminfo", "MemAvailable:")
+    return _bytes_in("/proc/meminfo", "MemAvailable:")
 
 
 def succeeds(command: str) -> Callable[[], bool]:
@@ -196,7 +196,7 @@ def peak_memory() -> int:
 
     What getrusage tells begins, on Linux, with the size of the process that started this one.
     """
-    if (peak := _told("/proc/self/status", "VmHWM:")) is not None:
+    if (peak := _bytes_in("/proc/self/status", "VmHWM:")) is not None:
         return peak
     try:
         import resource
@@ -206,7 +206,7 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _told(path: str, name: str) -> int | None:
+def _bytes_in(path: str, name: str) -> int | None:
     """Bytes that a line of Linux's own tables gives in kB; None where there is no such line."""
     try:
         lines = Path(path).read_text().splitlines()

@@ -1,7 +1,7 @@
 """What a long computation has done so far, kept until it ends: killed, it can carry on.
 
     kept = PartialResults("states", digest, prompts)         # named by all that the result is made of
-    done, values = kept.found() or (0, empty)
+    done, values = kept.load() or (0, empty)
     kept.keep(16, values)                                # at most every EVERY seconds
     kept.drop()
 
@@ -68,7 +68,7 @@ class PartialResults:
         self.path = data_dir() / "unfinished" / f"{self.name}.npz"
         self._latest = time.monotonic()
 
-    def found(self) -> tuple[int, Array] | None:
+    def load(self) -> tuple[int, Array] | None:
         """How much was done and what came out; None where nothing sound is kept."""
         try:
             with np.load(self.path, allow_pickle=False) as file:
@@ -144,7 +144,7 @@ def write_pieces(
     with _alone(target, part), _left_if_time_is_up(part, partial), finished(part, target):
         private_file(part)
         with part.open("r+b") as file:
-            first, _ = partial.found() or (0, None)
+            first, _ = partial.load() or (0, None)
             first = first if os.fstat(file.fileno()).st_size >= ends[first] else 0
             file.seek(ends[first])
             file.truncate()

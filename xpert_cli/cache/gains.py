@@ -60,7 +60,7 @@ def gains(
     with for_many_texts(base) as copy, Model(copy, context=CONTEXT, outputs=SCORED) as model:
         samples = [_sample(model, probes[probe], answers[author][probe]) for author, probe in texts]
         partial = PartialResults("gains", *paths.identity(base.path), list(digests.values()), samples)
-        done, rows = partial.found() or (0, np.empty((0, len(texts))))
+        done, rows = partial.load() or (0, np.empty((0, len(texts))))
         losses = list(rows)
         for adapter in [None, *adapters.values()][done:]:
             progress("what adapters make more probable", len(losses) / (1 + len(adapters)))

@@ -284,7 +284,7 @@ def _send(
             written, catalogue.open_adapter(entry.id), base, recipe=recipe, progress=out.progress
         )
         out.note(views.looked(entry.id, looked))
-        checked[entry.id] = looked.told
+        checked[entry.id] = looked.checks
     ready = publish.prepare(catalogue, repo, checked=checked, **options)
     out.note(views.ready(ready))
     if not yes and (out.json or not sys.stdin.isatty() or not typer.confirm("Publish?", err=True)):

@@ -45,7 +45,7 @@ class _Story:
 
     def __init__(self, out: Output) -> None:
         self.out = out
-        self.found: dict[str, Any] = {}
+        self.results: dict[str, Any] = {}
         self._count = 0
         self._began = self._last = time.monotonic()
 
@@ -58,7 +58,7 @@ class _Story:
         """A step that is done: its name and result for --json, its line and view for people."""
         took, self._last = time.monotonic() - self._last, time.monotonic()
         self._count += 1
-        self.found[name] = result
+        self.results[name] = result
         if not self.out.json:
             head = Text.assemble((f"{self._count}. {line}", "bold"), (f" ({took:.1f} s)", "dim"))
             self.out.show(result, Group(head, Padding(view, (0, 0, 1, 3))))
@@ -94,7 +94,7 @@ def demo(out: Output) -> None:
         for command in ("summarize my-notes.txt", "select my-notes.txt", "finetune my-notes.txt", "chat"):
             out.hint(f"xpert {command}")
     else:
-        out.show({**story.found, "seconds": story.seconds})
+        out.show({**story.results, "seconds": story.seconds})
 
 
 def _writer(corpus: Any, name: str) -> Corpus:

@@ -286,7 +286,7 @@ def verified(result: Verified) -> RenderableType:
 
 def looked(adapter: str, result: Looked) -> str:
     """What was found in a training text, without repeating it, and what its adapter remembers."""
-    lines = [f"{adapter}: {checked(result.told)}"]
+    lines = [f"{adapter}: {checked(result.checks)}"]
     lines += [f"  message {one.message + 1}, line {one.line}: {one.hint}" for one in result.findings[:FOUND]]
     if len(result.findings) > FOUND:
         lines.append(f"  and {len(result.findings) - FOUND} more")

@@ -173,10 +173,10 @@ def _plain(text: str) -> tuple[str, list[int] | range]:
 def _in_pieces(line: str, rules: Sequence[Rule]) -> Iterator[tuple[str, int, int]]:
     """(kind, start, end) in a line; a long one is read in pieces that overlap."""
     if len(line) <= _PIECE:
-        yield from _found(line, rules)
+        yield from _spans_in(line, rules)
         return
     for begin in range(0, len(line) - _OVERLAP, _PIECE - _OVERLAP):
-        for kind, start, end in _found(line[begin : begin + _PIECE], rules):
+        for kind, start, end in _spans_in(line[begin : begin + _PIECE], rules):
             yield kind, begin + start, begin + end
 
 
@@ -191,7 +191,7 @@ def _across_lines(text: str, rules: Sequence[Rule], between: str) -> Iterator[tu
         left = max(text.rfind("\n", 0, at) + 1, at - _REACH)
         right = at + 1 + len(line) - len(after)
         joint = len(before) + len(between)
-        for kind, start, end in _found(before + between + after, rules):
+        for kind, start, end in _spans_in(before + between + after, rules):
             if start < len(before) and end > joint:
                 yield kind, left + start, right + end - joint
 
@@ -205,7 +205,7 @@ def _apart(candidates: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]
     return apart
 
 
-def _found(line: str, rules: Sequence[Rule]) -> list[tuple[str, int, int]]:
+def _spans_in(line: str, rules: Sequence[Rule]) -> list[tuple[str, int, int]]:
     """(kind, start, end) in a line, from left to right; what overlaps an earlier rule's finding is left out."""
     chosen: list[tuple[str, int, int]] = []
     for kind, find in rules:

@@ -47,7 +47,7 @@ class HubRepo(Source):
         self._offline, self._progress = offline, progress
         self.followed, self._is_cache = "" if _COMMIT.fullmatch(revision) else revision, bool(first)
         self._place = paths.data_dir() / "hub" / repo.replace("/", "--")
-        self._told: dict[str, tuple[str, int]] = {}  # digest and size of the files that were asked about
+        self._stated: dict[str, tuple[str, int]] = {}  # digest and size of the files that were asked about
         self._names: list[str] = []
         self.revision: str = self._resolve(revision, first)
 
@@ -123,7 +123,7 @@ class HubRepo(Source):
         digests = re.fullmatch(r"[0-9a-f]{40}", metadata.commit_hash or "") and _DIGEST.fullmatch(metadata.etag or "")
         if metadata.size is None or not digests:
             raise self._no_hub()
-        self._told[relative] = metadata.etag, metadata.size
+        self._stated[relative] = metadata.etag, metadata.size
         return str(metadata.commit_hash)
 
     def _patiently(self, ask: Callable[[], str], tries: int | None = None) -> str:
@@ -226,9 +226,9 @@ class HubRepo(Source):
         if self._offline or (self.notes and sha256 is None):
             raise self._not_here(relative)
         with explained(self._hub, f"{self.name}/{relative}"):
-            if relative not in self._told and not (sha256 and size):
+            if relative not in self._stated and not (sha256 and size):
                 self._patiently(lambda: self._metadata(relative, self.revision))
-            etag, length = self._told.get(relative, ("", 0))
+            etag, length = self._stated.get(relative, ("", 0))
             if self._is_cache and sha256 is None and length > MOST:
                 raise CacheMismatch(f"{self.name}/{relative} has {length >> 20} MB, too many. Use another cache.")
             local = kept(sha256 or etag, relative)

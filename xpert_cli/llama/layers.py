@@ -65,7 +65,7 @@ def layered_states(
     """
     header = gguf.opened(source)
     tokens, rows = _rows(prompts)
-    first, states = (partial.found() if partial else None) or (0, _embeddings(header, tokens))
+    first, states = (partial.load() if partial else None) or (0, _embeddings(header, tokens))
     groups = layer_groups(header, memory, first)
     context = max(map(len, prompts)) + BATCH
     for group in groups:

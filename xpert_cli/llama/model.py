@@ -94,7 +94,7 @@ class Model(Context):
         Args:
             partial: where finished states are kept, to carry on from.
         """
-        begun, out = partial.found() if partial else None, np.empty((len(prompts), self.hidden_size), np.float32)
+        begun, out = partial.load() if partial else None, np.empty((len(prompts), self.hidden_size), np.float32)
         prefix = _common_prefix(prompts) if len(prompts) > 1 else 0
         for done, group in self._groups(prompts, prefix):
             if begun and done <= begun[0]:

@@ -117,7 +117,7 @@ def _run(base: Path, adapter: Path | None, memory: int, seconds: int) -> None:
     if done.returncode == _NO_TEXT:
         raise BadModel("".join(filter(str.isprintable, done.stderr.decode("utf-8", "replace")))[:600])
     if done.returncode:
-        raise _failed(base, adapter, _told(done.returncode, done.stderr, memory, seconds))
+        raise _failed(base, adapter, _reason(done.returncode, done.stderr, memory, seconds))
 
 
 def _command(base: Path, adapter: Path | None, memory: int, seconds: int) -> list[str]:
@@ -133,7 +133,7 @@ def _failed(base: Path, adapter: Path | None, what: str) -> BadModel:
     return BadModel(f"{tried} {what}. {fix}")
 
 
-def _told(status: int, errors: bytes, memory: int, seconds: int) -> str:
+def _reason(status: int, errors: bytes, memory: int, seconds: int) -> str:
     """What the exit status of the process, or its last words, say."""
     if status in _SAID:
         return _SAID[status]

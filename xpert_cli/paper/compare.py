@@ -33,7 +33,7 @@ class Near:
 
 
 @dataclass(frozen=True)
-class Told:
+class WordValue:
     """A word, and how much of it the person's answers have over the base's."""
 
     word: str
@@ -46,7 +46,7 @@ class Compared:
 
     selected: tuple[Chosen, ...]
     samples: int
-    words: tuple[Told, ...]
+    words: tuple[WordValue, ...]
     ranking: tuple[Near, ...]
     notes: tuple[str, ...]
     seconds: float
@@ -99,7 +99,7 @@ def compare(
     return Compared(
         tuple(Chosen(name, 1.0) for name in ranking[:1]),
         len(chosen),
-        tuple(Told(known.basis.words[i], float(z[i])) for i in map(int, np.argsort(-abs(z), kind="stable"))),
+        tuple(WordValue(known.basis.words[i], float(z[i])) for i in map(int, np.argsort(-abs(z), kind="stable"))),
         tuple(Near(name, distances[name]) for name in ranking),
         (f"{left} adapters have no words yet and are not ranked",) if left else (),
         time.monotonic() - began,

@@ -84,7 +84,7 @@ def name_words(
         current = _begun(cache, folder, model)
         have = set(zip(current.ids, current.sha256, strict=True))
         new = [entry for entry in cache.entries if (entry.id, entry.sha256) not in have]
-        prompts, plain = _asked(cache)
+        prompts, plain = _probe_pairs(cache)
         neutral = two_answers.states(model, prompts, plain, plain, "bb").mean(axis=0) if new else np.zeros(0)
         speller, added = (Speller(model) if new else None), []
         for done, entry in enumerate(new):
@@ -153,7 +153,7 @@ def _with(current: Words, entry: Entry, v: Floats, step: Grown) -> Words:
     )
 
 
-def _asked(cache: Catalogue) -> tuple[list[str], list[str]]:
+def _probe_pairs(cache: Catalogue) -> tuple[list[str], list[str]]:
     """Probes, and what the base answered."""
     pairs = base_answers(cache.source)[: two_answers.PAIRS]
     return [prompt for prompt, _ in pairs], [response for _, response in pairs]

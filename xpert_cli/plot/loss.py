@@ -40,7 +40,7 @@ def loss_curve(curve: Sequence[tuple[int, float]], base: float, best_step: int, 
     if best is not None:
         parts.append(_best(x(best_step), y(best), f"best {best:.3f}, step {best_step}"))
     head = label(20, 34, title, kind="title")
-    return document(title, _told(points, base, best, best_step), [head, *parts], WIDTH, HEIGHT)
+    return document(title, _caption(points, base, best, best_step), [head, *parts], WIDTH, HEIGHT)
 
 
 def _best(x: float, y: float, content: str) -> str:
@@ -50,7 +50,7 @@ def _best(x: float, y: float, content: str) -> str:
     return f'<circle class="best" cx="{x:.1f}" cy="{y:.1f}" r="6.5"/>\n' + label(x, below, content, anchor, "strong")
 
 
-def _told(points: Sequence[tuple[int, float]], base: float, best: float | None, best_step: int) -> str:
+def _caption(points: Sequence[tuple[int, float]], base: float, best: float | None, best_step: int) -> str:
     sentences = [f"The base model's loss is {base:.3f} nats a token."] if math.isfinite(base) else []
     if points:
         (first, before), (last, after) = points[0], points[-1]

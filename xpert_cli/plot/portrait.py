@@ -45,7 +45,7 @@ class Portrait:
     """
 
     title: str
-    told: str
+    explanation: str
     facts: str
     places: tuple[AxisPosition, ...]
     ids: tuple[str, ...] = ()
@@ -111,7 +111,7 @@ def _head(portrait: Portrait, left: float, right: float) -> tuple[list[str], flo
     for line in wrapped(portrait.title, right - left, 3, 18):
         parts.append(label(left, y, line, kind="title"))
         y += 24
-    for line in [*wrapped(portrait.told, right - left, 5), fitted(portrait.facts, right - left)]:
+    for line in [*wrapped(portrait.explanation, right - left, 5), fitted(portrait.facts, right - left)]:
         parts.append(label(left, y, line))
         y += 19
     key, end = _key(portrait, left, right, y + 8)
@@ -179,7 +179,7 @@ def _row(portrait: Portrait, place: AxisPosition, scale: Scale, top: float) -> t
     chosen = {index: order for order, (index, _) in enumerate(portrait.parts)}
     for index, value in enumerate(place.adapters):
         if index not in chosen:
-            parts.append(_told(_other(scale(value), below), f"{portrait.ids[index]}: {signed(value)}"))
+            parts.append(_with_title(_other(scale(value), below), f"{portrait.ids[index]}: {signed(value)}"))
     mixed = sum(weight * place.adapters[index] for index, weight in portrait.parts) if place.adapters else 0.0
     several = len(portrait.parts) > 1 and portrait.near and bool(place.adapters)
     nearest = [mixed] if several else [place.adapters[index] for index in chosen] if place.adapters else []
@@ -188,10 +188,10 @@ def _row(portrait: Portrait, place: AxisPosition, scale: Scale, top: float) -> t
     parts.append(f'<path class="error" d="M{low:.1f} {y:.1f}H{high:.1f}"/>')
     for index, order in chosen.items() if place.adapters else ():
         mark = _part(portrait.near, order, scale(place.adapters[index]), below)
-        parts.append(_told(mark, f"{portrait.ids[index]}: {signed(place.adapters[index])}"))
+        parts.append(_with_title(mark, f"{portrait.ids[index]}: {signed(place.adapters[index])}"))
     if several:
-        parts.append(_told(_mixture(scale(mixed), below), f"the mixture: {signed(mixed)}"))
-    parts.append(_told(_you(you, y), f"you: {signed(place.value)} ± {ERRORS * place.error:.1f}"))
+        parts.append(_with_title(_mixture(scale(mixed), below), f"the mixture: {signed(mixed)}"))
+    parts.append(_with_title(_you(you, y), f"you: {signed(place.value)} ± {ERRORS * place.error:.1f}"))
     return parts, below + 24
 
 
@@ -207,7 +207,10 @@ def _ranking(portrait: Portrait, left: float, right: float, top: float) -> tuple
         start, end = sorted((scale(0), scale(score)))
         bar = f'<rect class="{"part" if kind else "bar"}" x="{start:.1f}" y="{y + 6:.1f}" '
         bar += f'width="{max(end - start, 1):.1f}" height="9" rx="2"/>'
-        parts += [label(left, y, fitted(name, right - left), kind=kind), _told(bar, f"{name}: {signed(score, 2)}")]
+        parts += [
+            label(left, y, fitted(name, right - left), kind=kind),
+            _with_title(bar, f"{name}: {signed(score, 2)}"),
+        ]
         parts.append(f'<path class="axis" d="M{scale(0):.1f} {y + 4:.1f}v13"/>')
         parts.append(label(right, y + 15, signed(score, 2), "end", kind))
         y += 38
@@ -220,7 +223,7 @@ def _ranking(portrait: Portrait, left: float, right: float, top: float) -> tuple
 
 def _description(portrait: Portrait) -> str:
     """The picture in sentences."""
-    sentences = [portrait.told, f"{portrait.facts[0].upper()}{portrait.facts[1:]}."]
+    sentences = [portrait.explanation, f"{portrait.facts[0].upper()}{portrait.facts[1:]}."]
     for place in portrait.places:
         low, high = _ends(place)
         beside = [f"{portrait.ids[i]} {signed(place.adapters[i])}" for i, _ in portrait.parts if place.adapters]
@@ -245,7 +248,7 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
-def _told(mark: str, content: str) -> str:
+def _with_title(mark: str, content: str) -> str:
     """A mark that says what it is when it is pointed at."""
     return f"{mark[:-2]}><title>{clean(content)}</title></{mark[1 : mark.index(' ')]}>"
 

@@ -1,7 +1,7 @@
 """`xpert cache publish`, and what comes before it: looking through training text, signing, and what would be sent.
 
     looked = look_through(corpus, adapter, base)           # what is private in it, and what the adapter remembers of it
-    ready = prepare(cache, "anna/styles", key=key, checked={"mara": looked.told})
+    ready = prepare(cache, "anna/styles", key=key, checked={"mara": looked.checks})
     ready.names, ready.bytes                               # nothing was sent so far
     send(ready)
 
@@ -60,12 +60,12 @@ INDEX = (
 
 @dataclass(frozen=True)
 class Looked:
-    """What a training text holds that may be private, and what its adapter remembers; `told` goes to the card."""
+    """What a training text holds that may be private, and what its adapter remembers; `checks` goes to the card."""
 
     findings: tuple[private.Finding, ...]
-    told: Mapping[str, Any]
+    checks: Mapping[str, Any]
 
-    json_omit: ClassVar[tuple[str, ...]] = ("told",)
+    json_omit: ClassVar[tuple[str, ...]] = ("checks",)
 
 
 def look_through(

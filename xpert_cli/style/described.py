@@ -180,13 +180,13 @@ def states(
     summarizer = BaseModel.open(summarizer)
     key = (*paths.identity(summarizer.path), *texts)
     if key not in _latest:
-        hidden = _asked(texts, summarizer, progress)
+        hidden = _hidden_states(texts, summarizer, progress)
         _latest.clear()
         _latest[key] = hidden
     return _latest[key]
 
 
-def _asked(
+def _hidden_states(
     texts: Sequence[str], summarizer: BaseModel, progress: Callable[[str, float], None]
 ) -> npt.NDArray[np.float32]:
     """(texts, hidden) what `states` returns."""

@@ -257,7 +257,7 @@ class Decoder:
     def learn(self, samples: Sequence[Sample], over: float) -> float:
         """Add the gradient of the samples' summed loss, divided by `over`; returns the loss, not divided."""
         pack = Pack.of(samples)
-        self._room.reserve(len(pack.ids) * self.shape.kept * (self.shape.layers - self.recompute))
+        self._room.reserve(len(pack.ids) * self.shape.kept_numbers * (self.shape.layers - self.recompute))
         loss = self._loss(pack, self._room)
         (loss / over).backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())

@@ -170,7 +170,7 @@ def _loss(
     worn = [(one.file.digest, one.weight) for one in adapters]
     partial_sum = PartialResults("loss", *paths.identity(model.path), worn, [list(one) for one in samples])
     keeping.append(partial_sum)
-    begun, (total, count) = partial_sum.found() or (0, (0.0, 0))
+    begun, (total, count) = partial_sum.load() or (0, (0.0, 0))
     for done, sample in enumerate(samples[begun:], begun):
         progress(done / len(samples))
         nats, tokens = model.nats(sample)

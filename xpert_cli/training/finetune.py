@@ -192,7 +192,7 @@ def _train(run: Prepared) -> loop.Trained:
             keep=run.keep,
             seconds=None if run.budget.seconds is None else max(0.001, run.budget.seconds - run.seconds - afterwards),
             may_run=run.budget.may_run,
-            progress=_told(run.progress),
+            progress=_step_reporter(run.progress),
         )
     finally:
         decoder = None  # type: ignore[assignment]
@@ -200,7 +200,7 @@ def _train(run: Prepared) -> loop.Trained:
         platform.release_memory()
 
 
-def _told(progress: Progress) -> Callable[[loop.Progress], None]:
+def _step_reporter(progress: Progress) -> Callable[[loop.Progress], None]:
     latest = [math.nan]
 
     def tell(step: loop.Progress) -> None:
@@ -219,7 +219,7 @@ def _report(run: Prepared, trained: loop.Trained, files: Files) -> Finetuned:
     """Ask the model before and after, and tell what came of the run."""
     merged = BaseModel.open(Path(files.merged))
     after = style_shift.answers(
-        merged, run.asked, seed=run.settings.seed, progress=lambda done: run.progress("asking the model", done)
+        merged, run.prompts, seed=run.settings.seed, progress=lambda done: run.progress("asking the model", done)
     )
     space = run.cache.space if run.cache else style_shift.own_space(run.before, run.messages.texts)
     return Finetuned(
@@ -244,7 +244,7 @@ def _report(run: Prepared, trained: loop.Trained, files: Files) -> Finetuned:
         files=files,
         answers=Answers(
             axes=style_shift.style_shifts(run.before, after, run.messages.texts, space),
-            prompt=run.asked[0],
+            prompt=run.prompts[0],
             before=run.before[0].strip(),
             after=after[0].strip(),
         ),
@@ -264,7 +264,7 @@ def _write_record(run: Prepared, result: Finetuned) -> None:
         "data": {
             "digest": run.messages.digest,
             "messages": len(run.messages),
-            "held_out_lines": [line for line, message in enumerate(run.kept, 1) if message.key() in held_keys],
+            "held_out_lines": [line for line, message in enumerate(run.all_messages, 1) if message.key() in held_keys],
         },
         "recipe": {**dataclasses.asdict(run.recipe), "max_tokens": run.settings.max_tokens},
         "result": {name: value for name, value in result.to_json().items() if name not in NOT_RECORDED},

@@ -152,7 +152,7 @@ def train(
                 ended = run.ended(spent)
                 if keep and not ended and keep.due(run.state):
                     keep.write(run.state)
-                progress(run.told(measured, watch.seconds))
+                progress(run.report(measured, watch.seconds))
                 if not ended:
                     with watch.stopped():
                         _wait(run, keep, may_run, progress, stopping.check)
@@ -267,7 +267,7 @@ class _Run:
         since = sum(step > state.best_step for step, _ in state.curve)
         return "patience" if patience and since >= patience else ""
 
-    def told(self, held_out: float | None, seconds: float) -> Progress:
+    def report(self, held_out: float | None, seconds: float) -> Progress:
         """What the user is shown of this moment."""
         state, steps = self.state, self.recipe.steps
         left = (steps - state.step) * seconds / state.step if state.step else math.nan
@@ -308,7 +308,7 @@ def _wait(
         if not waited and keep:
             keep.write(run.state)
         waited = True
-        now = run.told(None, run.state.seconds)
+        now = run.report(None, run.state.seconds)
         progress(Progress(now.step, now.steps, now.loss, None, now.seconds, math.nan, paused=True))
         until = time.monotonic() + POLL
         while time.monotonic() < until:

@@ -44,7 +44,7 @@ def package(run: Prepared, adapter: Adapter) -> Files:
     """
     folder, settings = run.folder, run.settings
     (folder / runs.RECORD).unlink(missing_ok=True)  # of an earlier run in this folder, which is none from here on
-    write_messages(folder / runs.MESSAGES, run.kept)
+    write_messages(folder / runs.MESSAGES, run.all_messages)
     run.progress("placing your writing among the styles", 1.0)
     told = dataclasses.replace(adapter, metadata=source_metadata(run.training, run.base))
     gguf.write_adapter(told, folder / runs.ADAPTER, "F16")

@@ -153,7 +153,11 @@ def estimate(
     base = width * sum(math.prod(sizes) for name, sizes in matrices.items() if name not in inner and name not in outer)
     base += width * max((2 * math.prod(matrices[name]) for name in inner), default=0)
     factors = rank * sum(sum(sizes) for name, sizes in matrices.items() if name.startswith("blk."))
-    layers = (shape.layers - recompute) * shape.kept + recompute * shape.hidden + (shape.kept if recompute else 0)
+    layers = (
+        (shape.layers - recompute) * shape.kept_numbers
+        + recompute * shape.hidden
+        + (shape.kept_numbers if recompute else 0)
+    )
     passing = 4 * 2 * shape.wide + 8 * shape.hidden  # inputs and gradients of the layer at work
     vocabulary = header.tensors["token_embd.weight"].shape[0]
     logits = vocabulary * (SCORED * width + EXACT * 4)

@@ -142,13 +142,13 @@ class Prepared:
         return time.monotonic() - self.began
 
     @property
-    def kept(self) -> list[Message]:
+    def all_messages(self) -> list[Message]:
         """Each different message once, with those of the earlier run: the lines of messages.jsonl."""
         messages = (*self.messages.messages, *(self.earlier.messages if self.earlier else ()))
         return list({message.key(): message for message in messages}.values())
 
     @cached_property
-    def asked(self) -> tuple[str, ...]:
+    def prompts(self) -> tuple[str, ...]:
         """Prompts of held-out messages, which are answered before and after."""
         return style_shift.prompts(self.held)
 
@@ -157,7 +157,7 @@ class Prepared:
         """What the base answers to them."""
         return style_shift.answers(
             self.base,
-            self.asked,
+            self.prompts,
             seed=self.settings.seed,
             progress=lambda done: self.progress("asking the model", done),
         )

@@ -92,7 +92,7 @@ class Shape:
         )
 
     @property
-    def kept(self) -> int:
+    def kept_numbers(self) -> int:
         """Numbers a token that a layer keeps for its gradient: two streams, q, k, v, their mix, gate and up."""
         return 2 * self.hidden + (2 * self.heads + 2 * self.groups) * self.size + 2 * self.wide
 
