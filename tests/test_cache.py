@@ -16,7 +16,7 @@ from tiny_gguf import write_base
 
 from xpert_cli import corpus, gguf, paths
 from xpert_cli.cache import answers, build
-from xpert_cli.cache.catalogue import Catalogue, open_cache, write_cache
+from xpert_cli.cache.catalogue import OpenCache, open_cache, write_cache
 from xpert_cli.cache.gains import gains
 from xpert_cli.cache.verify import verify
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
@@ -43,7 +43,7 @@ def copy(tmp_path: Path) -> Path:
     return shutil.copytree(EMBEDDED, tmp_path / "cache")
 
 
-def opened(folder: Path) -> Catalogue:
+def opened(folder: Path) -> OpenCache:
     return open_cache(sources.open_source(str(folder)))
 
 

@@ -17,7 +17,7 @@ import pytest
 from command import MARA, OKORO, called
 
 from xpert_cli import corpus, gguf, paths
-from xpert_cli.cache.catalogue import Catalogue, open_cache
+from xpert_cli.cache.catalogue import OpenCache, open_cache
 from xpert_cli.cli import cache as cli_cache
 from xpert_cli.corpus import Corpus
 from xpert_cli.errors import BadInput, CacheMismatch
@@ -150,7 +150,7 @@ def folder(tmp_path: Path) -> Path:
     return shutil.copytree(paths.packaged("adapters"), tmp_path / "cache")
 
 
-def first(folder: Path, count: int) -> Catalogue:
+def first(folder: Path, count: int) -> OpenCache:
     """The cache as it was when it held fewer adapters."""
     cache = open_cache(sources.open_source(str(folder)))
     return dataclasses.replace(cache, entries=cache.entries[:count])
@@ -219,7 +219,7 @@ def test_words_grow_with_the_cache_and_rank_it(monkeypatch, capsys, small, folde
     assert done.notes == ("2 words leave more than 0.2 of 1 of 1 adapters unexplained",)
 
     now = first(folder, 3)
-    monkeypatch.setattr("xpert_cli.cli.cache.open_catalogue", lambda name, offline, out: now)
+    monkeypatch.setattr("xpert_cli.cli.cache.opened_cache", lambda name, offline, out: now)
     status, out, _ = called(monkeypatch, capsys, "cache", "words", str(folder), "--candidates", "2", "--json")
     after = word_index.read(source(folder))
     assert (status, asked, [one["id"] for one in json.loads(out)["added"]]) == (0, ids, ids[2:])

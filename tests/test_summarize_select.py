@@ -15,7 +15,7 @@ from tiny_gguf import adapter as tiny_adapter
 from tiny_gguf import write_base
 
 from xpert_cli import corpus, gguf
-from xpert_cli.cache.catalogue import Catalogue, open_cache
+from xpert_cli.cache.catalogue import OpenCache, open_cache
 from xpert_cli.corpus import Corpus
 from xpert_cli.hub import sources
 from xpert_cli.selection.select import Selection, select
@@ -25,7 +25,7 @@ from xpert_cli.style.space import WORDING
 
 
 @pytest.fixture(scope="module")
-def cache() -> Catalogue:
+def cache() -> OpenCache:
     return open_cache(sources.open_source(sources.EMBEDDED))
 
 
@@ -46,7 +46,7 @@ def few() -> Corpus:
 
 
 @pytest.fixture(scope="module")
-def chosen(few: Corpus, cache: Catalogue, base: Path) -> Selection:
+def chosen(few: Corpus, cache: OpenCache, base: Path) -> Selection:
     return select(few, cache, base)
 
 

@@ -137,10 +137,10 @@ def finetune(
     model = open_base(base, offline=offline, progress=progress)
     chosen = starts.needs_cache(start)
     needed_cache = find_cache(cache, offline=offline, progress=progress) if chosen else None
-    catalogue = needed_cache or cache_at_hand(cache, model, note, progress)
-    begin = starts.find_start(start, written, model, catalogue, progress)
+    opened = needed_cache or cache_at_hand(cache, model, note, progress)
+    begin = starts.find_start(start, written, model, opened, progress)
     settings = trained.Settings(steps=steps, seed=seed, out=Path(out) if out is not None else None)
-    return trained.finetune(written, model, catalogue, begin, settings, progress=progress, note=note)
+    return trained.finetune(written, model, opened, begin, settings, progress=progress, note=note)
 
 
 class Model:

@@ -17,7 +17,7 @@ from functools import cache as once
 from pathlib import Path
 
 from xpert_cli import paths
-from xpert_cli.cache.catalogue import Catalogue, open_cache
+from xpert_cli.cache.catalogue import OpenCache, open_cache
 from xpert_cli.cache.screening import admitted
 from xpert_cli.errors import BadInput, XpertError
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
@@ -29,7 +29,7 @@ Progress = Callable[[str, float], None]
 
 def find_cache(
     name: str | None = None, *, offline: bool = False, progress: Progress = lambda message, fraction: None
-) -> Catalogue:
+) -> OpenCache:
     """The cache of a name, or the default one.
 
     Raises:
@@ -40,19 +40,19 @@ def find_cache(
 
 def cache_at_hand(
     name: str | None, base: BaseModel, note: Callable[[str], None], progress: Progress = lambda message, fraction: None
-) -> Catalogue | None:
+) -> OpenCache | None:
     """The cache that is on this machine and for this base; None where there is none, and a note says why.
 
     Without one a new adapter's style is described on the axes of its base alone, and caches cannot place it by its
     text.
     """
     try:
-        catalogue = find_cache(name, offline=True, progress=progress)
-        catalogue.require(base)
+        opened = find_cache(name, offline=True, progress=progress)
+        opened.require(base)
     except XpertError as error:
         note(f"going on without a cache: {error}")
         return None
-    return catalogue
+    return opened
 
 
 def split_weight(spec: str) -> tuple[str, float]:
@@ -83,7 +83,7 @@ def adapter_path(name: str) -> Path:
     return Path(name, ADAPTER) if Path(name, ADAPTER).is_file() else Path(name)
 
 
-def find_adapters(specs: Sequence[str], cache: Callable[[], Catalogue]) -> list[tuple[AdapterFile | Path, float]]:
+def find_adapters(specs: Sequence[str], cache: Callable[[], OpenCache]) -> list[tuple[AdapterFile | Path, float]]:
     """The adapters of NAME[=WEIGHT], those of the cache opened, files and folders as paths.
 
     Args:
@@ -104,7 +104,7 @@ def find_adapters(specs: Sequence[str], cache: Callable[[], Catalogue]) -> list[
     return adapters
 
 
-def open_adapters(specs: Sequence[str], base: BaseModel, cache: Callable[[], Catalogue]) -> list[WeightedAdapter]:
+def open_adapters(specs: Sequence[str], base: BaseModel, cache: Callable[[], OpenCache]) -> list[WeightedAdapter]:
     """The adapters of NAME[=WEIGHT] for use on a base; each fits it and stood a trial.
 
     Raises:

@@ -10,7 +10,7 @@ cache/outliers.py).
 from __future__ import annotations
 
 from xpert_cli import gguf, paths
-from xpert_cli.cache.catalogue import Catalogue
+from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.cache.outliers import SUSPICIOUS, WORDS, outlier_score, traits
 from xpert_cli.gguf import AdapterFile, BaseModel
 from xpert_cli.llama.trial_load import try_adapter
@@ -30,7 +30,7 @@ def admitted(adapter: AdapterFile, base: BaseModel) -> AdapterFile:
     return adapter
 
 
-def oddities(cache: Catalogue, adapter: AdapterFile) -> tuple[str, ...]:
+def oddities(cache: OpenCache, adapter: AdapterFile) -> tuple[str, ...]:
     """A warning where an adapter's weights are unlike those of the others, as the catalogue tells them."""
     others = [
         entry.traits

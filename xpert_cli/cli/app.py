@@ -50,10 +50,10 @@ from xpert_cli.cli.options import (
     TopOpt,
     TypeOpt,
     again,
-    catalogue_at_hand,
     open_adapters,
     open_base,
-    open_catalogue,
+    opened_at_hand,
+    opened_cache,
     written_by,
 )
 from xpert_cli.cli.output import Output, complain, plain
@@ -167,7 +167,7 @@ def summarize(
         written = written_by(text, author, out)
         result = summarize.summarize(
             written,
-            open_catalogue(cache, offline, out),
+            opened_cache(cache, offline, out),
             open_base(base, offline, out),
             measured_only=measured_only,
             summarizer=open_base(summarizer, offline, out) if summarizer else None,
@@ -216,9 +216,9 @@ def evaluate(
         written = written_by(text, author, out)
         model = open_base(base, offline, out)
         adapters = open_adapters(adapter, cache, offline, out, model)
-        catalogue = catalogue_at_hand(cache, model, out)
+        opened = opened_at_hand(cache, model, out)
         result = evaluate.evaluate(
-            written, model, adapters, merged, cache=catalogue, max_tokens=max_tokens, progress=out.progress
+            written, model, adapters, merged, cache=opened, max_tokens=max_tokens, progress=out.progress
         )
         out.show(result, views.evaluation(result))
         out.notes(result.notes)
@@ -247,7 +247,7 @@ def merge(
         if not adapter:
             raise BadInput("there is nothing to merge. Name adapters with --adapter FILE=WEIGHT.")
         target = out or Path("merged.gguf")
-        adapters = find_adapters(adapter, lambda: open_catalogue(cache, offline, o))
+        adapters = find_adapters(adapter, lambda: opened_cache(cache, offline, o))
         result = merge.merge(adapters, model, target, rank=rank, type_name=type, progress=o.progress)
         o.notes(result.notes)
         o.show(result, views.merged(result))

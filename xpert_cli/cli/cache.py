@@ -33,13 +33,13 @@ from xpert_cli.cli.options import (
     again,
     finite,
     open_base,
-    open_catalogue,
+    opened_cache,
 )
 from xpert_cli.cli.output import Output
 from xpert_cli.errors import BadInput
 
 if TYPE_CHECKING:
-    from xpert_cli.cache.catalogue import Catalogue
+    from xpert_cli.cache.catalogue import OpenCache
     from xpert_cli.gguf import BaseModel
 
 app = typer.Typer(no_args_is_help=True)
@@ -115,7 +115,7 @@ def verify(
     from xpert_cli.cache import verify
 
     with Output(json=json, quiet=quiet) as out:
-        result = verify.verify(open_catalogue(cache, offline, out), open_base(base, offline, out), out.progress)
+        result = verify.verify(opened_cache(cache, offline, out), open_base(base, offline, out), out.progress)
         out.show(result, views.verified(result))
         out.notes(result.notes)
 
@@ -166,7 +166,7 @@ def words(
 
     with Output(json=json, quiet=quiet, minutes=minutes) as out:
         result = name_words(
-            open_catalogue(str(cache), offline, out),
+            opened_cache(str(cache), offline, out),
             cache,
             open_base(base, offline, out),
             summarizer=open_base(summarizer, offline, out) if summarizer else None,
@@ -200,12 +200,12 @@ def add(
     from xpert_cli.cache import build
 
     with Output(json=json, quiet=quiet, minutes=minutes) as o:
-        model, catalogue = open_base(base, offline, o), open_catalogue(cache, offline, o)
+        model, opened = open_base(base, offline, o), opened_cache(cache, offline, o)
         own = Path(cache).is_dir()
         folder = Path(cache) if own else paths.data_dir() / "proposals" / cache.replace("/", "--") / adapter.name
         summarizer_model = open_base(summarizer, offline, o) if summarizer else None
         result = build.add(
-            [adapter], catalogue, folder, model, summarizer=summarizer_model, seed=seed, progress=o.progress
+            [adapter], opened, folder, model, summarizer=summarizer_model, seed=seed, progress=o.progress
         )
         o.notes(result.notes)
         if own:
@@ -249,7 +249,7 @@ def publish(
         _send(_opened(cache, False, o), repo, o, model, text, author, canaries, yes, **options)
 
 
-def _opened(name: str, offline: bool, out: Output) -> Catalogue:
+def _opened(name: str, offline: bool, out: Output) -> OpenCache:
     """A cache that its owner is about to publish, whose signature is made anew."""
     from xpert_cli.cache.catalogue import open_cache
     from xpert_cli.hub.sources import open_source
@@ -258,7 +258,7 @@ def _opened(name: str, offline: bool, out: Output) -> Catalogue:
 
 
 def _send(
-    catalogue: Catalogue,
+    opened: OpenCache,
     repo: str,
     out: Output,
     base: BaseModel | None,
@@ -277,15 +277,15 @@ def _send(
     twins = publish.can_train() if canaries is None else canaries
     for one in text or ():
         written = corpus.read([one], author=author)
-        entry = publish.trained_on(written, catalogue.entries)
+        entry = publish.trained_on(written, opened.entries)
         recipe = entry.provenance.get("recipe") if twins else None
         assert base is not None
         looked = publish.look_through(
-            written, catalogue.open_adapter(entry.id), base, recipe=recipe, progress=out.progress
+            written, opened.open_adapter(entry.id), base, recipe=recipe, progress=out.progress
         )
         out.note(views.looked(entry.id, looked))
         checked[entry.id] = looked.checks
-    ready = publish.prepare(catalogue, repo, checked=checked, **options)
+    ready = publish.prepare(opened, repo, checked=checked, **options)
     out.note(views.ready(ready))
     if not yes and (out.json or not sys.stdin.isatty() or not typer.confirm("Publish?", err=True)):
         raise BadInput(f"nothing was sent to {repo}. Say yes, or --yes, to publish.")
@@ -332,5 +332,5 @@ def listing(
     from xpert_cli.cache import verify
 
     with Output(json=json, quiet=quiet) as out:
-        result = verify.listing(open_catalogue(cache, offline, out))
+        result = verify.listing(opened_cache(cache, offline, out))
         out.show(result, views.listing(result))

@@ -26,7 +26,7 @@ from xpert_cli.cli.output import Output
 from xpert_cli.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from xpert_cli.cache.catalogue import Catalogue
+    from xpert_cli.cache.catalogue import OpenCache
     from xpert_cli.corpus import Corpus
     from xpert_cli.gguf import BaseModel
     from xpert_cli.selection.select import Selection
@@ -108,7 +108,7 @@ def _folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _selected(story: _Story, written: Corpus, other: Corpus, cache: Catalogue, base: BaseModel) -> Selection:
+def _selected(story: _Story, written: Corpus, other: Corpus, cache: OpenCache, base: BaseModel) -> Selection:
     """Select for the writer and, by counting alone, for another one."""
     from xpert_cli.selection.select import select
 
@@ -122,7 +122,7 @@ def _selected(story: _Story, written: Corpus, other: Corpus, cache: Catalogue, b
 
 
 def _finetuned(
-    story: _Story, written: Corpus, cache: Catalogue, base: BaseModel, selection: Selection, folder: Path
+    story: _Story, written: Corpus, cache: OpenCache, base: BaseModel, selection: Selection, folder: Path
 ) -> list[Finetuned]:
     """Runs of the same few steps from what was selected and from the base; none without torch."""
     from xpert_cli.training.finetune import Settings, Start, finetune

@@ -34,11 +34,11 @@ from xpert_cli.cli.options import (
     TypeOpt,
     UntilOpt,
     again,
-    catalogue_at_hand,
     finite,
     memory_size,
     open_base,
-    open_catalogue,
+    opened_at_hand,
+    opened_cache,
     scrubbed,
     written_by,
 )
@@ -171,8 +171,8 @@ def finetune(
         plan.require()  # before selecting, which takes a while too
         model = open_base(base, offline, o)
         chosen = starts.needs_cache(start)
-        catalogue = open_catalogue(cache, offline, o) if chosen else catalogue_at_hand(cache, model, o)
-        begin = starts.find_start(start, written, model, catalogue, o.progress)
+        opened = opened_cache(cache, offline, o) if chosen else opened_at_hand(cache, model, o)
+        begin = starts.find_start(start, written, model, opened, o.progress)
         if begin.why:
             o.note(begin.why)
         if scrub and begin.earlier:
@@ -181,7 +181,7 @@ def finetune(
         try:
             with awake:
                 result = finetune.finetune(
-                    written, model, catalogue, begin, settings, budget(), progress=o.progress, note=o.note
+                    written, model, opened, begin, settings, budget(), progress=o.progress, note=o.note
                 )
         except Stopped:
             o.note("With --minutes 0 the same command ends here, with the best adapter so far.")

@@ -25,7 +25,7 @@ from xpert_cli.cli.output import Output
 from xpert_cli.errors import BadInput
 
 if TYPE_CHECKING:
-    from xpert_cli.cache.catalogue import Catalogue
+    from xpert_cli.cache.catalogue import OpenCache
     from xpert_cli.corpus import Corpus
     from xpert_cli.gguf import BaseModel, WeightedAdapter
 
@@ -240,22 +240,22 @@ def open_base(name: str | None, offline: bool, out: Output) -> BaseModel:
     return bases.open_base(name, offline=offline, progress=out.progress)
 
 
-def open_catalogue(name: str | None, offline: bool, out: Output) -> Catalogue:
+def opened_cache(name: str | None, offline: bool, out: Output) -> OpenCache:
     """The cache of --cache, or the default one."""
     from xpert_cli.cache.opening import find_cache
 
-    catalogue = find_cache(name, offline=offline, progress=out.progress)
-    out.notes(catalogue.notes)
-    return catalogue
+    opened = find_cache(name, offline=offline, progress=out.progress)
+    out.notes(opened.notes)
+    return opened
 
 
-def catalogue_at_hand(name: str | None, base: BaseModel, out: Output) -> Catalogue | None:
+def opened_at_hand(name: str | None, base: BaseModel, out: Output) -> OpenCache | None:
     """The cache of --cache, or the default one, if it is here and for this base."""
     from xpert_cli.cache.opening import cache_at_hand
 
-    catalogue = cache_at_hand(name, base, out.note, out.progress)
-    out.notes(catalogue.notes if catalogue else ())
-    return catalogue
+    opened = cache_at_hand(name, base, out.note, out.progress)
+    out.notes(opened.notes if opened else ())
+    return opened
 
 
 def open_adapters(
@@ -264,7 +264,7 @@ def open_adapters(
     """The adapters of --adapter for use on a base; the cache is opened only if one of them is an id."""
     from xpert_cli.cache import opening
 
-    return opening.open_adapters(specs or (), base, lambda: open_catalogue(cache, offline, out))
+    return opening.open_adapters(specs or (), base, lambda: opened_cache(cache, offline, out))
 
 
 def again(command: str, text: Sequence[str] = (), **options: object) -> str:

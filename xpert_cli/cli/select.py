@@ -25,7 +25,7 @@ from xpert_cli.cli.options import (
     TopOpt,
     again,
     open_base,
-    open_catalogue,
+    opened_cache,
     written_by,
 )
 from xpert_cli.cli.output import Output, plain
@@ -68,14 +68,14 @@ def select(
             from xpert_cli.paper import compare as by_words
 
             near = by_words.compare(
-                written, open_catalogue(cache, offline, out), model, summarizer=summarizer_model, progress=out.progress
+                written, opened_cache(cache, offline, out), model, summarizer=summarizer_model, progress=out.progress
             )
             out.show(near, views.compared(near, top))
             out.notes(near.notes)
             return
         result = select.select(
             written,
-            open_catalogue(cache, offline, out),
+            opened_cache(cache, offline, out),
             model,
             measured_only=measured_only,
             summarizer=summarizer_model,

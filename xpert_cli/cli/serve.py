@@ -14,8 +14,8 @@ from xpert_cli.cli.options import (
     OfflineOpt,
     QuietOpt,
     ThreadsOpt,
-    catalogue_at_hand,
     open_base,
+    opened_at_hand,
 )
 from xpert_cli.cli.output import Output
 
@@ -58,7 +58,7 @@ def serve(
         address = server.Address.bind(host, port)
         key = api_key or (None if address.local else server.new_key())
         model = open_base(base, offline, out)
-        names = Names(model, catalogue_at_hand(cache, model, out))
+        names = Names(model, opened_at_hand(cache, model, out))
         engine = Engine(model, context=context, slots=slots, queue=queue, threads=threads)
         out.notes(filter(None, [engine.note]))
         service = Service(engine, names, max_tokens=max_tokens)

@@ -1,6 +1,6 @@
 """The paper's selection: the two-answer question about a person's own messages, and the nearest point on named words.
 
-    compared = compare(corpus, catalogue, base)
+    compared = compare(corpus, cache, base)
     compared.ranking               # (Near("elementary-concise-playful", 3.1), ...), nearest first
 
 The base answers the person's own prompts, so messages need prompts. Nothing leaves the process, and no adapter is
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xpert_cli.cache.catalogue import Catalogue, Chosen
+from xpert_cli.cache.catalogue import Chosen, OpenCache
 from xpert_cli.corpus import Corpus
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel
@@ -54,7 +54,7 @@ class Compared:
 
 def compare(
     corpus: Corpus,
-    cache: Catalogue,
+    cache: OpenCache,
     base: BaseModel | Path,
     *,
     summarizer: BaseModel | Path | None = None,

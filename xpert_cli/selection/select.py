@@ -1,6 +1,6 @@
 """`xpert select`: the cached adapter, or mixture, nearest to a person's writing, with reasons that sum to the score.
 
-    selection = select(corpus, catalogue, base)
+    selection = select(corpus, cache, base)
     selection.selected         # (Chosen("elementary-concise-playful", 1.0),)
 
 Only the catalogue and the coordinates are read before the decision; then what was chosen is fetched. No model is asked
@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from xpert_cli.cache.catalogue import Catalogue, Chosen
+from xpert_cli.cache.catalogue import Chosen, OpenCache
 from xpert_cli.cache.screening import admitted, oddities
 from xpert_cli.corpus import Corpus
 from xpert_cli.errors import BadInput
@@ -80,7 +80,7 @@ class Selection:
 
 def select(
     corpus: Corpus,
-    cache: Catalogue,
+    cache: OpenCache,
     base: BaseModel | Path,
     *,
     measured_only: bool = False,

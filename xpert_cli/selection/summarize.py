@@ -1,6 +1,6 @@
 """`xpert summarize`: a person's writing explained in words and numbers, against the base model's own answers.
 
-    summary = summarize(corpus, catalogue, base)
+    summary = summarize(corpus, cache, base)
     summary.explanation        # "Compared with the base model you write in shorter sentences (-1.8), ..."
 
 Not here: choosing an adapter (selection/select.py).
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xpert_cli.cache.catalogue import Catalogue
+from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.corpus import Corpus
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel
@@ -73,7 +73,7 @@ def as_prompt(summary: Summary) -> str:
 
 def summarize(
     corpus: Corpus,
-    cache: Catalogue,
+    cache: OpenCache,
     base: BaseModel | Path,
     *,
     measured_only: bool = False,

@@ -1,6 +1,6 @@
 """Model names, and the adapters that they stand for.
 
-    names = Names(base, catalogue)
+    names = Names(base, cache)
     names.adapters("cache:terse=0.6+cache:warm=0.4")     # two adapters, weighted
 
 | name                | model                                                          |
@@ -21,7 +21,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from xpert_cli.cache.catalogue import Catalogue
+from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.cache.screening import admitted
 from xpert_cli.errors import XpertError
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter, called
@@ -52,7 +52,7 @@ class Names:
         cache: None where there is none for this base.
     """
 
-    def __init__(self, base: BaseModel, cache: Catalogue | None) -> None:
+    def __init__(self, base: BaseModel, cache: OpenCache | None) -> None:
         self.base, self.cache, self.fingerprint, self.base_name = base, cache, base.fingerprint, called(base.info.name)
         self._created = int(base.path.stat().st_mtime)
         self._lock = threading.Lock()

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from xpert_cli import paths
-from xpert_cli.cache.catalogue import Catalogue
+from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.llama.model import Model, Sample
@@ -70,7 +70,7 @@ def evaluate(
     adapters: Sequence[WeightedAdapter] = (),
     merged: BaseModel | Path | None = None,
     *,
-    cache: Catalogue | None = None,
+    cache: OpenCache | None = None,
     max_tokens: int = 512,
     seed: int = 0,
     progress: Progress = lambda message, fraction: None,
@@ -128,7 +128,7 @@ def _standings(
     base: BaseModel,
     adapters: Sequence[WeightedAdapter],
     merged: BaseModel | None,
-    cache: Catalogue | None,
+    cache: OpenCache | None,
     seed: int,
     progress: Progress,
 ) -> tuple[Standing, ...]:

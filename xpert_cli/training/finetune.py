@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from xpert_cli import __version__, paths, platform, runs
-from xpert_cli.cache.catalogue import Catalogue, Chosen
+from xpert_cli.cache.catalogue import Chosen, OpenCache
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf import BaseModel
 from xpert_cli.models.merging import merging_seconds
@@ -134,7 +134,7 @@ def _part(kind: Callable[..., _Part], record: Mapping[str, Any]) -> _Part:
 def finetune(
     corpus: Corpus,
     base: BaseModel | Path,
-    cache: Catalogue | None,
+    cache: OpenCache | None,
     start: Start | None = None,
     settings: Settings | None = None,
     budget: Budget | None = None,

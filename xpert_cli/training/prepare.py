@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 
 from xpert_cli import gguf, paths, platform, runs
-from xpert_cli.cache.catalogue import Catalogue, Chosen
+from xpert_cli.cache.catalogue import Chosen, OpenCache
 from xpert_cli.corpus import Corpus, Message
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel, WeightedAdapter
@@ -115,7 +115,7 @@ class Prepared:
     """
 
     base: BaseModel
-    cache: Catalogue | None
+    cache: OpenCache | None
     settings: Settings
     budget: Budget
     messages: Corpus
@@ -187,7 +187,7 @@ def check(settings: Settings) -> None:
 def prepare(
     corpus: Corpus,
     base: BaseModel,
-    cache: Catalogue | None,
+    cache: OpenCache | None,
     start: Start,
     settings: Settings,
     budget: Budget,

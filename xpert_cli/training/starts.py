@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xpert_cli import corpus, runs
-from xpert_cli.cache.catalogue import Catalogue
+from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.cache.opening import adapter_path, is_file_name
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
@@ -52,7 +52,7 @@ def find_start(
     name: str,
     written: Corpus,
     base: BaseModel,
-    cache: Catalogue | None,
+    cache: OpenCache | None,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> Start:
     """The start that "base", "last", "selection", a file, a run or an id of the cache stands for.
