@@ -1,99 +1,131 @@
-"""How often is the right adapter ranked first, and how does running every adapter on the text compare?
+"""How often is the right adapter ranked first?
 
     python -m benchmarks selection --styles DIR --adapters DIR [--only accuracy] [--levels 90]
 
 Candidates are the eight adapters of one similarity level that the benchmark `adapters` made (chance 12.5 %), and those
-of the packaged cache as level 100. `--only summarizers --models FILE,FILE` asks other models than the base. Reads
---styles, --adapters, --rows, --levels, --users (a style; 100), --models, --threads.
+of the packaged cache as level 100. Each lies where its training text lies on the measured axes, as an adapter of
+`xpert finetune` does in a cache; the scores are those of `xpert select`. Only answers to the probes are generated, and
+stored. Reads --styles, --adapters, --rows, --levels, --users (a style; 100), --threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.adapters import adapter_file, diluted
 from benchmarks.figures import confusion, own_first
-from benchmarks.placement import POOL, Level, Placement, Reader, complete_levels, placed_at
 from benchmarks.report import table
-from benchmarks.run import STYLES, Run
+from benchmarks.run import STYLES, Run, say
+from xpert_cli import gguf
+from xpert_cli.cache.answers import answer_probes
 from xpert_cli.cache.build import build_space
-from xpert_cli.selection.score import direction_scores
-from xpert_cli.style.likelihood import blended, fitted
-from xpert_cli.style.space import Floats, Readings, Space, measured
+from xpert_cli.cache.catalogue import open_cache
+from xpert_cli.hub.sources import open_source
+from xpert_cli.selection.score import scores
+from xpert_cli.style import described
+from xpert_cli.style.measured import cut, measure_all
+from xpert_cli.style.space import Floats, Readings, Space
 
 USERS, SAMPLES = 100, (20, 5)  # users a style, and their texts
-METHODS = ("answers", "likelihood", "answers and likelihood", "source")
-SEARCHED = 40  # test rows of a style that every adapter is run on
-ASKED, ASKED_POOL, ASKED_USERS = 20, 30, 10  # answers, test rows and users a style of the part `summarizers`
-SHOWN = 90  # similarity of the parts that show one
+POOL = 60  # test rows of a style that users are drawn from
+CUT = 50  # words of a text where length is removed
+SHOWN = 90  # similarity of the part that shows one
+NOTHING = np.empty((0, 1), np.float32)  # the basis of no described axes
 
-Draws = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int64]
 
 
-def users(count: int, samples: int, pool: int, seed: int = 0) -> Draws:
+@dataclass(frozen=True)
+class Level:
+    """Eight adapters, one a style, whose training rows are styled in `similarity` of a hundred."""
+
+    similarity: int
+    rows: int
+    files: dict[int, Path]
+
+
+def complete_levels(run: Run) -> list[Level]:
+    """The levels asked for whose adapters are all there, the packaged cache as level 100 last."""
+    levels, rows = [], (run.options.rows or (240,))[0]
+    for similarity in run.options.levels:
+        files = {style: adapter_file(run, style, similarity, rows) for style in STYLES}
+        if absent := [path.name for path in files.values() if not path.exists()]:
+            say(f"{similarity} % is left out: {', '.join(absent)} are not there (python -m benchmarks adapters).")
+        else:
+            levels.append(Level(similarity, rows, files))
+    cache = open_cache(open_source("embedded"))
+    cache.require(run.base)
+    return [*levels, Level(100, 500, {style: cache.fetch(name) for style, name in STYLES.items()})]
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Adapters and users of one level on the same measured axes.
+
+    Attributes:
+        adapters: (8, axes) shifts of their training texts.
+        users: by style, (POOL, axes) readings of test rows.
+    """
+
+    space: Space
+    adapters: Floats
+    users: tuple[Floats, ...]
+
+
+def placed(run: Run, level: Level, *, short: bool) -> Placement:
+    """Place one level's adapters and all users.
+
+    Args:
+        short: with length removed: every text cut to its first words, and no length axes.
+    """
+
+    def read(texts: Iterable[str]) -> Readings:
+        return Readings(measure_all(cut(text, count=CUT) if short else text for text in texts))
+
+    axes = described.measured_axes()
+    files = {str(style): gguf.AdapterFile.open(path, str(style)) for style, path in level.files.items()}
+    base, folder = gguf.BaseModel.open(run.base), run.store.file("answers").parent
+    answered = [read(texts) for texts in answer_probes(base, files, folder, 0, say).values()]
+    rows = [diluted(run, style, level.similarity, level.rows)[0] for style in STYLES]
+    trained = [read(message.response for message in messages) for messages in rows]
+    means, scatters = [one.mean for one in trained], [one.scatter for one in trained]
+    space, _, adapters = build_space(axes, NOTHING, answered, means, scatters)
+    keep = np.array([not (short and axis.length) for axis in axes])
+    pools = [read(row.response for row in run.rows(f"{style}_test")[:POOL]).values for style in STYLES]
+    return Placement(space.only(keep), np.nan_to_num(adapters)[:, keep], tuple(pool[:, keep] for pool in pools))
+
+
+def users(count: int, samples: int, pool: int, seed: int = 0) -> Counts:
     """(styles, count, samples) rows of every user of every style, none twice for one user."""
     draw = np.random.default_rng([seed, samples, pool])
     return np.array([[draw.permutation(pool)[:samples] for _ in range(count)] for _ in range(8)])
 
 
-def means(pools: tuple[Floats, ...], draws: Draws) -> Floats:
-    """(styles, users, axes) mean readings of users."""
-    return np.array([[Readings(pool[rows]).mean for rows in some] for pool, some in zip(pools, draws, strict=True)])
-
-
-def directions(shifts: Floats, adapters: Floats, space: Space) -> Floats:
-    """(styles, users, adapters) scores of shifts against those of the adapters."""
-    return np.array([[direction_scores(user, adapters, space.precision) for user in some] for some in shifts])
-
-
-def scores(placement: Placement, readings: Floats) -> Mapping[str, Floats]:
-    """(styles, users, adapters) scores by every way of explaining, from the mean readings of users.
-
-    Coordinates by answers; by likelihood gains, counted from the candidates' mean; by both; by training text on the
-    measured axes (xpert_cli/style/likelihood.py has the regression).
-    """
-    space, gains, references = placement.space, placement.gains, placement.references
-    shifts = space.shift(readings, writing=True)
-    relative, absolute = (
-        fitted(references, some, placement.prompts, space.precision)
-        for some in (gains - gains.mean(axis=1, keepdims=True), gains)
-    )
-    counted = measured(space.axes)
-    return {
-        "answers": directions(shifts, placement.answers, space),
-        "likelihood": directions(shifts - references.mean(axis=0), relative, space),
-        "answers and likelihood": directions(shifts, blended(placement.answers, absolute, space), space),
-        "source": directions(shifts[..., counted], placement.sources[:, counted], space.only(counted)),
-    }
-
-
-def placements(reader: Reader, level: Level, short: bool = False) -> tuple[Placement, Placement]:
-    """Where adapters bring no coordinates of their training text, and where they do."""
-    bare, full = (placed_at(reader, level, short=short, with_training_text=brings) for brings in (False, True))
-    return bare, full
-
-
-def counts_of(both: tuple[Placement, Placement], draws: Draws) -> dict[str, Draws]:
-    """Method -> (styles, adapters) how many users have each adapter first."""
-    bare, full = (scores(placement, means(placement.users, draws)) for placement in both)
-    return {method: confusion((full if method == "source" else bare)[method]) for method in METHODS}
+def counted(placement: Placement, draws: Counts) -> Counts:
+    """(styles, adapters) how many of the drawn users of a style have each adapter first."""
+    shifts = [
+        [placement.space.shift(Readings(pool[rows]).mean, writing=True) for rows in some]
+        for pool, some in zip(placement.users, draws, strict=True)
+    ]
+    return confusion(np.array([[scores(one, placement.adapters, placement.space) for one in some] for some in shifts]))
 
 
 def _by_level(run: Run, short: bool) -> str:
-    pairs = [(method, samples) for samples in SAMPLES for method in METHODS]
-    reader, rows = Reader(run), []
+    drawn = [users(run.options.users or USERS, samples, POOL) for samples in SAMPLES]
+    rows = []
     for level in complete_levels(run):
-        both = placements(reader, level, short)
-        drawn = {samples: users(run.options.users or USERS, samples, POOL) for samples in SAMPLES}
-        counts = {samples: counts_of(both, draws) for samples, draws in drawn.items()}
-        rows.append((f"{level.similarity} %", *(own_first(counts[samples][method]) for method, samples in pairs)))
-    return table(("similarity", *(f"{method}, {samples}" for method, samples in pairs)), rows)
+        placement = placed(run, level, short=short)
+        rows.append((f"{level.similarity} %", *(own_first(counted(placement, draws)) for draws in drawn)))
+    return table(("similarity", *(f"users of {samples} texts" for samples in SAMPLES)), rows)
 
 
 def accuracy(run: Run) -> str:
-    """Shares of users whose style's adapter is first, by level, explanation and number of texts."""
+    """Shares of users whose style's adapter is first, by level and number of texts."""
     return _by_level(run, short=False)
 
 
@@ -103,70 +135,12 @@ def length_removed(run: Run) -> str:
 
 
 def who_for_whom(run: Run) -> str:
-    """Who is taken for whom by training text at one level; rows are the users' styles."""
-    level = _shown(complete_levels(run))
-    draws = users(run.options.users or USERS, SAMPLES[0], POOL)
-    counts = counts_of(placements(Reader(run), level), draws)["source"]
+    """Who is taken for whom at one level; rows are the users' styles."""
+    levels = complete_levels(run)
+    level = next((one for one in levels if one.similarity == SHOWN), levels[-1])
+    counts = counted(placed(run, level, short=False), users(run.options.users or USERS, SAMPLES[0], POOL))
     rows = [(name, *(cell or None for cell in row)) for name, row in zip(STYLES.values(), counts, strict=True)]
     return table(("users", *STYLES), rows)
 
 
-def _shown(levels: list[Level]) -> Level:
-    return next((level for level in levels if level.similarity == SHOWN), levels[-1])
-
-
-def losses_of(reader: Reader, level: Level) -> Floats:
-    """(styles, rows, adapters) nats a token of each style's first test rows."""
-    samples = [reader.run.samples(reader.run.rows(f"{style}_test")[:SEARCHED]) for style in STYLES]
-    columns = [[reader.losses(path, some) for some in samples] for path in level.files.values()]
-    return np.moveaxis(np.array(columns), 0, 2)
-
-
-def exhaustive(run: Run) -> str:
-    """The adapter with the lowest mean loss on all of a user's texts, against explanations, on the same users."""
-    reader, rows = Reader(run), []
-    draws = users(run.options.users or USERS, SAMPLES[0], SEARCHED)
-    levels = [level for level in complete_levels(run) if level.similarity in run.options.levels]
-    own_shares: dict[str, list[str]] = {method: [] for method in METHODS}
-    searched = []
-    for level in levels:
-        for method, counts in counts_of(placements(reader, level), draws).items():
-            own_shares[method].append(own_first(counts))
-        searched.append(own_first(confusion(-searched_losses(losses_of(reader, level), draws))))
-    rows = [(method, *shares, 0) for method, shares in own_shares.items()]
-    rows.append(("running all adapters on all texts", *searched, SAMPLES[0] * len(STYLES)))
-    return table(("chosen by", *(f"{level.similarity} %" for level in levels), "texts evaluated"), rows)
-
-
-def searched_losses(losses: Floats, draws: Draws) -> Floats:
-    """(styles, users, adapters) mean losses of users' texts, from (styles, rows, adapters)."""
-    return np.array([[own[rows].mean(axis=0) for rows in some] for own, some in zip(losses, draws, strict=True)])
-
-
-def summarizers(run: Run) -> str:
-    """By answers at one level, with the base as summarizer and with others: by all axes, by described ones."""
-    level, rows = _shown(complete_levels(run)), []
-    answers_of, draws = Reader(run).answers(level), users(ASKED_USERS, SAMPLES[0], ASKED_POOL)
-    for path in (run.base, *run.options.models):
-        reader = Reader(run, path)
-        axes, basis = reader.axes
-        answers = [Readings(reader.readings("answers", some[:ASKED])) for some in answers_of]
-        space, adapters, _ = build_space(axes, basis, answers, [None] * len(STYLES))
-        texts = [[row.response for row in run.rows(f"{style}_test")[:ASKED_POOL]] for style in STYLES]
-        readings = means(tuple(reader.readings("test", some) for some in texts), draws)
-        shares = []
-        for keep in (np.ones(len(axes), np.bool_), ~measured(axes)):
-            part = space.only(keep)
-            shifts = part.shift(readings[..., keep], writing=True)
-            shares.append(own_first(confusion(directions(shifts, adapters[:, keep], part))))
-        rows.append((path.stem, round(path.stat().st_size / 1e6), *shares))
-    return table(("summarizer", "MB", "all axes", "described axes only"), rows)
-
-
-PARTS = {
-    "accuracy": accuracy,
-    "length-removed": length_removed,
-    "who-for-whom": who_for_whom,
-    "exhaustive": exhaustive,
-    "summarizers": summarizers,
-}
+PARTS = {"accuracy": accuracy, "length-removed": length_removed, "who-for-whom": who_for_whom}

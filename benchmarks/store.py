@@ -1,8 +1,7 @@
 """Where measurements are kept: a JSON file each, with what it was made of, so that a stopped benchmark goes on.
 
     store = Store(Path("runs/benchmarks/warmstart"))
-    told = store.record("4-90", {"rate": 1e-3}, measure)      # measured once; again where what it was made of changed
-    losses = store.array("losses", [digest, texts], make)     # the same for an array
+    losses = store.record("4-90", {"rate": 1e-3}, measure)      # measured once; again where what it was made of changed
 
 Not here: what is measured, and the tables of it (report.py).
 """
@@ -16,10 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from xpert_cli.paths import whole
-from xpert_cli.style.space import Floats
 
 Record = dict[str, Any]  # what JSON can hold: the border to a file
 
@@ -61,20 +57,6 @@ class Store:
         with whole(self.file(f"{name}.json")) as part:
             part.write_text(json.dumps({"made_of": made_of, "measured": measured}, indent=1) + "\n", "utf-8")
         return measured
-
-    def array(self, name: str, made_of: object, make: Callable[[], Any]) -> Floats:
-        """An array, from the file that is named by what it was made of if it is there.
-
-        Raises:
-            Missing: as `record`.
-        """
-        path = self.file(f"{name}-{short_key(made_of)}.npy")
-        if not path.exists():
-            self._may_measure(path.name)
-            values = np.asarray(make())
-            with whole(path) as part, part.open("wb") as file:
-                np.save(file, values)
-        return np.asarray(np.load(path, allow_pickle=False), np.float64)
 
     def file(self, name: str) -> Path:
         """A path in the folder, which is made."""

@@ -162,7 +162,6 @@ class Warmstart:
         lowest = min(loss for _, loss, *_ in curve)
         mark = case.until if lowest <= case.until else lowest + NEAR
         first = next(index for index, (_, loss, *_) in enumerate(curve) if loss <= mark)
-        gguf.write_adapter(factors[first], self.run.store.file(f"{name}.gguf"), "F16")
         self.run.decoder.begin(factors[first], RANK, case.recipe(0).scale, 0)
         tested = evaluate(self.run.decoder, test)
         say(f"{name}: {lowest:.3f} in {curve[-1][0]} steps ({ended})")
