@@ -21,6 +21,8 @@ from xpert_cli import corpus
 from xpert_cli.corpus import Corpus
 
 if TYPE_CHECKING:
+    from xpert_cli.cache.catalogue import OpenCache
+    from xpert_cli.gguf import BaseModel
     from xpert_cli.llama.chat import Run
     from xpert_cli.selection.select import Selection
     from xpert_cli.selection.summarize import Summary
@@ -61,17 +63,10 @@ def summarize(
     Raises:
         XpertError: in one line, what is wrong and how to mend it.
     """
-    from xpert_cli.cache.opening import find_cache
-    from xpert_cli.models.bases import open_base
     from xpert_cli.selection import summarize as explained
 
-    return explained.summarize(
-        written,
-        find_cache(cache, offline=offline, progress=progress),
-        open_base(base, offline=offline, progress=progress),
-        measured_only=measured_only,
-        progress=progress,
-    )
+    opened, model = _cache_and_base(cache, base, offline, progress)
+    return explained.summarize(written, opened, model, measured_only=measured_only, progress=progress)
 
 
 def select(
@@ -92,17 +87,20 @@ def select(
     Raises:
         XpertError: in one line, what is wrong and how to mend it.
     """
-    from xpert_cli.cache.opening import find_cache
-    from xpert_cli.models.bases import open_base
     from xpert_cli.selection import select as chosen
 
-    return chosen.select(
-        written,
-        find_cache(cache, offline=offline, progress=progress),
-        open_base(base, offline=offline, progress=progress),
-        measured_only=measured_only,
-        progress=progress,
-    )
+    opened, model = _cache_and_base(cache, base, offline, progress)
+    return chosen.select(written, opened, model, measured_only=measured_only, progress=progress)
+
+
+def _cache_and_base(
+    cache: str | None, base: str | None, offline: bool, progress: Progress
+) -> tuple[OpenCache, BaseModel]:
+    from xpert_cli.cache.opening import find_cache
+    from xpert_cli.models.bases import open_base
+
+    opened = find_cache(cache, offline=offline, progress=progress)
+    return opened, open_base(base, offline=offline, progress=progress)
 
 
 def finetune(

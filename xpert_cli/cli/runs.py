@@ -19,7 +19,7 @@ from rich.text import Text
 from xpert_cli import paths, runs
 from xpert_cli.cli.options import BaseOpt, JsonOpt, OfflineOpt, OutOpt, QuietOpt, again, open_base
 from xpert_cli.cli.output import Output
-from xpert_cli.cli.views import size
+from xpert_cli.cli.views import pairs, size
 from xpert_cli.errors import BadInput, XpertError
 
 app = typer.Typer(no_args_is_help=True, help="List, show, rename, delete and export runs of fine-tuning.")
@@ -307,13 +307,7 @@ def _shown(run: runs.Run) -> RenderableType:
         ("size", size(run.bytes)),
         ("folder", str(run.folder)),
     ]
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in rows:
-        if text:
-            table.add_row(name, Text(text))
-    return table
+    return pairs(rows)
 
 
 def _room(parts: list[tuple[str, int, list[Path] | None]], free: int) -> RenderableType:

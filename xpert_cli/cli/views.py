@@ -166,7 +166,7 @@ def finetuned(result: Finetuned) -> RenderableType:
     ]
     moved = [("style" if not index else "", axis.sentence) for index, axis in enumerate(answers.axes[:4])]
     texts = [("prompt", answers.prompt), ("before", answers.before), ("after", answers.after)]
-    return Group(_pairs([*rows, *moved]), Text(), _pairs([(name, text.strip()) for name, text in texts if text]))
+    return Group(pairs([*rows, *moved]), Text(), pairs([(name, text.strip()) for name, text in texts if text]))
 
 
 def trained_with_peft(result: PeftTrained) -> RenderableType:
@@ -206,7 +206,7 @@ def before_and_after(before: Run, after: Run) -> RenderableType:
         (name, f"{run.text.strip()} ({run.tokens_per_second:.0f} tokens/s)")
         for name, run in (("before", before), ("after", after))
     )
-    return _pairs(list(answers))
+    return pairs(list(answers))
 
 
 def evaluation(result: Evaluation) -> RenderableType:
@@ -249,7 +249,7 @@ def converted(result: Converted) -> RenderableType:
     if result.requantized:
         rows.append(("note", "the source was quantized already, which costs quality: convert the original if you can"))
     rows += [("note", note) for note in result.notes]
-    return _pairs(rows)
+    return pairs(rows)
 
 
 def merged(result: Merged) -> RenderableType:
@@ -257,7 +257,7 @@ def merged(result: Merged) -> RenderableType:
     rows = [(result.kind, result.out), ("type", result.type), ("rank", str(result.rank)), ("size", size(result.bytes))]
     if result.error is not None:
         rows.append(("lost", f"{result.error:.2%} of the change, by the lower rank"))
-    return _pairs(rows)
+    return pairs(rows)
 
 
 def built(result: Built) -> RenderableType:
@@ -344,7 +344,8 @@ def _adapters(rows: Sequence[tuple[str, str, str]]) -> Table:
     return table
 
 
-def _pairs(rows: Sequence[tuple[str, str]]) -> Table:
+def pairs(rows: Sequence[tuple[str, str]]) -> Table:
+    """Two columns, names and texts; a row without a text is left out."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
