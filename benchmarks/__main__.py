@@ -25,8 +25,8 @@ from xpert_cli import platform
 from xpert_cli.errors import XpertError
 
 NAMES = (
-    *("adapters", "algorithm1", "answers", "certainty", "finetune", "generation", "memory", "mixed", "people"),
-    *("selection", "serve", "threads", "warmstart"),
+    *("adapters", "certainty", "finetune", "generation", "memory", "mixed", "people", "selection", "threads"),
+    "warmstart",
 )
 
 
@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("names", nargs="*", metavar="NAME")
-    made.add_argument("--only", default="", help="parts to run, such as accuracy,exhaustive; all by default")
+    made.add_argument("--only", default="", help="parts to run, such as accuracy,who-for-whom; all by default")
     made.add_argument("--report", action="store_true", help="put the tables into docs/benchmarks/NAME.md")
     made.add_argument("--stored", action="store_true", help="measure nothing, and show what is stored")
     made.add_argument("--styles", type=Path, help="folder of the style sets")

@@ -130,13 +130,13 @@ def held(process: int) -> tuple[int, int]:
 
 def family(process: int) -> list[int]:
     """A process and all below it."""
-    found = [process]
+    processes = [process]
     for task in Path(f"/proc/{process}/task").glob("*/children"):
         try:
-            found += [one for child in task.read_text().split() for one in family(int(child))]
+            processes += [one for child in task.read_text().split() for one in family(int(child))]
         except OSError:
             continue
-    return found
+    return processes
 
 
 def measured(run: Run) -> list[tuple[Path, int, Record]]:
@@ -154,14 +154,14 @@ def measured(run: Run) -> list[tuple[Path, int, Record]]:
 def peaks(run: Run) -> str:
     """Peaks of the whole run and of its phases, beside the estimate that is printed before loading."""
     rows = []
-    for model, limit, told in measured(run):
-        phases = told["phases"]
+    for model, limit, record in measured(run):
+        phases = record["phases"]
         peak = max(one["anonymous"] for one in phases.values())
         resident = max(one["resident"] for one in phases.values())
         each = [megabytes(phases[name]["anonymous"]) if name in phases else "" for name in COLUMNS]
         laid_out = max(phases[name]["resident"] for name in LAID_OUT)
-        off = f"{told['estimate'] / laid_out - 1:+.0%}"
-        sums = [megabytes(one) for one in (told["estimate"], laid_out)]
+        off = f"{record['estimate'] / laid_out - 1:+.0%}"
+        sums = [megabytes(one) for one in (record["estimate"], laid_out)]
         rows.append((model.stem, limit, *sums, off, megabytes(peak), *each, megabytes(resident)))
     head = ("base", "--memory MB", "estimate", "VmRSS, training", "off", "RssAnon", *COLUMNS, "VmRSS")
     return table(head, rows)
@@ -175,13 +175,13 @@ def megabytes(count: float) -> str:
 def times(run: Run) -> str:
     """Seconds of each phase, and what comes after training beside a run of LONG steps."""
     rows = []
-    for model, _, told in measured(run):
-        seconds = {name: one["seconds"] for name, one in told["phases"].items()}
+    for model, _, record in measured(run):
+        seconds = {name: one["seconds"] for name, one in record["phases"].items()}
         after = sum(seconds.get(name, 0.0) for name in ("placing", "merging", "before and after", "end"))
-        long = LONG * told["tokens"] / told["steps"] / told["tokens_per_second"]
+        long = LONG * record["tokens"] / record["steps"] / record["tokens_per_second"]
         share = after / (seconds["preparing"] + seconds["first loss"] + long + after)
         each = [f"{seconds.get(name, 0.0):.1f}" for name in COLUMNS]
-        rows.append((model.stem, f"{told['tokens_per_second']:.0f}", *each, f"{share:.1%}"))
+        rows.append((model.stem, f"{record['tokens_per_second']:.0f}", *each, f"{share:.1%}"))
     return table(("base", "tokens/s", *COLUMNS, f"after, of {LONG} steps"), rows)
 
 

@@ -22,7 +22,7 @@ from build_demo_cache import ROWS, STYLES
 from xpert_cli import corpus, gguf, paths
 from xpert_cli.cache import card
 from xpert_cli.cache.build import MOST_TEXTS, PRIOR
-from xpert_cli.cache.catalogue import ANSWERS, Catalogue, open_cache, write_cache
+from xpert_cli.cache.catalogue import ANSWERS, OpenCache, open_cache, write_cache
 from xpert_cli.cache.entries import Entry
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf.adapter import Adapter
@@ -48,12 +48,12 @@ def retold(adapter: Adapter, readings: Readings, axes: tuple[Axis, ...], basis: 
     before = described.source_mean(adapter, axes, basis)
     metadata = described.source_metadata(readings, axes, basis)
     mean = np.where(measured(axes), readings.mean, np.nan if before is None else before)
-    told = metadata | {"xpert.source.mean": [float(value) for value in mean]}
-    return replace(adapter, metadata={**adapter.metadata, **told})
+    placed = metadata | {"xpert.source.mean": [float(value) for value in mean]}
+    return replace(adapter, metadata={**adapter.metadata, **placed})
 
 
 def recounted(
-    cache: Catalogue, writings: list[Readings], base: Readings, axes: tuple[Axis, ...]
+    cache: OpenCache, writings: list[Readings], base: Readings, axes: tuple[Axis, ...]
 ) -> tuple[Space, Floats]:
     """The space on the axes of this version, and the adapters' answers in it; described axes as before."""
     old, counted = cache.space, measured(axes)
@@ -63,8 +63,8 @@ def recounted(
     own = [one.scatter.on(counted) for one in writings]
     prior = base.scatter.on(counted).weighing(1 + PRIOR)
     people = pooled([prior, *(one.weighing(min(one.samples, MOST_TEXTS)) for one in own)])
-    asked = ~measured(old.axes)
-    metric = joined(people, (old.spread[asked], old.precision[np.ix_(asked, asked)]), counted)
+    is_described = ~measured(old.axes)
+    metric = joined(people, (old.spread[is_described], old.precision[np.ix_(is_described, is_described)]), counted)
     spread = np.maximum(metric[0], least_spreads([axis.name for axis in axes]))
     reference = np.where(counted, np.nan_to_num(base.mean), old.reference[rows])
     gap = np.where(known, old.gap[rows], 0.0)
@@ -92,8 +92,8 @@ def main() -> None:
         adapters.append(retold(adapter, writings[-1], axes, cache.space.basis))
         print(f"{entry.id}: {len(texts)} texts", flush=True)
     space, answers = recounted(cache, writings, base, axes)
-    told = [described.source_mean(adapter, axes, space.basis) for adapter in adapters]
-    training = np.array([space.shift(mean, writing=True) for mean in told if mean is not None])
+    means = [described.source_mean(adapter, axes, space.basis) for adapter in adapters]
+    training = np.array([space.shift(mean, writing=True) for mean in means if mean is not None])
     entries = [written(space, *one, options.cache) for one in zip(cache.entries, adapters, training, strict=True)]
     made_with = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
     write_cache(options.cache, made_with, entries, space, answers, training)

@@ -13,15 +13,15 @@ import pytest
 
 from benchmarks import figures, merging, outcomes, report, selection, writers
 from benchmarks.__main__ import NAMES, benchmark
-from benchmarks.algorithm1 import right
 from benchmarks.outcomes import Arm, Outcome
 from benchmarks.run import Options, Run
 from benchmarks.store import Missing, Store
 from xpert_cli.corpus import Message
 from xpert_cli.gguf.adapter import Adapter
+from xpert_cli.style.space import Axis, Space
 
 ROOT = Path(__file__).resolve().parent.parent
-WITHOUT_REPORT = {"generation", "serve"}  # a few figures each, which stand in other pages
+WITHOUT_REPORT = {"generation"}  # a few figures each, which stand in other pages
 
 
 def test_an_interval_of_a_share_is_wilsons():
@@ -92,15 +92,18 @@ def test_the_warm_start_report_shows_the_outcomes_beside_it():
     assert report.places(page)["outcomes"] == outcomes.tables(outcomes.read(report.REPORTS / "warmstart.json"))
 
 
-def test_losses_of_a_search_are_means_over_the_users_texts():
-    losses = np.array([[[1.0, 2.0], [3.0, 0.0]]])  # one style, two rows, two adapters
-    assert selection.searched_losses(losses, np.array([[[0], [1], [0]]])).tolist() == [
-        [[1.0, 2.0], [3.0, 0.0], [1.0, 2.0]]
-    ]
+def test_users_are_drawn_without_repeats_and_counted_by_the_adapter_that_is_first():
     draws = selection.users(3, 5, 60)
     assert draws.shape == (8, 3, 5)
     assert len(set(draws[0, 0].tolist())) == 5
-    assert right(np.array([[[0.0, 1.0]], [[0.9, 0.0]]]), np.array([[0.0, 1.2], [1.0, 0.0]])) == "100.0 % (34-100)"
+    axes = (Axis("a", "measured", "less a", "more a"), Axis("b", "measured", "less b", "more b"))
+    space = Space(axes, np.empty((0, 1)), np.zeros(2), np.zeros(2), np.ones(2), np.eye(2))
+    pools = (
+        np.array([[1.0, 0.0], [3.0, 1.0]]),
+        np.array([[0.0, 1.0], [2.0, 1.0]]),
+    )  # the last text lies nearer to the first adapter
+    placement = selection.Placement(space, np.array([[1.0, 0.2], [0.2, 1.0]]), pools)
+    assert selection.counted(placement, np.array([[[0], [1]], [[0], [1]]])).tolist() == [[2, 0], [1, 1]]
 
 
 def test_measurements_are_made_once_and_again_where_what_they_are_made_of_changed(tmp_path):
@@ -111,14 +114,10 @@ def test_measurements_are_made_once_and_again_where_what_they_are_made_of_change
         return {"value": len(made)}
 
     assert [store.record("a", {"rate": rate}, measure)["value"] for rate in (0.1, 0.1, 0.2)] == [1, 1, 2]
-    assert store.array("b", [1, "x"], lambda: [1.5, 2.5]).tolist() == [1.5, 2.5]
     frozen = Store(tmp_path, stored_only=True)
     assert frozen.record("a", {"rate": 0.2}, measure) == {"value": 2}
-    assert frozen.array("b", [1, "x"], list).tolist() == [1.5, 2.5]
     with pytest.raises(Missing, match=r"^a$"):
         frozen.record("a", {"rate": 0.3}, measure)
-    with pytest.raises(Missing, match=r"^b-\w+.npy$"):
-        frozen.array("b", [2, "x"], list)
 
 
 def test_only_marked_places_of_a_report_change():
@@ -152,7 +151,8 @@ def test_the_fuzz_driver_writes_into_its_report():
 def test_reports_name_only_benchmarks_that_are_there_or_the_commit_that_held_them():
     for path in report.REPORTS.glob("*.md"):
         page = path.read_text("utf-8")
-        assert set(re.findall(r"python -m benchmarks (\w+)", page)) <= set(NAMES)
+        if not set(re.findall(r"python -m benchmarks (\w+)", page)) <= set(NAMES):
+            assert "commit c4200c7" in page, path.name
         if re.search(r"python benchmarks/", page):
             assert "at commit 16a917e" in page, path.name
 

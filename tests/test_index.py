@@ -15,10 +15,10 @@ from command import MARA, called
 
 from xpert_cli import corpus, paths
 from xpert_cli.cache import index, merkle
-from xpert_cli.cache.catalogue import Catalogue, open_cache
+from xpert_cli.cache.catalogue import OpenCache, open_cache
 from xpert_cli.cache.clusters import clusters
 from xpert_cli.cache.codes import Coding, coding_for, directions_of
-from xpert_cli.cache.indexed import IndexedCatalogue
+from xpert_cli.cache.indexed import IndexedCache
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.hub.sources import open_source
 from xpert_cli.selection.project import Projection, project
@@ -73,13 +73,13 @@ def written(folder: Path, count: int, axes: int = 12) -> Path:
     return folder
 
 
-def opened(folder: Path) -> IndexedCatalogue:
+def opened(folder: Path) -> IndexedCache:
     cache = open_cache(open_source(str(folder)))
-    assert isinstance(cache, IndexedCatalogue)
+    assert isinstance(cache, IndexedCache)
     return cache
 
 
-def user(cache: Catalogue, place: np.ndarray[Any, Any], texts: int = 20) -> Projection:
+def user(cache: OpenCache, place: np.ndarray[Any, Any], texts: int = 20) -> Projection:
     readings = Readings(np.tile(place, (texts, 1)))
     return Projection(("",) * texts, cache.bare, np.ones(len(place), np.bool_), readings, ())
 

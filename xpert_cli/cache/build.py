@@ -24,11 +24,11 @@ import numpy as np
 from xpert_cli import gguf, paths
 from xpert_cli.cache import card
 from xpert_cli.cache.answers import answer_probes, drop
-from xpert_cli.cache.catalogue import ANSWERS, Catalogue, write_cache
+from xpert_cli.cache.catalogue import ANSWERS, OpenCache, write_cache
 from xpert_cli.cache.entries import Entry
 from xpert_cli.cache.gains import Gains, gains
 from xpert_cli.cache.index import add_to_index, made_with, members_of, write_cache_indexed
-from xpert_cli.cache.indexed import LISTED, IndexedCatalogue
+from xpert_cli.cache.indexed import LISTED, IndexedCache
 from xpert_cli.cache.outliers import traits
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.foreign.data import read_object
@@ -96,20 +96,25 @@ def build(
     began = time.monotonic()
     out = paths.writable(out)
     base = BaseModel.open(base)
-    asked = BaseModel.open(summarizer) if summarizer else base
+    summarizer_model = BaseModel.open(summarizer) if summarizer else base
     files = _named(adapters, base)
     answers = answer_probes(base, files, out, seed, progress)
-    axes, basis = described.axes_of(asked)
-    readings = _read(answers, axes, basis, asked, progress)
-    claims = [described.source_mean(one.adapter, axes, basis) for one in files.values()]
+    axes, basis = described.axes_of(summarizer_model)
+    readings = _read(answers, axes, basis, summarizer_model, progress)
+    source_means = [described.source_mean(one.adapter, axes, basis) for one in files.values()]
     trained_on = [described.source_scatter(one.adapter, axes) for one in files.values()]
-    space, shown, told = build_space(axes, basis, readings, claims, [one for one in trained_on if one])
+    space, answer_coordinates, training_coordinates = build_space(
+        axes, basis, readings, source_means, [one for one in trained_on if one]
+    )
     by = ["answers"]
-    if np.isnan(told).all() and len(files) >= FEWEST:
+    if np.isnan(training_coordinates).all() and len(files) >= FEWEST:
         by.append("likelihood")
         scored = gains(base, files, answers, progress)
-        shown = _by_gains(space, shown, dict(zip(answers, readings, strict=True)), scored)
-    entries = [_entry(one, out, space, shown[i], told[i], by) for i, one in enumerate(files.values())]
+        answer_coordinates = _by_gains(space, answer_coordinates, dict(zip(answers, readings, strict=True)), scored)
+    entries = [
+        _entry(one, out, space, answer_coordinates[i], training_coordinates[i], by)
+        for i, one in enumerate(files.values())
+    ]
     _write_answers(out / ANSWERS, answers[""])
     info = base.info
     with paths.whole(out / card.FILE) as part:
@@ -122,23 +127,23 @@ def build(
             "files": [paths.digest(base.path)],
         },
         "summarizer": {
-            "fingerprint": asked.fingerprint,
+            "fingerprint": summarizer_model.fingerprint,
             "questions": described.questions_digest(basis),
             "words": described.WORDS,
         },
         "probes": described.probes_digest(),
     }
     if indexed if indexed is not None else len(entries) >= LARGE:
-        write_cache_indexed(out, by_what, entries, space, shown, told, progress)
+        write_cache_indexed(out, by_what, entries, space, answer_coordinates, training_coordinates, progress)
     else:
-        write_cache(out, by_what, entries, space, shown, told)
+        write_cache(out, by_what, entries, space, answer_coordinates, training_coordinates)
     drop(out)
-    return _built(out, entries, space, shown, told, began)
+    return _built(out, entries, space, answer_coordinates, training_coordinates, began)
 
 
 def add(
     adapters: Sequence[Path],
-    cache: Catalogue,
+    cache: OpenCache,
     out: Path,
     base: BaseModel | Path,
     *,
@@ -156,44 +161,49 @@ def add(
     """
     began = time.monotonic()
     base = BaseModel.open(base)
-    asked = BaseModel.open(summarizer) if summarizer else base
+    summarizer_model = BaseModel.open(summarizer) if summarizer else base
     cache.require(base)
-    _require_alike(cache, asked)
+    _require_alike(cache, summarizer_model)
     out = paths.writable(out)
     files = _named(adapters, base)
     if taken := sorted(name for name in files if cache.has(name)):
         raise BadInput(f"{cache.source.name} has {taken[0]} already. Rename the file or the run's folder.")
     answers = answer_probes(base, files, out, seed, progress, plain=False)
     space = cache.space
-    readings = _read(answers, space.axes, space.basis, asked, progress)
-    shown = np.array([space.shift(one.mean, writing=False) for one in readings])
-    told = _claimed(space, [described.source_mean(one.adapter, space.axes, space.basis) for one in files.values()])
+    readings = _read(answers, space.axes, space.basis, summarizer_model, progress)
+    answer_coordinates = np.array([space.shift(one.mean, writing=False) for one in readings])
+    training_coordinates = _claimed(
+        space, [described.source_mean(one.adapter, space.axes, space.basis) for one in files.values()]
+    )
     by = ["answers"]
-    new = [_entry(one, out, space, shown[i], told[i], by) for i, one in enumerate(files.values())]
+    new = [
+        _entry(one, out, space, answer_coordinates[i], training_coordinates[i], by)
+        for i, one in enumerate(files.values())
+    ]
     count = cache.size + len(new)
     entries = [*(cache.entries if count <= LISTED else ()), *new]
     readme = cache.source.optional(card.FILE)
     text = paths.text(readme) if readme else ""
     with paths.whole(out / card.FILE) as part:
         part.write_text(card.renewed(text, entries, {}, count), "utf-8")
-    if isinstance(cache, IndexedCatalogue):
-        add_to_index(out, cache, made_with(cache), members_of(new, shown, told))
+    if isinstance(cache, IndexedCache):
+        add_to_index(out, cache, made_with(cache), members_of(new, answer_coordinates, training_coordinates))
         drop(out)
-        return _built(out, new, space, shown, told, began)
+        return _built(out, new, space, answer_coordinates, training_coordinates, began)
     whole, entries = made_with(cache), [*cache.entries, *new]
     write_cache(
         out,
         whole,
         entries,
         space,
-        np.concatenate([cache.answer_coordinates, shown]),
-        np.concatenate([cache.training_coordinates, told]),
+        np.concatenate([cache.answer_coordinates, answer_coordinates]),
+        np.concatenate([cache.training_coordinates, training_coordinates]),
     )
     drop(out)
-    return _built(out, new, space, shown, told, began)
+    return _built(out, new, space, answer_coordinates, training_coordinates, began)
 
 
-def _require_alike(cache: Catalogue, summarizer: BaseModel) -> None:
+def _require_alike(cache: OpenCache, summarizer: BaseModel) -> None:
     """Refuse to explain in a space that was made with other probes, questions or another summarizer."""
     own = described.probes_digest(), described.questions_digest(cache.space.basis), summarizer.fingerprint
     if own != (cache.probes, cache.summarizer["questions"], cache.summarizer["fingerprint"]):
@@ -212,22 +222,29 @@ def _require_alike(cache: Catalogue, summarizer: BaseModel) -> None:
 def _read(
     answers: Mapping[str, list[str]], axes: Sequence[Axis], basis: described.Basis, model: BaseModel, progress: Progress
 ) -> list[Readings]:
-    told = [(axis.name, axis.digest) for axis in axes]
-    kept = PartialResults(
-        "readings", model.fingerprint, described.questions_digest(basis), told, list(answers.values())
+    digests = [(axis.name, axis.digest) for axis in axes]
+    partial = PartialResults(
+        "readings", model.fingerprint, described.questions_digest(basis), digests, list(answers.values())
     )
-    done, values = kept.found() or (0, np.empty((0, 0)))
+    done, values = partial.load() or (0, np.empty((0, 0)))
     readings = [Readings(part) for part in np.split(values, done)] if done else []
     for texts in list(answers.values())[done:]:
         progress("explaining the answers", len(readings) / len(answers))
-        readings.append(described.read(texts, axes, basis, model, asked=len(texts)))
-        kept.keep(len(readings), np.concatenate([one.values for one in readings]))
-    kept.drop()
+        readings.append(described.read(texts, axes, basis, model, most=len(texts)))
+        partial.keep(len(readings), np.concatenate([one.values for one in readings]))
+    partial.drop()
     return readings
 
 
-def _built(out: Path, entries: Sequence[Entry], space: Space, shown: Floats, told: Floats, began: float) -> Built:
-    agreement = [_agreement(space, shown[i], told[i]) for i in range(len(entries))]
+def _built(
+    out: Path,
+    entries: Sequence[Entry],
+    space: Space,
+    answer_coordinates: Floats,
+    training_coordinates: Floats,
+    began: float,
+) -> Built:
+    agreement = [_agreement(space, answer_coordinates[i], training_coordinates[i]) for i in range(len(entries))]
     adopted = [
         Adopted(entry.id, entry.file, entry.sha256, entry.bytes, entry.explanation, agreed)
         for entry, agreed in zip(entries, agreement, strict=True)
@@ -307,24 +324,24 @@ def _claimed(space: Space, claims: Sequence[Floats | None]) -> Floats:
     return np.array([nothing if claim is None else space.shift(claim, writing=True) for claim in claims])
 
 
-def _agreement(space: Space, shown: Floats, told: Floats) -> float | None:
-    return None if np.isnan(told).all() else float(space.shares(np.nan_to_num(told), shown).sum())
+def _agreement(space: Space, answer: Floats, training: Floats) -> float | None:
+    return None if np.isnan(training).all() else float(space.shares(np.nan_to_num(training), answer).sum())
 
 
-def _by_gains(space: Space, shown: Floats, readings: Mapping[str, Readings], scored: Gains) -> Floats:
+def _by_gains(space: Space, answer_coordinates: Floats, readings: Mapping[str, Readings], scored: Gains) -> Floats:
     """(adapters, axes) shifts of the adapters' answers, turned towards what they make more probable."""
     references = np.array([readings[author].values[probe] for author, probe in scored.texts])
     prompts = [probe for _, probe in scored.texts]
-    found = fitted(space.shift(references, writing=False), scored.values, prompts, space.precision)
-    return blended(shown, found, space)
+    shifts = fitted(space.shift(references, writing=False), scored.values, prompts, space.precision)
+    return blended(answer_coordinates, shifts, space)
 
 
 def _entry(
     adapter: AdapterFile,
     out: Path,
     space: Space,
-    shown: Floats,
-    told: Floats,
+    answer_coordinates: Floats,
+    training_coordinates: Floats,
     by: Sequence[str],
 ) -> Entry:
     """Copy one adapter into the cache and describe it."""
@@ -332,7 +349,7 @@ def _entry(
     if adapter.path.resolve() != target.resolve():
         with paths.whole(target) as part:
             part.write_bytes(adapter.path.read_bytes())
-    brought = not np.isnan(told).all()
+    brought = not np.isnan(training_coordinates).all()
     return Entry(
         id=adapter.name,
         file=f"adapters/{adapter.name}.gguf",
@@ -340,7 +357,9 @@ def _entry(
         bytes=target.stat().st_size,
         rank=adapter.adapter.rank,
         alpha=adapter.adapter.alpha,
-        explanation=described.sentence(space, np.nan_to_num(told) if brought else shown, subject="writes"),
+        explanation=described.sentence(
+            space, np.nan_to_num(training_coordinates) if brought else answer_coordinates, subject="writes"
+        ),
         provenance=_provenance(adapter.path),
         explained_by=(*by, "source") if brought else tuple(by),
         traits={name: round(value, 6) for name, value in traits(adapter.adapter).items()},

@@ -40,8 +40,8 @@ def renewed(card: str, entries: Sequence[Entry], metadata: Mapping[str, str], co
     if not head.startswith("---\n") or "\n---\n" not in head[4:]:
         head = f"---\ntags: [xpert, lora, gguf]\n---\n\n{head}"
     front, _, body = head[4:].partition("\n---\n")
-    kept = [line for line in front.splitlines() if line.partition(":")[0] not in metadata]
-    front = "\n".join([*(f"{key}: {json.dumps(value)}" for key, value in metadata.items()), *kept])
+    other_lines = [line for line in front.splitlines() if line.partition(":")[0] not in metadata]
+    front = "\n".join([*(f"{key}: {json.dumps(value)}" for key, value in metadata.items()), *other_lines])
     listed = _adapters(entries) if len(entries) >= count else _GENERATED + _MANY.format(count)
     return f"---\n{front}\n---\n{body}\n\n{listed}"
 
@@ -52,8 +52,8 @@ def _adapters(entries: Sequence[Entry]) -> str:
         ran = entry.provenance
         known = "loss_before" in ran and "loss_after" in ran
         losses = f"{ran['loss_before']:.3f} → {ran['loss_after']:.3f}" if known else "not told"
-        told = entry.id, entry.explanation, ran.get("messages", "not told"), losses, checked(entry.checked)
-        rows.append(f"| {' | '.join(markdown(str(one)) for one in told)} |")
+        cells = entry.id, entry.explanation, ran.get("messages", "not told"), losses, checked(entry.checked)
+        rows.append(f"| {' | '.join(markdown(str(one)) for one in cells)} |")
     return "\n".join(
         [
             f"{_GENERATED}\n\nA cache of {len(entries)} for `xpert select`. An explanation counts in standard",
@@ -66,15 +66,15 @@ def _adapters(entries: Sequence[Entry]) -> str:
     )
 
 
-def checked(told: Mapping[str, object] | None) -> str:
+def checked(record: Mapping[str, object] | None) -> str:
     """What was checked of an adapter's training text, in words."""
-    if not told:
+    if not record:
         return "not checked"
-    found = told["findings"]
-    parts = [f"{found} secrets or personal data found" if found else "no secrets or personal data found"]
-    parts.append(f"at most {told['verbatim']} tokens repeated word for word (the base: {told['verbatim_base']})")
-    if told.get("exposure") is None:
+    findings = record["findings"]
+    parts = [f"{findings} secrets or personal data found" if findings else "no secrets or personal data found"]
+    parts.append(f"at most {record['verbatim']} tokens repeated word for word (the base: {record['verbatim_base']})")
+    if record.get("exposure") is None:
         parts.append("canaries not tried")
     else:
-        parts.append(f"canaries exposed by {told['exposure']:.1f} bits (the base: {told['exposure_base']:.1f})")
+        parts.append(f"canaries exposed by {record['exposure']:.1f} bits (the base: {record['exposure_base']:.1f})")
     return "; ".join(parts)

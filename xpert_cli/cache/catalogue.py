@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from xpert_cli import gguf, paths
-from xpert_cli.cache.entries import MOST_NAME, Entry, entry_of, require_keys, told_of
+from xpert_cli.cache.entries import MOST_NAME, Entry, entry_of, fields_of, require_keys
 from xpert_cli.cache.trust import Published, check, published
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.foreign.data import read_arrays, read_json, read_object
@@ -48,7 +48,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, eq=False)
-class Catalogue:
+class OpenCache:
     """An open cache.
 
     Attributes:
@@ -151,7 +151,7 @@ class Catalogue:
             )
 
 
-def open_cache(source: Source, *, trusted: bool = True) -> Catalogue:
+def open_cache(source: Source, *, trusted: bool = True) -> OpenCache:
     """Read and check a cache's catalogue and coordinates; nothing else is fetched.
 
     Args:
@@ -161,51 +161,60 @@ def open_cache(source: Source, *, trusted: bool = True) -> Catalogue:
         CacheMismatch: the files are damaged, of a newer schema, have unknown keys, or are not the publisher's.
     """
     data = source.file(CATALOGUE).read_bytes()
-    told = _json(source, data)
-    indexed = told["schema"] == INDEXED
+    contents = _json(source, data)
+    indexed = contents["schema"] == INDEXED
     keys, more = (_TOP_INDEXED, {*_TOP_MORE, "checked"}) if indexed else (_TOP, _TOP_MORE)
-    require_keys(source, told, keys, "catalogue.json", more)
-    by = published(told.get("published"), source.name)
+    require_keys(source, contents, keys, "catalogue.json", more)
+    by = published(contents.get("published"), source.name)
     notes = (*source.notes, *(check(source, data, by) if trusted else ()))
     source.sealed = bool(by and by.key) and (trusted or source.revision is not None)
     try:
-        axes = _contents(source, told)
-        _require_kinds(told)
+        axes = _contents(source, contents)
+        _require_kinds(contents)
         if indexed:
-            from xpert_cli.cache.indexed import IndexedCatalogue, open_indexed
+            from xpert_cli.cache.indexed import IndexedCache, open_indexed
 
-            return IndexedCatalogue(source, told, open_indexed(source, told, axes), by, notes)
-        entries = tuple(entry_of(source, one) for one in told["adapters"])
+            return IndexedCache(source, contents, open_indexed(source, contents, axes), by, notes)
+        entries = tuple(entry_of(source, one) for one in contents["adapters"])
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise CacheMismatch(f"{source.name}: catalogue.json is damaged ({error}). Get the cache anew.") from error
     if len({entry.id for entry in entries}) < len(entries):
         raise CacheMismatch(f"{source.name}: two adapters have one id. Get the cache anew, or use another.")
-    arrays = _arrays(source, told["coordinates"], len(entries), axes)
+    arrays = _arrays(source, contents["coordinates"], len(entries), axes)
     space = Space(
         axes,
         arrays["basis"].astype(np.float32),
         *(arrays[name].astype(np.float64) for name in ("reference", "gap", "spread", "precision")),
     )
     answered, trained = (arrays[name].astype(np.float64) for name in ("answers", "source"))
-    return Catalogue(
-        source, told["base"], told["summarizer"], told["probes"], entries, space, answered, trained, by, notes
+    return OpenCache(
+        source,
+        contents["base"],
+        contents["summarizer"],
+        contents["probes"],
+        entries,
+        space,
+        answered,
+        trained,
+        by,
+        notes,
     )
 
 
-def _contents(source: Source, told: Mapping[str, Any]) -> tuple[Axis, ...]:
+def _contents(source: Source, contents: Mapping[str, Any]) -> tuple[Axis, ...]:
     """Axes of a catalogue; what it says of its other files goes to the source."""
     axes = []
-    for one in told["axes"]:
+    for one in contents["axes"]:
         require_keys(source, one, _AXIS, "an axis", _AXIS_MORE)
         axes.append(_axis(one))
     if repeated := [name for name, count in Counter(axis.name for axis in axes).items() if count > 1]:
         raise ValueError(f"two axes are called {repeated[0]!r:.40}")
-    source.known = {name: (str(one["sha256"]), int(one["bytes"])) for name, one in told.get("files", {}).items()}
+    source.known = {name: (str(one["sha256"]), int(one["bytes"])) for name, one in contents.get("files", {}).items()}
     return style.worded(axes)
 
 
-def _axis(told: Mapping[str, Any]) -> Axis:
-    axis = Axis(**told)
+def _axis(fields: Mapping[str, Any]) -> Axis:
+    axis = Axis(**fields)
     texts = (axis.name, axis.low, axis.high, axis.digest or "-")
     if not all(isinstance(text, str) and 0 < len(text) <= MOST_NAME and text.isprintable() for text in texts):
         raise ValueError(f"the axis {axis.name!r:.40} has a name or words that are no short text")
@@ -214,17 +223,17 @@ def _axis(told: Mapping[str, Any]) -> Axis:
     return axis
 
 
-def _require_kinds(told: Mapping[str, Any]) -> None:
+def _require_kinds(contents: Mapping[str, Any]) -> None:
     """Refuse what is not of the kind that a catalogue has there.
 
     Raises:
         TypeError, KeyError, ValueError: naming it.
     """
-    base, summarizer = told["base"], told["summarizer"]
+    base, summarizer = contents["base"], contents["summarizer"]
     texts = {f"base.{key}": base[key] for key in ("name", "architecture", "fingerprint")}
     texts |= {f"summarizer.{key}": summarizer[key] for key in ("fingerprint", "questions")}
-    coordinates = told.get("coordinates", {"sha256": "", "bytes": 0})  # where there is no index
-    texts |= {"probes": told["probes"], "coordinates.sha256": coordinates["sha256"]}
+    coordinates = contents.get("coordinates", {"sha256": "", "bytes": 0})  # where there is no index
+    texts |= {"probes": contents["probes"], "coordinates.sha256": coordinates["sha256"]}
     for name, text in texts.items():
         if not isinstance(text, str) or len(text) > MOST_NAME:
             raise TypeError(f"{name} is no short text")
@@ -234,26 +243,26 @@ def _require_kinds(told: Mapping[str, Any]) -> None:
 
 def _json(source: Source, data: bytes) -> dict[str, Any]:
     try:
-        told = read_json(data)
+        contents = read_json(data)
     except ValueError as error:
         raise CacheMismatch(f"{source.name}: catalogue.json is damaged ({error}). Get the cache anew.") from error
-    if not isinstance(told, dict) or not isinstance(told.get("schema"), int):
+    if not isinstance(contents, dict) or not isinstance(contents.get("schema"), int):
         raise CacheMismatch(f"{source.name}: catalogue.json is not a catalogue. Check --cache.")
-    if told["schema"] > INDEXED:
+    if contents["schema"] > INDEXED:
         raise CacheMismatch(
-            f"{source.name} has schema {told['schema']}; this xpert reads up to {INDEXED}. "
+            f"{source.name} has schema {contents['schema']}; this xpert reads up to {INDEXED}. "
             "Upgrade with: pip install -U xpert-cli"
         )
-    return told
+    return contents
 
 
-def _arrays(source: Source, told: Mapping[str, Any], adapters: int, named: Sequence[Axis]) -> dict[str, Any]:
+def _arrays(source: Source, file: Mapping[str, Any], adapters: int, named: Sequence[Axis]) -> dict[str, Any]:
     """The arrays of coordinates.npz, their shapes checked against the catalogue."""
     axes, rows = len(named), sum(axis.kind == "described" for axis in named)
-    path = source.file(COORDINATES, told["sha256"], told["bytes"])
+    path = source.file(COORDINATES, file["sha256"], file["bytes"])
     size = path.stat().st_size
-    if size > MOST_BYTES or size != told["bytes"]:
-        raise CacheMismatch(f"{source.name}: {COORDINATES} has {size} bytes, not {told['bytes']}. Get the cache anew.")
+    if size > MOST_BYTES or size != file["bytes"]:
+        raise CacheMismatch(f"{source.name}: {COORDINATES} has {size} bytes, not {file['bytes']}. Get the cache anew.")
     shapes = {"answers": (adapters, axes), "source": (adapters, axes), "reference": (axes,), "gap": (axes,)}
     shapes |= {"spread": (axes,), "precision": (axes, axes)}
     expanded = 8 * sum(math.prod(shape) for shape in shapes.values()) + MOST_BASIS
@@ -297,8 +306,8 @@ def base_answers(source: Source) -> list[tuple[str, str]]:
     """
     path = source.file(ANSWERS)
     try:
-        told = [read_object(line) for line in path.read_bytes().splitlines()] if _small(path) else []
-        pairs = [(one["prompt"], one["response"]) for one in told]
+        records = [read_object(line) for line in path.read_bytes().splitlines()] if _small(path) else []
+        pairs = [(one["prompt"], one["response"]) for one in records]
         if not pairs or not all(isinstance(text, str) for pair in pairs for text in pair):
             raise ValueError("it does not hold prompts and responses")
     except (ValueError, KeyError) as error:
@@ -312,7 +321,7 @@ def _small(path: Path) -> bool:
 
 def write_cache(
     folder: Path,
-    told: Mapping[str, Any],
+    made_with: Mapping[str, Any],
     entries: Sequence[Entry],
     space: Space,
     answers: Floats,
@@ -321,7 +330,7 @@ def write_cache(
     """Write coordinates.npz, then catalogue.json, which makes the cache complete.
 
     Args:
-        told: base, summarizer and probes of the catalogue.
+        made_with: base, summarizer and probes of the catalogue.
     """
     with paths.whole(folder / COORDINATES) as part, part.open("wb") as file:
         np.savez_compressed(
@@ -333,16 +342,16 @@ def write_cache(
         )
     whole = {
         "schema": SCHEMA,
-        **told,
-        "adapters": [told_of(entry) for entry in entries],
-        "axes": told_axes(space.axes),
+        **made_with,
+        "adapters": [fields_of(entry) for entry in entries],
+        "axes": axis_fields(space.axes),
         "coordinates": described(folder / COORDINATES),
     }
     with paths.whole(folder / CATALOGUE) as part:
         part.write_bytes(encoded(whole))
 
 
-def told_axes(axes: Sequence[Axis]) -> list[dict[str, Any]]:
+def axis_fields(axes: Sequence[Axis]) -> list[dict[str, Any]]:
     """Axes as a catalogue tells them."""
     return [{key: value for key, value in vars(axis).items() if value != ""} for axis in axes]
 
@@ -352,6 +361,6 @@ def described(path: Path) -> dict[str, Any]:
     return {"sha256": paths.digest(path), "bytes": path.stat().st_size}
 
 
-def encoded(told: Mapping[str, Any]) -> bytes:
+def encoded(contents: Mapping[str, Any]) -> bytes:
     """A catalogue as the bytes of catalogue.json."""
-    return (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(contents, indent=1, ensure_ascii=False) + "\n").encode()

@@ -183,20 +183,20 @@ def read_cells(path: Path, *, adapters: int, cells: int, directions: int, axes: 
     shapes: dict[str, tuple[int, ...]] = {"directions": (directions, axes), "middles": (cells, directions)}
     shapes |= dict.fromkeys(("steps", "bits", "scales"), (directions,)) | {"digests": (cells, 32)}
     shapes |= dict.fromkeys(("files", "begins", "counts", "slots"), (cells,))
-    found = read_arrays(path, most_bytes=MOST_ROOT, shapes=shapes)
+    arrays = read_arrays(path, most_bytes=MOST_ROOT, shapes=shapes)
     kinds = dict.fromkeys(("directions", "steps", "scales"), "f") | {"middles": "i", "digests": "u"}
     for name in shapes:
-        if found[name].dtype.kind != kinds.get(name, "u") or found[name].dtype.itemsize > 4:
+        if arrays[name].dtype.kind != kinds.get(name, "u") or arrays[name].dtype.itemsize > 4:
             raise ValueError(f"{name} is of the wrong type")
-        if kinds.get(name) == "f" and not np.isfinite(found[name]).all():
+        if kinds.get(name) == "f" and not np.isfinite(arrays[name]).all():
             raise ValueError(f"{name} holds numbers that are not finite")
-    if found["digests"].dtype.itemsize != 1 or found["bits"].dtype.itemsize != 1 or (found["bits"] > 8).any():
+    if arrays["digests"].dtype.itemsize != 1 or arrays["bits"].dtype.itemsize != 1 or (arrays["bits"] > 8).any():
         raise ValueError("codes or digests are of the wrong type")
-    coding = Coding(found["directions"].astype(np.float32), found["steps"].astype(np.float32), found["bits"])
-    numbers = {name: found[name].astype(np.int64) for name in ("files", "begins", "counts", "slots")}
-    scales = found["scales"].astype(np.float32)
-    middles = found["middles"].astype(np.float32) * scales
-    made = Cells(coding, middles, scales, **numbers, digests=found["digests"], axes=axes)
+    coding = Coding(arrays["directions"].astype(np.float32), arrays["steps"].astype(np.float32), arrays["bits"])
+    numbers = {name: arrays[name].astype(np.int64) for name in ("files", "begins", "counts", "slots")}
+    scales = arrays["scales"].astype(np.float32)
+    middles = arrays["middles"].astype(np.float32) * scales
+    made = Cells(coding, middles, scales, **numbers, digests=arrays["digests"], axes=axes)
     _require_sound(made, adapters)
     return made
 

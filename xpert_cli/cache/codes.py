@@ -81,10 +81,10 @@ def directions_of(offsets: Floats, precision: Floats, most: int) -> Singles:
         precision: (axes, axes) the metric; rows and columns of axes that do not count are 0.
     """
     values, vectors = np.linalg.eigh(precision)
-    kept = values > 1e-9 * values.max()
-    whitened = offsets @ (vectors[:, kept] * np.sqrt(values[kept]))
+    spanned = values > 1e-9 * values.max()
+    whitened = offsets @ (vectors[:, spanned] * np.sqrt(values[spanned]))
     _, turned = np.linalg.eigh(whitened.T @ whitened)
-    back = (vectors[:, kept] / np.sqrt(values[kept])) @ turned[:, ::-1][:, :most]
+    back = (vectors[:, spanned] / np.sqrt(values[spanned])) @ turned[:, ::-1][:, :most]
     return np.asarray(back.T.astype(np.float16), np.float32)
 
 

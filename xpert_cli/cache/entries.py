@@ -66,34 +66,34 @@ class Entry:
         Raises:
             TypeError: naming the entry.
         """
-        ran, told = self.provenance, {} if self.checked is None else self.checked
+        ran, checks = self.provenance, {} if self.checked is None else self.checked
         numbers = [ran.get(key, 0) for key in ("steps", "messages", "loss_before", "loss_after")] if ran else []
-        numbers += [told.get(key) for key in ("findings", "verbatim", "verbatim_base") if told]
-        numbers += [one for key in ("exposure", "exposure_base") if (one := told.get(key)) is not None]
+        numbers += [checks.get(key) for key in ("findings", "verbatim", "verbatim_base") if checks]
+        numbers += [one for key in ("exposure", "exposure_base") if (one := checks.get(key)) is not None]
         if not isinstance(ran.get("data", {}), dict) or not isinstance(ran.get("recipe", {}), dict):
             raise TypeError(f"the entry {self.id!r:.40} tells its training wrongly")
         if any(isinstance(one, bool) or not isinstance(one, (int, float)) for one in numbers):
             raise TypeError(f"the entry {self.id!r:.40} tells numbers of its training that are none")
 
 
-def entry_of(source: Source, told: Mapping[str, Any]) -> Entry:
+def entry_of(source: Source, fields: Mapping[str, Any]) -> Entry:
     """The entry that an object of a catalogue or an index tells.
 
     Raises:
         CacheMismatch: it has unknown or missing keys.
         TypeError, ValueError: a value is of the wrong kind or size.
     """
-    require_keys(source, told, _KEYS, f"the entry {told.get('id')!r}", _MORE)
-    return Entry(**{**told, "explained_by": tuple(told["explained_by"])})
+    require_keys(source, fields, _KEYS, f"the entry {fields.get('id')!r}", _MORE)
+    return Entry(**{**fields, "explained_by": tuple(fields["explained_by"])})
 
 
-def told_of(entry: Entry) -> dict[str, Any]:
+def fields_of(entry: Entry) -> dict[str, Any]:
     """What a catalogue or an index tells of an entry."""
     return {key: value for key, value in asdict(entry).items() if value is not None}
 
 
 def require_keys(
-    source: Source, told: Mapping[str, Any], keys: Set[str], where: str, more: Set[str] = frozenset()
+    source: Source, fields: Mapping[str, Any], keys: Set[str], where: str, more: Set[str] = frozenset()
 ) -> None:
     """Refuse an object that has other keys than these.
 
@@ -103,7 +103,7 @@ def require_keys(
     Raises:
         CacheMismatch: naming them.
     """
-    wrong = sorted((set(told) - more) ^ keys) if isinstance(told, dict) else ["not an object"]
+    wrong = sorted((set(fields) - more) ^ keys) if isinstance(fields, dict) else ["not an object"]
     if wrong:
         raise CacheMismatch(
             f"{source.name}: {where} has unknown or missing keys ({', '.join(map(str, wrong[:6]))}). "

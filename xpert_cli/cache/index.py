@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from xpert_cli import paths
-from xpert_cli.cache.catalogue import COORDINATES, INDEXED, Catalogue, described, told_axes
+from xpert_cli.cache.catalogue import COORDINATES, INDEXED, OpenCache, axis_fields, described
 from xpert_cli.cache.cells import MOST_IN_CELL, READ_WHOLE, ROOT, Cells, Record, cell_bytes, cells_file, write_cells
 from xpert_cli.cache.clusters import clusters
 from xpert_cli.cache.codes import Coding, Singles, coding_for, directions_of
-from xpert_cli.cache.entries import Entry, told_of
-from xpert_cli.cache.indexed import BASIS, SPACE, IndexedCatalogue
+from xpert_cli.cache.entries import Entry, fields_of
+from xpert_cli.cache.indexed import BASIS, SPACE, IndexedCache
 from xpert_cli.cache.names import TABLE, write_names
 from xpert_cli.cache.shards import FROM as PACKED
 from xpert_cli.cache.shards import pack
@@ -63,7 +63,7 @@ class Members:
 
     @property
     def coordinates(self) -> Singles:
-        """(adapters, axes) where each lies, as Catalogue.coordinates."""
+        """(adapters, axes) where each lies, as OpenCache.coordinates."""
         silent = np.isnan(self.training).all(axis=1, keepdims=True)
         return np.nan_to_num(np.where(silent, self.answers, self.training)).astype(np.float32)
 
@@ -78,13 +78,13 @@ class Members:
 def members_of(entries: Sequence[Entry], answers: Floats, training: Floats) -> Members:
     """Adapters whose entries and coordinates are at hand, by their ids."""
     order = sorted(range(len(entries)), key=lambda row: entries[row].id)
-    told = [told_of(entries[row]) for row in order]
-    return Members(answers[order].astype(np.float16), training[order].astype(np.float16), told.__getitem__)
+    records = [fields_of(entries[row]) for row in order]
+    return Members(answers[order].astype(np.float16), training[order].astype(np.float16), records.__getitem__)
 
 
 def write_indexed(
     folder: Path,
-    told: Mapping[str, Any],
+    made_with: Mapping[str, Any],
     members: Members,
     space: Space,
     progress: Progress = lambda message, fraction: None,
@@ -92,7 +92,7 @@ def write_indexed(
     """Write all files of an index, then catalogue.json, which makes the cache complete.
 
     Args:
-        told: base, summarizer and probes of the catalogue.
+        made_with: base, summarizer and probes of the catalogue.
 
     Raises:
         BadInput: an entry or the catalogue is too large.
@@ -114,12 +114,12 @@ def write_indexed(
     write_names(folder, [str(members.entry(row)["id"]) for row in range(len(members))], places)
     names = {**described(folder / TABLE), "cells": len(groups)}
     cells = writer.cells(coding, middles, scales, len(space.axes))
-    _complete(folder, told, space, mean, cells, {"by_source": bool(by_source), "names": names})
+    _complete(folder, made_with, space, mean, cells, {"by_source": bool(by_source), "names": names})
 
 
 def write_cache_indexed(
     folder: Path,
-    told: Mapping[str, Any],
+    made_with: Mapping[str, Any],
     entries: Sequence[Entry],
     space: Space,
     answers: Floats,
@@ -132,11 +132,11 @@ def write_cache_indexed(
         BadInput: an entry or the catalogue is too large.
     """
     packed = pack(folder, entries) if len(entries) > PACKED else entries
-    write_indexed(folder, told, members_of(packed, answers, training), space, progress)
+    write_indexed(folder, made_with, members_of(packed, answers, training), space, progress)
     (folder / COORDINATES).unlink(missing_ok=True)
 
 
-def to_index(cache: Catalogue, folder: Path, progress: Progress = lambda message, fraction: None) -> int:
+def to_index(cache: OpenCache, folder: Path, progress: Progress = lambda message, fraction: None) -> int:
     """Write the catalogue of a folder anew in schema 2, whichever it had; how many adapters it has.
 
     Raises:
@@ -147,12 +147,12 @@ def to_index(cache: Catalogue, folder: Path, progress: Progress = lambda message
     return cache.size
 
 
-def made_with(cache: Catalogue) -> dict[str, Any]:
+def made_with(cache: OpenCache) -> dict[str, Any]:
     """What a catalogue says of how its adapters were explained."""
     return {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
 
 
-def add_to_index(folder: Path, cache: IndexedCatalogue, told: Mapping[str, Any], more: Members) -> None:
+def add_to_index(folder: Path, cache: IndexedCache, made_with: Mapping[str, Any], more: Members) -> None:
     """Write a cache with more adapters: a large one's in a cell of their own, and the files of its other cells stay.
 
     A small one is written anew, and so is one that is compared otherwise because these are the first that bring their
@@ -166,7 +166,7 @@ def add_to_index(folder: Path, cache: IndexedCatalogue, told: Mapping[str, Any],
     """
     turns = not cache.by_source and not np.isnan(more.training).all()
     if turns or cache.size + len(more) <= SMALL:
-        return write_indexed(folder, told, _both(cache, more), cache.space)
+        return write_indexed(folder, made_with, _both(cache, more), cache.space)
     if len(cache.cells) - int(cache.names["cells"]) >= MOST_ADDED:
         raise BadInput(f"{cache.source.name} was added to {MOST_ADDED} times. Order it anew: xpert cache index DIR")
     cells, space = cache.cells, cache.space
@@ -182,16 +182,16 @@ def add_to_index(folder: Path, cache: IndexedCatalogue, told: Mapping[str, Any],
     count = cache.size + len(more)
     mean = (cache.mean * cache.size + coordinates.sum(axis=0, dtype=np.float64)) / count
     known = {"by_source": cache.by_source, "names": cache.names}
-    _complete(folder, told, space, mean, replace(cells, **both), known)
+    _complete(folder, made_with, space, mean, replace(cells, **both), known)
 
 
-def _both(cache: IndexedCatalogue, more: Members) -> Members:
+def _both(cache: IndexedCache, more: Members) -> Members:
     """The adapters of a cache and more, by their ids."""
-    told = [*map(told_of, cache.entries), *(more.entry(row) for row in range(len(more)))]
-    order = sorted(range(len(told)), key=lambda row: str(told[row]["id"]))
+    records = [*map(fields_of, cache.entries), *(more.entry(row) for row in range(len(more)))]
+    order = sorted(range(len(records)), key=lambda row: str(records[row]["id"]))
     answers = np.concatenate([cache.answer_coordinates.astype(np.float16), more.answers])[order]
     training = np.concatenate([cache.training_coordinates.astype(np.float16), more.training])[order]
-    return Members(answers, training, [told[row] for row in order].__getitem__)
+    return Members(answers, training, [records[row] for row in order].__getitem__)
 
 
 def pointing(offsets: Floats, mean: Floats) -> Singles:
@@ -213,8 +213,8 @@ def _cells_of(coordinates: Singles, mean: Floats, metric: Floats, progress: Prog
     if count <= SMALL:
         return np.zeros(count, np.int64)
     values, vectors = np.linalg.eigh(metric)
-    kept = values > 1e-9 * values.max()
-    root = vectors[:, kept] * np.sqrt(values[kept])
+    spanned = values > 1e-9 * values.max()
+    root = vectors[:, spanned] * np.sqrt(values[spanned])
     features = np.empty((count, 2 * root.shape[1]), np.float32)
     for at in range(0, count, SAMPLE):
         features[at : at + SAMPLE] = pointing((coordinates[at : at + SAMPLE] - mean) @ root, mean @ root)
@@ -282,7 +282,7 @@ class _Writer:
 
     def __init__(self, folder: Path, number: int) -> None:
         self._folder, self.number = folder, number
-        self._told: list[tuple[int, int, int, int, bytes]] = []
+        self._with_checks: list[tuple[int, int, int, int, bytes]] = []
         self._parts: list[bytes] = []
         self._length = 0
 
@@ -291,7 +291,7 @@ class _Writer:
         if self._parts and self._length + len(head) + len(body) > FILE:
             self._flush()
             self.number += 1
-        self._told.append((self.number, self._length, len(body) // slot, slot, sha256(head).digest()))
+        self._with_checks.append((self.number, self._length, len(body) // slot, slot, sha256(head).digest()))
         self._parts += [head, body]
         self._length += len(head) + len(body)
 
@@ -303,8 +303,8 @@ class _Writer:
     def cells(self, coding: Coding, middles: Singles, scales: Singles, axes: int) -> Cells:
         """What was written, as the root file tells it."""
         self._flush()
-        files, begins, counts, slots = (np.array([one[at] for one in self._told], np.int64) for at in range(4))
-        digests = np.array([np.frombuffer(one[4], np.uint8) for one in self._told])
+        files, begins, counts, slots = (np.array([one[at] for one in self._with_checks], np.int64) for at in range(4))
+        digests = np.array([np.frombuffer(one[4], np.uint8) for one in self._with_checks])
         return Cells(coding, middles, scales, files, begins, counts, slots, digests, axes)
 
 
@@ -317,7 +317,7 @@ def _drop_others(folder: Path, last: int) -> None:
 
 
 def _complete(
-    folder: Path, told: Mapping[str, Any], space: Space, mean: Floats, cells: Cells, known: Mapping[str, Any]
+    folder: Path, made_with: Mapping[str, Any], space: Space, mean: Floats, cells: Cells, known: Mapping[str, Any]
 ) -> None:
     """Write root, space and basis, then the catalogue that has their digests."""
     write_cells(folder / ROOT, cells)
@@ -335,16 +335,18 @@ def _complete(
         "root": described(folder / ROOT),
     }
     with paths.whole(folder / CATALOGUE) as part:
-        part.write_bytes(encoded_indexed({"schema": INDEXED, **told, "axes": told_axes(space.axes), "index": index}))
+        part.write_bytes(
+            encoded_indexed({"schema": INDEXED, **made_with, "axes": axis_fields(space.axes), "index": index})
+        )
 
 
-def encoded_indexed(told: Mapping[str, Any]) -> bytes:
+def encoded_indexed(contents: Mapping[str, Any]) -> bytes:
     """A catalogue as the bytes of catalogue.json, which is short whatever the cache's size.
 
     Raises:
         BadInput: it is not: what was checked of adapters is told there, and they are too many.
     """
-    data = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    data = json.dumps(contents, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
     if len(data) > MOST_CATALOGUE:
         raise BadInput(f"catalogue.json would take {len(data)} bytes, and {MOST_CATALOGUE} are allowed.")
     return data

@@ -2,9 +2,9 @@
 
     cache = open_indexed(source, told, ...)        # by cache/catalogue.py, which has checked whose catalogue it is
     heads = cache.heads([4, 7])                    # roots and codes of two cells
-    few = cache.some([(4, 17), (7, 2)])            # a Catalogue of two adapters
+    few = cache.some([(4, 17), (7, 2)])            # a OpenCache of two adapters
 
-It is a Catalogue whose entries and coordinates are all read when they are used. Digests lead from catalogue.json down:
+It is a OpenCache whose entries and coordinates are all read when they are used. Digests lead from catalogue.json down:
 to index/root.npz, from there to the heads of cells, from a head to each record. Not here: who is near
 (selection/search.py), the files themselves (cache/cells.py), making them (cache/index.py).
 """
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from xpert_cli import paths
-from xpert_cli.cache.catalogue import Catalogue
+from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.cache.cells import READ_WHOLE, ROOT, Cells, Record, read_cells, record_of
 from xpert_cli.cache.codes import Bytes
 from xpert_cli.cache.entries import Entry, entry_of
@@ -41,17 +41,17 @@ KEYS = {"adapters", "by_source", "cells", "directions", "space", "basis", "root"
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """What catalogue.json, space.npz and index/root.npz say, beside what every Catalogue has."""
+    """What catalogue.json, space.npz and index/root.npz say, beside what every OpenCache has."""
 
     size: int
     by_source: bool
     mean: Floats
     cells: Cells
     bare: Space
-    told: Mapping[str, Any]
+    index: Mapping[str, Any]
 
 
-class IndexedCatalogue(Catalogue):
+class IndexedCache(OpenCache):
     """An open cache of schema 2.
 
     Attributes:
@@ -63,14 +63,19 @@ class IndexedCatalogue(Catalogue):
     def __init__(
         self,
         source: Source,
-        told: Mapping[str, Any],
+        contents: Mapping[str, Any],
         opened: Opened,
         published: Published | None,
         notes: tuple[str, ...],
     ) -> None:
-        values = {"source": source, "base": told["base"], "summarizer": told["summarizer"], "probes": told["probes"]}
+        values = {
+            "source": source,
+            "base": contents["base"],
+            "summarizer": contents["summarizer"],
+            "probes": contents["probes"],
+        }
         values |= {"published": published, "notes": notes, "_opened": opened}
-        values |= {"cells": opened.cells, "mean": opened.mean, "checked": told.get("checked", {}), "_known": {}}
+        values |= {"cells": opened.cells, "mean": opened.mean, "checked": contents.get("checked", {}), "_known": {}}
         self.__dict__.update(values)
 
     cells: Cells
@@ -92,7 +97,7 @@ class IndexedCatalogue(Catalogue):
     @property
     def names(self) -> Mapping[str, Any]:
         """Digest and size of the table of names, and how many cells it covers."""
-        return dict(self._opened.told["names"])
+        return dict(self._opened.index["names"])
 
     @property
     def by_source(self) -> bool:
@@ -102,9 +107,9 @@ class IndexedCatalogue(Catalogue):
     @cached_property
     def space(self) -> Space:  # type: ignore[override]
         """The space with all its directions."""
-        bare, told = self.bare, self._opened.told["basis"]
+        bare, file = self.bare, self._opened.index["basis"]
         rows = sum(axis.kind == "described" for axis in bare.axes)
-        path = self.source.file(BASIS, told["sha256"], told["bytes"])
+        path = self.source.file(BASIS, file["sha256"], file["bytes"])
         try:
             basis = read_arrays(path, most_bytes=MOST_BASIS)["basis"]
             if basis.ndim != 2 or basis.dtype.kind != "f" or len(basis) != rows or not np.isfinite(basis).all():
@@ -151,8 +156,8 @@ class IndexedCatalogue(Catalogue):
             if wrong := [cell for cell, row in places if cell >= later.start or row >= self.cells.counts[cell]]:
                 raise self._damaged(ValueError(f"a name is in cell {wrong[0]}"))
             roots = {cell: self.heads([cell])[0][0] for cell, _ in places}
-            found = [*self._records(places, roots), *self.records(later)]
-            self._known |= {entry.id: entry for entry in self._entries(found)}
+            records = [*self._records(places, roots), *self.records(later)]
+            self._known |= {entry.id: entry for entry in self._entries(records)}
         if adapter not in self._known:
             raise BadInput(f"{self.source.name} has no adapter {adapter!r} among its {self.size}. Check its name.")
         return self._known[adapter]
@@ -161,12 +166,12 @@ class IndexedCatalogue(Catalogue):
         """The entries of the adapters that lie on this machine, by the files that were kept if there are many."""
         if self.size <= LISTED:
             return super().at_hand()
-        found = []
+        entries = []
         for path in sorted((paths.data_dir() / "files").glob("*/*.gguf")):
             with suppress(BadInput, CacheMismatch):  # of another cache, or not to be looked up now
                 entry = self.entry(path.stem)
-                found += [entry] if entry.sha256 == path.parent.name else []
-        return found
+                entries += [entry] if entry.sha256 == path.parent.name else []
+        return entries
 
     def records(self, cells: Iterable[int] | None = None) -> Iterator[Record]:
         """The records of some cells, or of all, one by one."""
@@ -179,46 +184,46 @@ class IndexedCatalogue(Catalogue):
         data = self.source.parts([self.cells.head(cell) for cell in cells])
         return [self.cells.codes(cell, head) for cell, head in zip(cells, data, strict=True)]
 
-    def some(self, places: Sequence[Place], roots: Mapping[int, bytes]) -> Catalogue:
+    def some(self, places: Sequence[Place], roots: Mapping[int, bytes]) -> OpenCache:
         """A catalogue of some adapters, by their ids.
 
         Args:
             roots: of their cells' records, which `heads` returned.
         """
-        found = sorted(self._records(places, roots), key=lambda record: str(record.entry["id"]))
-        return Catalogue(
+        records = sorted(self._records(places, roots), key=lambda record: str(record.entry["id"]))
+        return OpenCache(
             self.source,
             self.base,
             self.summarizer,
             self.probes,
-            self._entries(found),
+            self._entries(records),
             self.bare,
-            np.array([record.answers for record in found]),
-            np.array([record.training for record in found]),
+            np.array([record.answers for record in records]),
+            np.array([record.training for record in records]),
             self.published,
             self.notes,
         )
 
     def _records(self, places: Sequence[Place], roots: Mapping[int, bytes]) -> list[Record]:
         parts = [self.cells.record(cell, row, roots[cell]) for cell, row in places]
-        found = []
+        records = []
         for (cell, _), data in zip(places, self.source.parts(parts), strict=True):
             try:
-                found.append(record_of(data[: self.cells.record_bytes(cell)], self.cells.axes))
+                records.append(record_of(data[: self.cells.record_bytes(cell)], self.cells.axes))
             except ValueError as error:
                 raise self._damaged(error) from error
-        return found
+        return records
 
     def _entries(self, records: Sequence[Record]) -> tuple[Entry, ...]:
         try:
-            entries = tuple(entry_of(self.source, self._told(record.entry)) for record in records)
+            entries = tuple(entry_of(self.source, self._with_checks(record.entry)) for record in records)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise self._damaged(error) from error
         if len({entry.id for entry in entries}) < len(entries):
             raise CacheMismatch(f"{self.source.name}: two adapters have one id. Get the cache anew, or use another.")
         return entries
 
-    def _told(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _with_checks(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
         checked = self.checked.get(entry["id"])
         return entry if checked is None else {**entry, "checked": checked}
 
@@ -226,14 +231,14 @@ class IndexedCatalogue(Catalogue):
         return CacheMismatch(f"{self.source.name}: a record of its index is damaged ({error}). Get the cache anew.")
 
 
-def open_indexed(source: Source, told: Mapping[str, Any], axes: tuple[Axis, ...]) -> Opened:
+def open_indexed(source: Source, contents: Mapping[str, Any], axes: tuple[Axis, ...]) -> Opened:
     """Read space.npz and index/root.npz, which the catalogue has the digests of.
 
     Raises:
         CacheMismatch: they are damaged, or do not fit the catalogue.
         TypeError, KeyError, ValueError: what the catalogue says of its index is wrong.
     """
-    index = told["index"]
+    index = contents["index"]
     if wrong := sorted(set(index) ^ KEYS):
         raise ValueError(f"index has unknown or missing keys: {', '.join(wrong[:6])}")
     counts = {name: index[name] for name in ("adapters", "cells", "directions")}
@@ -241,7 +246,7 @@ def open_indexed(source: Source, told: Mapping[str, Any], axes: tuple[Axis, ...]
         raise ValueError("index.adapters, index.cells or index.directions is no number")
     if not isinstance(index["by_source"], bool):
         raise TypeError("index.by_source is neither true nor false")
-    _require_records(told)
+    _require_records(contents)
     space, mean = _space(source, index["space"], axes)
     path = _file(source, ROOT, index["root"])
     try:
@@ -251,21 +256,21 @@ def open_indexed(source: Source, told: Mapping[str, Any], axes: tuple[Axis, ...]
     return Opened(counts["adapters"], index["by_source"], mean, cells, space, index)
 
 
-def _require_records(told: Mapping[str, Any]) -> None:
+def _require_records(contents: Mapping[str, Any]) -> None:
     """Refuse what no catalogue says of names and of checked adapters.
 
     Raises:
         TypeError, KeyError: naming it.
     """
-    names = told["index"]["names"]
+    names = contents["index"]["names"]
     if not isinstance(names["sha256"], str) or type(names["bytes"]) is not int or type(names["cells"]) is not int:
         raise TypeError("what index says of names is of the wrong kind")
-    if not all(isinstance(one, dict) for one in told.get("checked", {}).values()):
+    if not all(isinstance(one, dict) for one in contents.get("checked", {}).values()):
         raise TypeError("checked is of the wrong kind")
 
 
-def _file(source: Source, name: str, told: Mapping[str, Any]) -> Path:
-    digest, size = told["sha256"], told["bytes"]
+def _file(source: Source, name: str, file: Mapping[str, Any]) -> Path:
+    digest, size = file["sha256"], file["bytes"]
     if not isinstance(digest, str) or type(size) is not int:
         raise TypeError(f"what index says of {name} is of the wrong kind")
     path = source.file(name, digest, size)
@@ -274,11 +279,11 @@ def _file(source: Source, name: str, told: Mapping[str, Any]) -> Path:
     return path
 
 
-def _space(source: Source, told: Mapping[str, Any], axes: tuple[Axis, ...]) -> tuple[Space, Floats]:
+def _space(source: Source, file: Mapping[str, Any], axes: tuple[Axis, ...]) -> tuple[Space, Floats]:
     """The space without its basis, and the mean of all coordinates."""
     count = len(axes)
     shapes = dict.fromkeys(("reference", "gap", "spread", "mean"), (count,))
-    path = _file(source, SPACE, told)
+    path = _file(source, SPACE, file)
     try:
         arrays = read_arrays(path, most_bytes=MOST_SPACE, shapes=shapes | {"precision": (count * (count + 1) // 2,)})
         for name, array in arrays.items():

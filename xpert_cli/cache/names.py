@@ -54,16 +54,16 @@ def write_names(folder: Path, ids: Sequence[str], places: npt.NDArray[np.int64])
         np.savez_compressed(file, ends=ends.astype(np.uint32), digests=digests)
 
 
-def places_of(source: Source, told: Mapping[str, Any], adapter: str) -> list[Place]:
+def places_of(source: Source, file: Mapping[str, Any], adapter: str) -> list[Place]:
     """Where an adapter may lie: all whose ids begin with the same bytes of a hash, mostly one or none.
 
     Args:
-        told: digest and size of names.npz.
+        file: digest and size of names.npz.
 
     Raises:
         CacheMismatch: the table is damaged.
     """
-    path = source.file(TABLE, told["sha256"], told["bytes"])
+    path = source.file(TABLE, file["sha256"], file["bytes"])
     try:
         arrays = read_arrays(path, most_bytes=40 * MOST_BUCKETS)
         ends, digests = arrays["ends"].astype(np.int64), arrays["digests"]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from xpert_cli.cache.catalogue import Catalogue
+from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.cache.entries import Entry
 from xpert_cli.cache.screening import admitted, oddities
 from xpert_cli.gguf import BaseModel
@@ -32,7 +32,7 @@ class Verified:
     seconds: float
 
 
-def verify(cache: Catalogue, base: BaseModel | Path, progress: Progress = lambda message, fraction: None) -> Verified:
+def verify(cache: OpenCache, base: BaseModel | Path, progress: Progress = lambda message, fraction: None) -> Verified:
     """Fetch every adapter of a cache and check digest, structure and base, try it, and compare it with the others.
 
     Raises:
@@ -59,6 +59,6 @@ class Listing:
     adapters: tuple[Entry, ...]
 
 
-def listing(cache: Catalogue) -> Listing:
+def listing(cache: OpenCache) -> Listing:
     """The adapters of a cache in the catalogue's order."""
     return Listing(cache.source.name, str(cache.base["name"]), CATALOGUE, cache.entries)

@@ -130,7 +130,7 @@ def index(
     from xpert_cli.cache.index import to_index
 
     with Output(json=json, quiet=quiet) as out:
-        count = to_index(open_catalogue(str(cache), True, out), cache, out.progress)
+        count = to_index(opened_cache(str(cache), True, out), cache, out.progress)
         out.show({"cache": str(cache), "adapters": count}, f"{cache} has an index of {count} adapters.")
         out.hint(again("cache publish", [str(cache), "OWNER/NAME"]))
 

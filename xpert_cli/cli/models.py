@@ -49,9 +49,9 @@ def models(context: typer.Context, json: JsonOpt = False, quiet: QuietOpt = Fals
     from xpert_cli.training import bases
 
     with Output(json=json, quiet=quiet) as out:
-        found = bases.worth_using()
-        out.show(found, _listed(found))
-        out.notes(found.notes)
+        bases_found = bases.worth_using()
+        out.show(bases_found, _listed(bases_found))
+        out.notes(bases_found.notes)
         out.hint("xpert models pull NAME")
 
 
@@ -61,9 +61,9 @@ def list_models(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
     from xpert_cli.training import bases
 
     with Output(json=json, quiet=quiet) as out:
-        found = bases.on_this_machine()
-        out.show(found, _listed(found) if found.models else Text("There are no base models here yet."))
-        out.notes(found.notes)
+        here = bases.on_this_machine()
+        out.show(here, _listed(here) if here.models else Text("There are no base models here yet."))
+        out.notes(here.notes)
 
 
 @app.command()
@@ -89,29 +89,29 @@ def rm(name: NameArg, yes: YesOpt = False, json: JsonOpt = False, quiet: QuietOp
 
     with Output(json=json, quiet=quiet) as out:
         called = {one: {named(one).name, one.address.lower(), one.repo.lower()} for one in kept_models()}
-        found = [one for one, names in called.items() if name.lower() in names]
-        if not found:
+        matching = [one for one, names in called.items() if name.lower() in names]
+        if not matching:
             raise BadInput(f"{name} was not fetched by xpert. List what is here with: xpert models list")
-        if len(found) > 1:
-            listed = ", ".join(one.address for one in found)
-            raise BadInput(f"{len(found)} files of {name} are here. Name one: {listed}")
-        count = found[0].path.stat().st_size
-        agree(f"Delete {found[0].address} ({size(count)})?", yes, out)
-        found[0].remove()
-        out.show({"name": name, "file": found[0].path, "freed_bytes": count}, Text(f"{size(count)} were freed"))
+        if len(matching) > 1:
+            listed = ", ".join(one.address for one in matching)
+            raise BadInput(f"{len(matching)} files of {name} are here. Name one: {listed}")
+        count = matching[0].path.stat().st_size
+        agree(f"Delete {matching[0].address} ({size(count)})?", yes, out)
+        matching[0].remove()
+        out.show({"name": name, "file": matching[0].path, "freed_bytes": count}, Text(f"{size(count)} were freed"))
 
 
-def _listed(found: Bases) -> RenderableType:
+def _listed(bases: Bases) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold")
     for _ in range(3):
         table.add_column(justify="right", no_wrap=True)
     table.add_row(*(Text(title, "dim") for title in ("base model", "file", "to run", "to fine-tune")))
-    for base in found.models:
+    for base in bases.models:
         tune = "" if base.finetune_bytes is None else size(base.finetune_bytes)
         table.add_row(Text(base.name), size(base.bytes), size(base.run_bytes), tune)
         table.add_row(Text(f"  {_about(base)}", "dim"))
-    free = [] if found.free_memory is None else [Text(f"{size(found.free_memory)} of memory are free", "dim")]
+    free = [] if bases.free_memory is None else [Text(f"{size(bases.free_memory)} of memory are free", "dim")]
     return Group(table, *free)
 
 

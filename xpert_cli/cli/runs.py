@@ -41,9 +41,9 @@ RunArg = Annotated[
 def list_runs(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
     """List the runs, the newest first."""
     with Output(json=json, quiet=quiet) as out:
-        found = runs.all_runs()
-        out.show({"runs": [_told(run) for run in found], "folder": runs.runs_dir()}, _listed(found))
-        if not found:
+        listed = runs.all_runs()
+        out.show({"runs": [_fields(run) for run in listed], "folder": runs.runs_dir()}, _listed(listed))
+        if not listed:
             out.hint("xpert finetune TEXT")
 
 
@@ -51,10 +51,10 @@ def list_runs(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
 def show(run: RunArg, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
     """Show one run: what it was trained on, from what, and how well it did."""
     with Output(json=json, quiet=quiet) as out:
-        found = runs.find(run, finished=False)
-        out.show(_told(found), _shown(found))
-        if found.finished:
-            out.hint(again("chat", adapter=found.name))
+        chosen = runs.find(run, finished=False)
+        out.show(_fields(chosen), _shown(chosen))
+        if chosen.finished:
+            out.hint(again("chat", adapter=chosen.name))
 
 
 @app.command()
@@ -66,8 +66,8 @@ def rename(
 ) -> None:
     """Give a run a name, which --adapter and --from then take."""
     with Output(json=json, quiet=quiet) as out:
-        found = runs.rename(runs.find(run), name, _ids_at_hand())
-        out.show(_told(found), Text(f"{found.folder.name} is now called {found.name}."))
+        renamed = runs.rename(runs.find(run), name, _ids_at_hand())
+        out.show(_fields(renamed), Text(f"{renamed.folder.name} is now called {renamed.name}."))
 
 
 def _ids_at_hand() -> set[str]:
@@ -79,8 +79,8 @@ def _ids_at_hand() -> set[str]:
     ids: set[str] = set()
     for cache in (None, EMBEDDED):
         with contextlib.suppress(XpertError):  # a cache that is not here, or is damaged, has no adapter to be mistaken
-            found = find_cache(cache, offline=True)
-            ids.update(entry.id for entry in (found.entries if found.size <= LISTED else found.at_hand()))
+            opened = find_cache(cache, offline=True)
+            ids.update(entry.id for entry in (opened.entries if opened.size <= LISTED else opened.at_hand()))
     return ids
 
 
@@ -93,13 +93,13 @@ def remove(
 ) -> None:
     """Delete runs with everything that is in them."""
     with Output(json=json, quiet=quiet) as out:
-        found = [runs.find(name, finished=False) for name in names]
-        total = sum(run.bytes for run in found)
-        listed = ", ".join(run.name for run in found)
+        chosen = [runs.find(name, finished=False) for name in names]
+        total = sum(run.bytes for run in chosen)
+        listed = ", ".join(run.name for run in chosen)
         agree(f"Delete {listed} ({size(total)})?", yes, out)
-        for run in found:
+        for run in chosen:
             runs.remove(run)
-        result = {"removed": [run.name for run in found], "bytes": total}
+        result = {"removed": [run.name for run in chosen], "bytes": total}
         out.show(result, Text(f"deleted {listed}: {size(total)} are free"))
 
 
@@ -120,20 +120,20 @@ def export(
     with Output(json=json, quiet=quiet) as o:
         if kind not in _EXPORTS:
             raise BadInput(f"{kind!a} is no form of a run. It can be: {', '.join(_EXPORTS)}.")
-        found = runs.find(run)
-        target = out or Path(found.name + {"gguf": ".gguf", "zip": ".zip"}.get(kind, f"-{kind}"))
+        chosen = runs.find(run)
+        target = out or Path(chosen.name + {"gguf": ".gguf", "zip": ".zip"}.get(kind, f"-{kind}"))
         if target.exists():
             raise BadInput(f"{target} is there already. Choose another name with --out.")
         if kind == "zip":
-            _zip(found, target)
+            _zip(chosen, target)
         else:
-            _EXPORTS[kind](found, open_base(base, offline, o), target, o)
-        told = {"run": found.name, "kind": kind, "out": target, "bytes": _bytes(target)}
-        o.show(told, Text(f"{found.name} is in {target} ({size(_bytes(target))})"))
+            _EXPORTS[kind](chosen, open_base(base, offline, o), target, o)
+        fields = {"run": chosen.name, "kind": kind, "out": target, "bytes": _bytes(target)}
+        o.show(fields, Text(f"{chosen.name} is in {target} ({size(_bytes(target))})"))
         if kind == "gguf":
             o.hint(again("chat", base=target))
         if kind == "ollama":
-            o.hint(f"cd {target} && ollama create {found.name} -f Modelfile")
+            o.hint(f"cd {target} && ollama create {chosen.name} -f Modelfile")
 
 
 def _gguf(run: runs.Run, base: Any, target: Path, out: Output) -> None:
@@ -172,14 +172,14 @@ def _zip(run: runs.Run, target: Path) -> None:
 
     from xpert_cli.foreign.data import read_object
 
-    told = read_object((run.folder / runs.RECORD).read_bytes())
-    result = told.get("result")
+    record = read_object((run.folder / runs.RECORD).read_bytes())
+    result = record.get("result")
     if isinstance(result, dict):
         private = ("prompt", "before", "after", "folder", "adapter", "merged", "modelfile")
-        told["result"] = {key: value for key, value in result.items() if key not in private}
+        record["result"] = {key: value for key, value in result.items() if key not in private}
     with paths.whole(target) as part, zipfile.ZipFile(part, "w") as archive:
         archive.write(run.adapter, f"{run.name}/{runs.ADAPTER}")
-        archive.writestr(f"{run.name}/{runs.RECORD}", json.dumps(told, indent=1) + "\n")
+        archive.writestr(f"{run.name}/{runs.RECORD}", json.dumps(record, indent=1) + "\n")
 
 
 _EXPORTS: dict[str, Any] = {"gguf": _gguf, "peft": _peft, "ollama": _ollama, "zip": _zip}
@@ -203,7 +203,7 @@ def disk(
         free = shutil.disk_usage(_existing(paths.data_dir())).free
         total = sum(count for _, count, _ in parts)
         spare = [(what, count, files) for what, count, files in parts if files is not None]
-        told = {
+        fields = {
             "folder": paths.data_dir(),
             "parts": [{"what": what, "bytes": count, "prunable": files is not None} for what, count, files in parts],
             "bytes": total,
@@ -211,7 +211,7 @@ def disk(
         }
         could = sum(count for _, count, _ in spare)
         if not prune:
-            out.show(told, _room(parts, free))
+            out.show(fields, _room(parts, free))
             if could:
                 out.hint("xpert disk --prune")
             return
@@ -220,19 +220,19 @@ def disk(
             for _, _, files in spare:
                 for path in files or ():
                     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        out.show({**told, "pruned_bytes": could}, Text(f"{size(could)} were freed; {size(total - could)} are in use"))
+        out.show({**fields, "pruned_bytes": could}, Text(f"{size(could)} were freed; {size(total - could)} are in use"))
 
 
 def _usage() -> list[tuple[str, int, list[Path] | None]]:
     """(what, bytes, what --prune deletes) of each part of the folder; None where it stays."""
-    found, home = runs.all_runs(), paths.data_dir()
-    merged = [path for run in found if run.finished and (path := run.folder / runs.MERGED).is_file()]
-    begun = [run for run in found if not run.finished]
+    all_runs, home = runs.all_runs(), paths.data_dir()
+    merged = [path for run in all_runs if run.finished and (path := run.folder / runs.MERGED).is_file()]
+    begun = [run for run in all_runs if not run.finished]
     merged_bytes = sum(path.stat().st_size for path in merged)
     fetched = [path for name in ("hub", "files") if (path := home / name).is_dir()]
     rest = [path for path in home.glob("*") if path not in fetched and path != runs.runs_dir()]
     return [
-        ("adapters and messages of runs", sum(run.bytes for run in found if run.finished) - merged_bytes, None),
+        ("adapters and messages of runs", sum(run.bytes for run in all_runs if run.finished) - merged_bytes, None),
         ("merged models of runs", merged_bytes, merged),
         ("unfinished runs", sum(run.bytes for run in begun), [run.folder for run in begun]),
         ("files fetched from the Hub", sum(map(_bytes, fetched)), fetched),
@@ -258,7 +258,7 @@ def agree(question: str, yes: bool, out: Output) -> None:
         raise typer.Exit(1)
 
 
-def _told(run: runs.Run) -> dict[str, Any]:
+def _fields(run: runs.Run) -> dict[str, Any]:
     return {
         "name": run.name,
         "folder": run.folder,
@@ -274,15 +274,15 @@ def _told(run: runs.Run) -> dict[str, Any]:
     }
 
 
-def _listed(found: list[runs.Run]) -> RenderableType:
-    if not found:
+def _listed(listed: list[runs.Run]) -> RenderableType:
+    if not listed:
         return Text("There are no runs yet.")
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold")
     for _ in range(4):
         table.add_column(justify="right", no_wrap=True)
     table.add_row(*(Text(name, "dim") for name in ("run", "when", "messages", "loss", "size")))
-    for run in found:
+    for run in listed:
         loss = "unfinished" if not run.finished else "" if run.loss_after is None else f"{run.loss_after:.3f}"
         table.add_row(Text(run.name), run.when, str(run.messages or ""), loss, size(run.bytes))
     return table

@@ -180,7 +180,7 @@ def trained_with_peft(result: PeftTrained) -> RenderableType:
         ("adapter", result.adapter),
         ("PEFT folder", result.peft),
     ]
-    return _pairs(rows)
+    return pairs(rows)
 
 
 def races(runs: Sequence[Finetuned]) -> RenderableType:

@@ -141,18 +141,18 @@ def _fill(part: Path, url: str, size: int, what: str, begin: int | None, progres
 
 def _pieces(url: str, part: Path, have: int, size: int, begin: int | None) -> Iterator[int]:
     """Ask for what is missing and append it; yields the bytes that arrived with every piece."""
-    asked = None if begin is None and not have else (begin or 0) + have
-    with asking(url, asked, None if begin is None else begin + size) as (response, carries_on):
+    first = None if begin is None and not have else (begin or 0) + have
+    with asking(url, first, None if begin is None else begin + size) as (response, carries_on):
         at, skipped = (have, 0) if carries_on else (0, begin or 0)
         try:
             paths.private_file(part)
             with part.open("ab" if at else "wb") as file:
                 for piece in response.iter_raw():
-                    wanted = piece[skipped:][: size - at]  # not a byte more than there should be
+                    within = piece[skipped:][: size - at]  # not a byte more than there should be
                     skipped = max(0, skipped - len(piece))
-                    at += file.write(wanted)
+                    at += file.write(within)
                     file.flush()
-                    yield len(wanted) if begin is None else len(piece)
+                    yield len(within) if begin is None else len(piece)
                     if at == size:
                         return
         except OSError as error:
@@ -176,8 +176,8 @@ def asking(url: str, begin: int | None, end: int | None = None) -> Iterator[tupl
     timeout = (CONNECT, STALLED, STALLED, CONNECT)  # connect, read, write, pool
     with utils.get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
         utils.hf_raise_for_status(response)
-        told = response.headers.get("Content-Range", "")
-        yield response, response.status_code == 206 and told.startswith(f"bytes {begin}-")
+        content_range = response.headers.get("Content-Range", "")
+        yield response, response.status_code == 206 and content_range.startswith(f"bytes {begin}-")
 
 
 def _length(path: Path) -> int:

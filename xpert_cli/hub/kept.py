@@ -36,8 +36,8 @@ class Kept:
     @property
     def type(self) -> str:
         """The quantization type that the file's name ends in; "" where it names none."""
-        found = re.search(r"[-.](i?q\d\w*|bf16|f16|f32)$", self.name)
-        return found[1] if found else ""
+        match = re.search(r"[-.](i?q\d\w*|bf16|f16|f32)$", self.name)
+        return match[1] if match else ""
 
     @property
     def address(self) -> str:
@@ -55,12 +55,12 @@ class Kept:
 
 def kept_models() -> list[Kept]:
     """The GGUF files at the top of repos, as models have them; a cache's adapters lie in folders."""
-    found: dict[Path, list[Path]] = {}
+    pointers_of: dict[Path, list[Path]] = {}
     for pointer in sorted((paths.data_dir() / "hub").glob("*/*/*.gguf")):
         path = paths.data_dir() / "files" / pointer.read_text("utf-8").strip() / pointer.name
         if path.is_file():
-            found.setdefault(path, []).append(pointer)
+            pointers_of.setdefault(path, []).append(pointer)
     return [
         Kept(pointers[0].parents[1].name.replace("--", "/", 1), path.name, path, tuple(pointers))
-        for path, pointers in found.items()
+        for path, pointers in pointers_of.items()
     ]

@@ -42,13 +42,13 @@ def fetch_ranges(
 
     with ThreadPoolExecutor(min(AT_ONCE, len(joined))) as pool:
         fetched = list(pool.map(fetch, joined))
-    found = []
+    ranges = []
     for url, begin, size in wanted:
         for (other, first, length), (data, _) in zip(joined, fetched, strict=True):
             if url == other and first <= begin and begin + size <= first + length:
-                found.append(bytes(data[begin - first : begin - first + size]))
+                ranges.append(bytes(data[begin - first : begin - first + size]))
                 break
-    return found, sum(received for _, received in fetched)
+    return ranges, sum(received for _, received in fetched)
 
 
 def _joined(wanted: Sequence[Range]) -> list[Range]:

@@ -166,8 +166,8 @@ class HubRepo(Source):
         return path if path.is_file() else None
 
     def _parts(self, wanted: Sequence[Part]) -> list[bytes]:
-        found = {part.name: data for part in wanted if (data := _stored(part)) is not None}
-        missing = list({part.name: part for part in wanted if part.name not in found}.values())
+        data_of = {part.name: data for part in wanted if (data := _stored(part)) is not None}
+        missing = list({part.name: part for part in wanted if part.name not in data_of}.values())
         if missing and self._offline:
             raise NotHere(
                 f"{self.name}/{missing[0].file} is not downloaded yet. Connect and run again without --offline."
@@ -176,11 +176,11 @@ class HubRepo(Source):
             fetched = self._fetch_parts(missing) if missing else []
             for part, data in zip(missing, fetched, strict=True):
                 if part.sound(data):
-                    found[part.name] = data
+                    data_of[part.name] = data
                     with paths.whole(kept(part.name, part.file), "XPERT_HOME") as file:
                         file.write_bytes(data)
-            missing = [part for part in missing if part.name not in found]  # damaged on the way: once more
-        return [self._sound(part, found.get(part.name, b"")) for part in wanted]
+            missing = [part for part in missing if part.name not in data_of]  # damaged on the way: once more
+        return [self._sound(part, data_of.get(part.name, b"")) for part in wanted]
 
     def _not_here(self, relative: str) -> NotHere:
         return NotHere(f"{self.name}/{relative} is not downloaded yet. Connect and run again without --offline.")

@@ -71,10 +71,10 @@ def compare(
     """
     began = time.monotonic()
     base = BaseModel.open(base)
-    asked = BaseModel.open(summarizer) if summarizer else base
+    summarizer_model = BaseModel.open(summarizer) if summarizer else base
     cache.require(base)
     known = word_index.read(cache.source)
-    known.require(asked.fingerprint, two_answers.digest(), cache.source.name)
+    known.require(summarizer_model.fingerprint, two_answers.digest(), cache.source.name)
     chosen = sorted(
         (hashlib.sha256(one.response.encode()).digest(), one.prompt, one.response)
         for one in corpus.messages
@@ -86,13 +86,13 @@ def compare(
     progress("answering your prompts", 0.0)
     plain = two_answers.answered(base, prompts)
     progress("comparing answers", 0.5)
-    with two_answers.opened(asked) as model:
+    with two_answers.opened(summarizer_model) as model:
         z = known.basis.coordinates(two_answers.shift(model, prompts, answers, plain))
-    held = {(entry.id, entry.sha256) for entry in cache.entries}
+    present = {(entry.id, entry.sha256) for entry in cache.entries}
     distances = {
         name: float(np.linalg.norm(z - own))
         for name, digest, own in zip(known.ids, known.sha256, known.coordinates, strict=True)
-        if (name, digest) in held
+        if (name, digest) in present
     }
     ranking = sorted(distances, key=lambda name: (distances[name], name))
     left = cache.size - len(distances)

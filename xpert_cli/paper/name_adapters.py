@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xpert_cli.cache.catalogue import Catalogue, base_answers
+from xpert_cli.cache.catalogue import OpenCache, base_answers
 from xpert_cli.cache.entries import Entry
 from xpert_cli.gguf import BaseModel
 from xpert_cli.llama.model import Model
@@ -56,7 +56,7 @@ class Named:
 
 
 def name_words(
-    cache: Catalogue,
+    cache: OpenCache,
     folder: Path,
     base: BaseModel | Path,
     *,
@@ -123,7 +123,7 @@ def name_words(
     )
 
 
-def _begun(cache: Catalogue, folder: Path, model: Model) -> Words:
+def _begun(cache: OpenCache, folder: Path, model: Model) -> Words:
     """The words that are there, less adapters that the cache no longer holds; an empty basis where there are none."""
     made_by = model.base.fingerprint, two_answers.digest()
     if not (folder / word_index.FILE).exists():
@@ -153,7 +153,7 @@ def _with(current: Words, entry: Entry, v: Floats, step: Grown) -> Words:
     )
 
 
-def _probe_pairs(cache: Catalogue) -> tuple[list[str], list[str]]:
+def _probe_pairs(cache: OpenCache) -> tuple[list[str], list[str]]:
     """Probes, and what the base answered."""
     pairs = base_answers(cache.source)[: two_answers.PAIRS]
     return [prompt for prompt, _ in pairs], [response for _, response in pairs]

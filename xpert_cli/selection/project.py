@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from xpert_cli.cache.catalogue import Catalogue, base_answers
+from xpert_cli.cache.catalogue import OpenCache, base_answers
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf import BaseModel
 from xpert_cli.style import described
@@ -83,7 +83,7 @@ class AxisPosition:
 
 def project(
     corpus: Corpus,
-    cache: Catalogue,
+    cache: OpenCache,
     base: BaseModel | Path,
     *,
     measured_only: bool = False,
@@ -105,21 +105,21 @@ def project(
     base = BaseModel.open(base)
     cache.require(base)
     texts = tuple(sorted(corpus.passages))
-    asked = None if measured_only else BaseModel.open(summarizer or base)
-    space, notes = cache.space if asked else cache.bare, list(cache.notes)
-    if asked and not _answers_alike(asked, cache):
+    model = None if measured_only else BaseModel.open(summarizer or base)
+    space, notes = cache.space if model else cache.bare, list(cache.notes)
+    if model and not _answers_alike(model, cache):
         if retell:
-            space = _retold(cache, asked, progress)
+            space = _space_of(cache, model, progress)
         else:
             notes.append(
-                f"{asked.path.name} is not the model this cache was explained with: only measured axes are used"
+                f"{model.path.name} is not the model this cache was explained with: only measured axes are used"
             )
-            asked = None
+            model = None
     english = Sample("\n".join(texts)).english
-    if asked and not english:
+    if model and not english:
         notes.append("adjectives are asked about in English, which your texts are not: only measured axes are used")
-        asked = None
-    if asked and (note := described.memory_note(asked)):
+        model = None
+    if model and (note := described.memory_note(model)):
         notes.append(note)
     if not (shows_length := corpus.shows_length):
         notes.append("plain text does not show how long your messages are, so length is left out")
@@ -130,10 +130,10 @@ def project(
         notes.append(f"this version of xpert counts {several}{', '.join(other[:3])} otherwise than the cache: left out")
 
     def wanted(axes: Sequence[Axis]) -> npt.NDArray[np.bool_]:
-        told = [(asked or axis.kind == "measured") and (shows_length or not axis.length) for axis in axes]
-        return np.array(told, np.bool_) & described.understood(axes)
+        flags = [(model or axis.kind == "measured") and (shows_length or not axis.length) for axis in axes]
+        return np.array(flags, np.bool_) & described.understood(axes)
 
-    values = described.read(texts, space.axes, space.basis, asked, progress).values
+    values = described.read(texts, space.axes, space.basis, model, progress).values
     used = wanted(space.axes)
     unread = np.isnan(values).all(axis=0) & used & [axis.name in ENGLISH for axis in space.axes]
     if not english and (count := int(unread.sum())):
@@ -141,7 +141,7 @@ def project(
     return Projection(texts, space.only(used), wanted(cache.bare.axes), Readings(values[:, used]), tuple(notes))
 
 
-def _retold(cache: Catalogue, summarizer: BaseModel, progress: Callable[[str, float], None]) -> Space:
+def _space_of(cache: OpenCache, summarizer: BaseModel, progress: Callable[[str, float], None]) -> Space:
     """The cache's space with the described axes of another summarizer, from the base's own answers."""
     own, basis = described.described_axes(summarizer)
     axes = (*(axis for axis in cache.space.axes if axis.kind == "measured"), *own)
@@ -149,14 +149,14 @@ def _retold(cache: Catalogue, summarizer: BaseModel, progress: Callable[[str, fl
     answers = described.read(plain, axes, basis, summarizer, progress, most=len(plain))
     spread, precision = pooled([answers.scatter])
     gap = np.zeros(len(axes))
-    told = {axis.name: index for index, axis in enumerate(cache.space.axes) if axis.kind == "measured"}
+    at = {axis.name: index for index, axis in enumerate(cache.space.axes) if axis.kind == "measured"}
     for index, axis in enumerate(axes):
         if axis.kind == "measured":  # what the cache knows better, from all its adapters' answers
-            spread[index], gap[index] = cache.space.spread[told[axis.name]], cache.space.gap[told[axis.name]]
+            spread[index], gap[index] = cache.space.spread[at[axis.name]], cache.space.gap[at[axis.name]]
     return Space(axes, basis, np.nan_to_num(answers.mean), gap, spread, precision)
 
 
-def _answers_alike(summarizer: BaseModel, cache: Catalogue) -> bool:
+def _answers_alike(summarizer: BaseModel, cache: OpenCache) -> bool:
     """Whether a model's answers mean in this cache's space what they meant when it was built."""
     same_question = described.questions_digest(cache.space.basis) == cache.summarizer["questions"]
     return bool(same_question and summarizer.fingerprint == cache.summarizer["fingerprint"])

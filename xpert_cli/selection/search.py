@@ -1,6 +1,6 @@
 """The nearest adapters of a cache that is too large to be read: a few cells, their codes, a few records.
 
-    view, rest = nearest(cache, projection)        # a Catalogue of the adapters that were read; what is known of others
+    view, rest = nearest(cache, projection)        # a OpenCache of the adapters that were read; what is known of others
 
 Cells are ranked by their middles, adapters of near cells by their codes, both by the score that `select` ranks by; the
 records of the best are read, and from there on everything is exact. A cache of few adapters is read whole. Not here:
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpert_cli.cache.catalogue import Catalogue
+from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.cache.cells import READ_WHOLE
 from xpert_cli.cache.codes import Singles
-from xpert_cli.cache.indexed import IndexedCatalogue
+from xpert_cli.cache.indexed import IndexedCache
 from xpert_cli.selection.project import Projection
 from xpert_cli.selection.score import Rest
 
@@ -22,13 +22,13 @@ RECORDS = READ_WHOLE  # of the adapters that are nearest by their codes
 BYTES = 560_000  # of the heads of cells
 
 
-def nearest(cache: Catalogue, projection: Projection) -> tuple[Catalogue, Rest | None]:
+def nearest(cache: OpenCache, projection: Projection) -> tuple[OpenCache, Rest | None]:
     """The adapters of a cache that are near to some writing, and what is known of all others; None if there are none.
 
     Args:
         projection: on the axes that are compared.
     """
-    if not isinstance(cache, IndexedCatalogue) or cache.size <= RECORDS:
+    if not isinstance(cache, IndexedCache) or cache.size <= RECORDS:
         return cache, None
     plane = _Plane(cache, projection)
     middles = plane.of(cache.cells.middles)
@@ -54,7 +54,7 @@ def nearest(cache: Catalogue, projection: Projection) -> tuple[Catalogue, Rest |
 class _Plane:
     """Where codes lie in coordinates in which the metric of the compared axes is the identity, beside the writing."""
 
-    def __init__(self, cache: IndexedCatalogue, projection: Projection) -> None:
+    def __init__(self, cache: IndexedCache, projection: Projection) -> None:
         root = np.linalg.cholesky(projection.space.precision)
         self._directions = (cache.cells.coding.directions[:, projection.used] @ root).astype(np.float32)
         self._mean = (cache.mean[projection.used] @ root).astype(np.float32)

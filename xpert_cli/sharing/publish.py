@@ -23,11 +23,11 @@ from typing import Any, ClassVar
 
 from xpert_cli import gguf, paths
 from xpert_cli.cache import card, signing
-from xpert_cli.cache.catalogue import ANSWERS, COORDINATES, Catalogue, described, encoded
+from xpert_cli.cache.catalogue import ANSWERS, COORDINATES, OpenCache, described, encoded
 from xpert_cli.cache.cells import ROOT, cells_file
 from xpert_cli.cache.entries import Entry
 from xpert_cli.cache.index import encoded_indexed
-from xpert_cli.cache.indexed import BASIS, LISTED, SPACE, IndexedCatalogue
+from xpert_cli.cache.indexed import BASIS, LISTED, SPACE, IndexedCache
 from xpert_cli.cache.names import NAMES, TABLE
 from xpert_cli.cache.trust import SIGNATURE, Published
 from xpert_cli.corpus import Corpus, Message
@@ -88,7 +88,7 @@ def look_through(
     progress("looking for personal data", 0.0)
     findings = private.scan([f"{message.prompt}\n{message.response}" for message in corpus.messages])
     verbatim = memorization.longest_verbatim(base, adapter, corpus.messages, progress=progress)
-    told: dict[str, Any] = {
+    record: dict[str, Any] = {
         "data": corpus.digest,
         "findings": len(findings),
         "kinds": dict(sorted(Counter(finding.kind for finding in findings).items())),
@@ -97,12 +97,16 @@ def look_through(
         "messages": verbatim.messages,
     }
     if recipe is not None:
-        messages, held = corpus.split(HELD_OUT, 0)
+        messages, checks = corpus.split(HELD_OUT, 0)
         with TemporaryDirectory(prefix="xpert-twin-") as folder:
-            train = partial(_twin, base, held, recipe, Path(folder), progress)
+            train = partial(_twin, base, checks, recipe, Path(folder), progress)
             bits = memorization.exposure(base, messages.messages, train, progress=progress)
-        told |= {"exposure": round(bits.most, 2), "exposure_base": round(bits.base_most, 2), "canaries": bits.canaries}
-    return Looked(findings, told)
+        record |= {
+            "exposure": round(bits.most, 2),
+            "exposure_base": round(bits.base_most, 2),
+            "canaries": bits.canaries,
+        }
+    return Looked(findings, record)
 
 
 def can_train() -> bool:
@@ -189,7 +193,7 @@ class Ready:
 
 
 def prepare(
-    cache: Catalogue,
+    cache: OpenCache,
     repo: str,
     *,
     public: bool = False,
@@ -223,7 +227,7 @@ def prepare(
     if before and before.get("key") and key is None and not propose:
         raise BadInput(f"{repo} is signed, and devices refuse it without a signature. Sign with --key FILE.")
     others: dict[str, Path] = {}
-    if isinstance(cache, IndexedCatalogue):
+    if isinstance(cache, IndexedCache):
         others, sent = _of_index(cache, there.files if there else {})
         entries = [replace(e, checked=(checked or {}).get(e.id, e.checked)) for e in sent]
     else:
@@ -241,7 +245,7 @@ def prepare(
     }
     if links := [name for name in (*contents, *others, *_BESIDE) if cache.source.leads_outside(name)]:
         raise CacheMismatch(f"{cache.source.name}: {links[0]} is a link out of the cache. Put the file itself there.")
-    beside = (ANSWERS, word_index.FILE, *(() if isinstance(cache, IndexedCatalogue) else (COORDINATES,)))
+    beside = (ANSWERS, word_index.FILE, *(() if isinstance(cache, IndexedCache) else (COORDINATES,)))
     listed = {name: path for name in beside if (path := cache.source.optional(name))}
     readme = cache.source.optional(card.FILE)
     contents |= others | listed
@@ -290,8 +294,8 @@ def _before(repo: str, there: upload.There | None) -> dict[str, Any] | None:
     if there is None or CATALOGUE not in there.files:
         return None
     try:
-        told = read_object(open_source(f"{repo}@{there.commit}").file(CATALOGUE).read_bytes())
-        return dict(told.get("published", {}))
+        contents = read_object(open_source(f"{repo}@{there.commit}").file(CATALOGUE).read_bytes())
+        return dict(contents.get("published", {}))
     except (ValueError, TypeError) as error:
         raise CacheMismatch(
             f"{repo}: its catalogue.json is damaged ({error}). Mend or remove it there first."
@@ -303,20 +307,20 @@ def _times(now: datetime, days: int | None) -> tuple[str, str]:
     return now.isoformat(), "" if days is None else (now + timedelta(days=days)).isoformat()
 
 
-def _catalogue(cache: Catalogue, entries: Sequence[Entry], others: Mapping[str, Path], by: Published) -> bytes:
+def _catalogue(cache: OpenCache, entries: Sequence[Entry], others: Mapping[str, Path], by: Published) -> bytes:
     """catalogue.json with its publisher, what was checked, and the digests of all files beside the adapters."""
-    told = read_object(cache.source.file(CATALOGUE).read_bytes())
+    contents = read_object(cache.source.file(CATALOGUE).read_bytes())
     files = {name: described(path) for name, path in others.items() if name != COORDINATES}
     more = {"files": files, "published": asdict(by)}
-    if isinstance(cache, IndexedCatalogue):
+    if isinstance(cache, IndexedCache):
         looked = {entry.id: dict(entry.checked) for entry in entries if entry.checked}
-        return encoded_indexed({**told, **more, "checked": {**cache.checked, **looked}})
-    for one, entry in zip(told["adapters"], entries, strict=True):
+        return encoded_indexed({**contents, **more, "checked": {**cache.checked, **looked}})
+    for one, entry in zip(contents["adapters"], entries, strict=True):
         one |= {"checked": dict(entry.checked)} if entry.checked else {}
-    return encoded({**told, **more})
+    return encoded({**contents, **more})
 
 
-def _of_index(cache: IndexedCatalogue, there: Mapping[str, str]) -> tuple[dict[str, Path], list[Entry]]:
+def _of_index(cache: IndexedCache, there: Mapping[str, str]) -> tuple[dict[str, Path], list[Entry]]:
     """The files of an index that are at hand, and the entries of cells that a repo has not.
 
     A repo has the adapters of the cells that it has: they are sent before. Where all are few, all are looked at.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xpert_cli import gguf, paths, platform
-from xpert_cli.cache.catalogue import Catalogue, open_cache
+from xpert_cli.cache.catalogue import OpenCache, open_cache
 from xpert_cli.errors import BadModel, MissingExtra, XpertError
 from xpert_cli.gguf.architectures import ARCHITECTURES
 from xpert_cli.gguf.header import BLOCKS
@@ -69,13 +69,13 @@ class Bases:
 def worth_using() -> Bases:
     """The bases that xpert knows by name."""
     files = {(one.repo.lower(), one.type.lower()): one.path for one in kept_models()}
-    return _told([(one, files.get((one.repo.lower(), one.type.lower()))) for one in KNOWN])
+    return _bases([(one, files.get((one.repo.lower(), one.type.lower()))) for one in KNOWN])
 
 
 def on_this_machine() -> Bases:
     """The bases that were fetched, and the one that came with xpert."""
     packaged = [(one, None) for one in KNOWN if one.name == PACKAGED_BASE]
-    return _told([*packaged, *((named(one), one.path) for one in kept_models())])
+    return _bases([*packaged, *((named(one), one.path) for one in kept_models())])
 
 
 def named(one: Kept) -> Known | Kept:
@@ -84,7 +84,7 @@ def named(one: Kept) -> Known | Kept:
     return next((other for other in KNOWN if (other.repo.lower(), other.type.lower()) == mine), one)
 
 
-def _told(wanted: Sequence[tuple[Known | Kept, Path | None]]) -> Bases:
+def _bases(wanted: Sequence[tuple[Known | Kept, Path | None]]) -> Bases:
     try:
         dtype, notes = number_type(), list[str]()
     except MissingExtra as error:
@@ -94,7 +94,7 @@ def _told(wanted: Sequence[tuple[Known | Kept, Path | None]]) -> Bases:
     return Bases(tuple(rows), platform.available_memory(), tuple(notes))
 
 
-def _base(one: Known | Kept, path: Path | None, dtype: str, caches: list[tuple[str, Catalogue]]) -> Base | None:
+def _base(one: Known | Kept, path: Path | None, dtype: str, caches: list[tuple[str, OpenCache]]) -> Base | None:
     """What one takes; None for the packaged one where it is not installed."""
     if isinstance(one, Known) and one.name == PACKAGED_BASE:
         try:
@@ -126,7 +126,7 @@ def _base(one: Known | Kept, path: Path | None, dtype: str, caches: list[tuple[s
     )
 
 
-def _caches() -> Iterator[tuple[str, Catalogue]]:
+def _caches() -> Iterator[tuple[str, OpenCache]]:
     """The embedded cache, the one that the settings name, and those that were fetched; nothing is fetched now."""
     catalogues = (paths.data_dir() / "hub").glob(f"*/*/{CATALOGUE}")
     fetched = {path.parents[1].name.replace("--", "/", 1) for path in catalogues}
@@ -137,7 +137,7 @@ def _caches() -> Iterator[tuple[str, Catalogue]]:
             continue
 
 
-def _is_for(cache: Catalogue, name: str, fingerprint: str) -> bool:
+def _is_for(cache: OpenCache, name: str, fingerprint: str) -> bool:
     """Whether a cache is for a base: by its fingerprint where that is known, else by its name."""
     return cache.base["fingerprint"] == fingerprint if fingerprint else str(cache.base["name"]).lower() == name
 

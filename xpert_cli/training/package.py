@@ -46,8 +46,8 @@ def package(run: Prepared, adapter: Adapter) -> Files:
     (folder / runs.RECORD).unlink(missing_ok=True)  # of an earlier run in this folder, which is none from here on
     write_messages(folder / runs.MESSAGES, run.all_messages)
     run.progress("placing your writing among the styles", 1.0)
-    told = dataclasses.replace(adapter, metadata=source_metadata(run.training, run.base))
-    gguf.write_adapter(told, folder / runs.ADAPTER, "F16")
+    final = dataclasses.replace(adapter, metadata=source_metadata(run.training, run.base))
+    gguf.write_adapter(final, folder / runs.ADAPTER, "F16")
     merged = folder / runs.MERGED
     merge_into_base(run.base, adapter, merged, settings.type_name, run.progress)
     platform.release_memory()  # before two models are asked
@@ -66,7 +66,7 @@ def package(run: Prepared, adapter: Adapter) -> Files:
 def source_metadata(training: Corpus, base: BaseModel) -> dict[str, Metadata]:
     """What a new adapter says: its base's name and fingerprint, and where its training text lies on the measured axes.
 
-    People are compared with training texts on these alone (`Catalogue.by_source`), and asking a model of 0.5 billion
+    People are compared with training texts on these alone (`OpenCache.by_source`), and asking a model of 0.5 billion
     parameters to describe 120 texts takes longer than fine-tuning it for a few steps.
     """
     axes = described.measured_axes()

@@ -158,12 +158,12 @@ def _samples(corpus: Corpus, tokenizer: Any, most: int) -> list[Sample]:
     """(tokens, first scored one) of each message that leaves room for an answer, cut to `most` tokens."""
     samples: list[Sample] = []
     for message in corpus.messages:
-        asked = message.prompt or PROMPT
+        prompt = message.prompt or PROMPT
         if tokenizer.chat_template:
-            turns = [{"role": "user", "content": asked}]
+            turns = [{"role": "user", "content": prompt}]
             head = list(tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False))
         else:
-            head = list(tokenizer(f"{asked}\n\n").input_ids)
+            head = list(tokenizer(f"{prompt}\n\n").input_ids)
         answer = [*tokenizer(message.response, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
         head = head[-max(1, most - len(answer)) :]
         if head and answer[-1] is not None:

@@ -92,9 +92,9 @@ def plan_for(header: gguf.Header, *, longest: int, batch: int, rank: int, limit:
     for plan in layouts(header, number_type(), longest=longest, batch=batch, rank=rank):
         if allowed is None or plan.memory <= allowed:
             return replace(plan, threads=_threads(plan.dtype))
-    asked = "--memory allows" if limit else "is free"
+    bound = "--memory allows" if limit else "is free"
     raise BadInput(
-        f"fine-tuning this base with messages of {longest} tokens takes {plan.memory >> 20} MB, more than {asked}. "
+        f"fine-tuning this base with messages of {longest} tokens takes {plan.memory >> 20} MB, more than {bound}. "
         "Give a smaller --max-tokens, a smaller base, or more --memory."
     )
 
