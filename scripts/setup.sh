@@ -48,9 +48,15 @@ make_venv() {
 need_compiler() {
     "$python" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("llama_cpp") is None)' && return
     for compiler in ${CXX:-c++ g++ clang++}; do
-        command -v "$compiler" >/dev/null 2>&1 && return
+        printf '#include <vector>\nint main() {}\n' |
+            "$compiler" -x c++ -o "$root/.venv/xpert-compiles" - 2>/dev/null && return
     done
-    fail "no C++ compiler found, and llama.cpp is compiled. Debian, Ubuntu: apt install g++; macOS: xcode-select --install"
+    say "error: no C++ compiler that works was found, and llama.cpp is compiled. Install one, then run this again:"
+    say "  Debian, Ubuntu: apt install g++        macOS: xcode-select --install        Fedora: dnf install gcc-c++"
+    say "Without one, take what its authors compiled, if they did for your Python: download the wheel of the version that"
+    say "constraints.txt names from https://github.com/abetlen/llama-cpp-python/releases, install it, then run this again:"
+    say "  $python -m pip install FILE.whl"
+    exit 1
 }
 
 install() (

@@ -39,7 +39,7 @@ ROOMS = (
         "llama",
         "gguf",
     ),
-    *("hub", "corpus", "runs", "resume", "paths", "leftovers", "platform", "signals", "foreign", "errors"),
+    *("hub", "corpus", "aliases", "runs", "resume", "paths", "leftovers", "platform", "signals", "foreign", "errors"),
 )
 # Arrays or text in, arrays or text out: numpy, and no input or output.
 PURE = {

@@ -178,7 +178,12 @@ def test_setup_says_what_is_missing(checkout: Path) -> None:
     python.write_text(working + 'case "$2" in *llama_cpp*) exit 1 ;; esac\n', encoding="utf-8")
     status, calls, talk = setup(checkout)
     assert (status, "install" in calls) == (1, False)
-    assert "no C++ compiler found" in talk
+    assert "no C++ compiler that works was found" in talk
+    assert f"\n  {checkout}/.venv/bin/python -m pip install FILE.whl\n" in talk
+    broken = checkout.parent / "tools" / "c++"
+    broken.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    broken.chmod(0o755)
+    assert "no C++ compiler that works was found" in setup(checkout)[2]
     python.write_text(working + 'case "$*" in *constraints.txt*) exit 1 ;; esac\n', encoding="utf-8")
     shutil.copy(python, checkout / ".venv" / "bin" / "python")
     status, _, talk = setup(checkout)

@@ -113,7 +113,7 @@ def test_llama_cpp_loads_where_python_says_android(monkeypatch):
 def test_both_thread_settings_of_llama_cpp_follow_the_cores(monkeypatch, base):
     from xpert_cli.llama.model import Model
 
-    monkeypatch.setattr(platform, "free_cores", lambda: 3)
+    monkeypatch.setattr(platform, "free_cores", lambda lately=False: 3)
     with Model(base, context=64) as model:
         settings = (model._lib.llama_n_threads(model._context), model._lib.llama_n_threads_batch(model._context))
     assert settings == (3, 3)
@@ -212,6 +212,34 @@ def test_two_looks_in_short_succession_are_one(monkeypatch):
     assert [platform.busy_cores() for _ in range(3)] == pytest.approx([2.0, 2.0, 0.2])
 
 
+def test_what_others_did_long_ago_is_looked_at_anew(monkeypatch):
+    monkeypatch.setattr(platform.time, "sleep", lambda seconds: None)
+    old, ended = (10.0, 0.0, 0.0), (15.0, 16.0, 0.0)  # another program on four cores for five seconds
+    looks(monkeypatch, old, ended)
+    assert platform.free_cores() == 1
+    looks(monkeypatch, old, ended, (15.05, 16.0, 0.0))
+    assert platform.free_cores(lately=True) == 4  # it has ended
+    looks(monkeypatch, old, ended, (15.05, 16.15, 0.0))
+    assert platform.free_cores(lately=True) == 1  # it has not
+    looks(monkeypatch, old, (11.0, 4.0, 0.0))
+    assert platform.free_cores(lately=True) == 1  # that is lately enough
+
+
+def test_a_context_that_was_idle_looks_at_what_others_do_now(monkeypatch, tmp_path):
+    from xpert_cli.llama import context
+    from xpert_cli.llama.model import Model
+
+    asked = []
+    monkeypatch.setattr(platform, "free_cores", lambda lately=False: asked.append(lately) or 1)
+    with Model(tiny_gguf.write_base(tmp_path / "base.gguf"), context=64, outputs=4) as model:
+        monkeypatch.setattr(context, "EVERY", 0.0)
+        model._ended = float("inf")
+        model.logits([1, 2])  # in the midst of work
+        model._ended = 0.0
+        model.logits([1, 2])  # after a pause
+    assert asked == [True, False, True]
+
+
 def test_where_nothing_is_said_of_other_programs_all_cores_are_used(monkeypatch):
     looks(monkeypatch, None, None, None)
     assert (platform.busy_cores(), platform.free_cores()) == (None, 4)
@@ -243,7 +271,7 @@ def test_a_context_goes_on_with_as_many_threads_as_there_are_free_cores(monkeypa
     from xpert_cli.llama.model import Model
 
     free = [2, 1, 1]
-    monkeypatch.setattr(platform, "free_cores", lambda: free.pop(0))
+    monkeypatch.setattr(platform, "free_cores", lambda lately=False: free.pop(0))
     monkeypatch.setattr(context, "EVERY", 0.0)
     with Model(tiny_gguf.write_base(tmp_path / "base.gguf"), context=64, outputs=4) as model:
         assert model.threads == 2

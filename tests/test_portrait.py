@@ -15,13 +15,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from browser import Browser
 from command import MARA, OKORO, called, xpert
 
 from xpert_cli import corpus
 from xpert_cli.cache.catalogue import Chosen, open_cache
 from xpert_cli.errors import BadInput, CannotWrite, MissingExtra
 from xpert_cli.hub import sources
-from xpert_cli.plot import files
+from xpert_cli.plot import files, loss_curve
 from xpert_cli.plot.page import page
 from xpert_cli.plot.portrait import NARROW, WIDE, Portrait, drawn, of_selection, of_summary, signed
 from xpert_cli.plot.svg import fitted, width_of, wrapped
@@ -419,7 +420,7 @@ def test_json_names_the_picture_where_one_is_asked_for(monkeypatch, capsys, tmp_
     status, out, err = called(monkeypatch, capsys, *arguments, "--plot", str(drawing))
     assert (status, json.loads(out)["plot"], err) == (0, str(drawing), "")
     rows = marks(drawing.read_text("utf-8"), "circle", "you")
-    assert len(rows) == {"summarize": 8, "select": 10}[command]
+    assert len(rows) == 2 * {"summarize": 8, "select": 10}[command]  # for a page, and for a phone
 
 
 @pytest.mark.model
@@ -461,3 +462,34 @@ def test_the_first_reason_is_among_the_rows(base):
         result = select(written, cache, base, measured_only=True)
         first = next(reason for reason in result.ranking[0].reasons if reason.share > 0)
         assert axes[first.axis] in [(place.low, place.high) for place in result.places]
+
+
+@pytest.mark.parametrize("name", ["me.svg", "loss.svg"])
+def test_a_phone_shows_a_picture_whose_words_can_be_read(tmp_path, name):
+    files.write(of_selection(SELECTION), tmp_path / "me.svg")
+    curve = loss_curve([(0, 3.4), (10, 3.0), (20, 2.8)], 3.5, 20, "Held-out loss")
+    (tmp_path / "loss.svg").write_text(curve, "utf-8")
+    size = (
+        "[...document.querySelectorAll('text')].filter(one => one.getBoundingClientRect().width).map(one => "
+        "parseFloat(getComputedStyle(one).fontSize) * one.getScreenCTM().a * visualViewport.scale)"
+    )
+    width = "document.documentElement.getBoundingClientRect().width * visualViewport.scale"
+    with Browser(tmp_path) as browser:
+        for across, least, mobile in ((390, 12.0, True), (1280, 12.9, False)):
+            screen = {"width": across, "height": 844, "screenWidth": across, "screenHeight": 844}
+            browser.call("Emulation.setDeviceMetricsOverride", **screen, deviceScaleFactor=1, mobile=mobile)
+            browser.call("Page.navigate", url=(tmp_path / name).as_uri())
+            browser.wait(f"location.href.endsWith('{name}') && document.readyState === 'complete' && {size}.length")
+            assert min(browser.value(size)) >= least
+            assert browser.value(width) <= across + 0.5
+        assert browser.errors == []
+        around = tmp_path / "page.html"  # inside a page it is the wide one, whatever the screen
+        around.write_text(f'<!doctype html><img src="{name}" width="390">', "utf-8")
+        screen = {"width": 390, "height": 844, "screenWidth": 390, "screenHeight": 844}
+        browser.call("Emulation.setDeviceMetricsOverride", **screen, deviceScaleFactor=1, mobile=True)
+        browser.call("Page.navigate", url=around.as_uri())
+        browser.wait("document.querySelector('img') && document.querySelector('img').complete")
+        root = ElementTree.fromstring((tmp_path / name).read_text("utf-8"))
+        ratio = float(root.get("height") or 0) / float(root.get("width") or 1)
+        drawn_as = "(one => one.height / one.width)(document.querySelector('img').getBoundingClientRect())"
+        assert browser.value(drawn_as) == pytest.approx(ratio, abs=0.01)

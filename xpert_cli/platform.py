@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LOOK = 0.25  # seconds that a look at what other programs do covers at least
+LATELY, GLANCE = 1.25, 0.05  # seconds: an older look says nothing of now, and is replaced by one of so short a time
 MIXED = 4  # a phone of more cores than this has slow ones among them
 
 
@@ -61,7 +62,7 @@ def use_threads(count: int | None) -> int | None:
     return count
 
 
-def free_cores() -> int:
+def free_cores(lately: bool = False) -> int:
     """How many threads to compute with at this moment: the cores that other programs leave, at least one.
 
     Threads that share cores with others wait for each other at every step, and are slower together than one alone. A
@@ -69,21 +70,30 @@ def free_cores() -> int:
     """
     if _chosen:
         return _chosen
-    busy = busy_cores()
+    busy = busy_cores(lately)
     return cores() if busy is None else max(1, min(cores(), round(len(_allowed()) - busy)))
 
 
-def busy_cores() -> float | None:
-    """How many cores' worth of work other programs did lately; None where the system does not say (Android).
+def busy_cores(lately: bool = False) -> float | None:
+    """How many cores' worth of work other programs did; None where the system does not say (Android).
 
     Counted from the last look that was at least LOOK seconds ago, on the cores that this process may use.
+
+    Args:
+        lately: where that look is older than LATELY, count anew for GLANCE seconds. A server that was idle while
+            another program computed would else leave it cores that are free again.
     """
     global _look, _busy
     now = _cpu_seconds()
     if now is None or _look is None:
         return None
+    least = LOOK
+    if lately and now[0] - _look[0] > LATELY:
+        _look, least = now, 0.0
+        time.sleep(GLANCE)
+        now = _cpu_seconds() or now
     at, total, own = (new - old for new, old in zip(now, _look, strict=True))
-    if at >= LOOK:
+    if at >= least and at > 0:
         _look, _busy = now, max(0.0, (total - own) / at)
     return _busy
 

@@ -125,6 +125,26 @@ def record(folder: Path) -> dict[str, Any]:
         return {}
 
 
+def require_name(name: str, what: str) -> None:
+    """Make sure that a name can be given to something, and has no meaning yet.
+
+    Args:
+        what: "a run's name", for the error.
+
+    Raises:
+        BadInput: it cannot be used.
+    """
+    if not _NAME.fullmatch(name):
+        raise BadInput(
+            f"{name!a} cannot be {what}. "
+            "Use up to 64 letters, digits, dots, dashes and underscores, and no dot or dash first."
+        )
+    if name.lower() in RESERVED:
+        raise BadInput(f"{name!r} cannot be {what}: it has a meaning of its own to xpert. Choose another name.")
+    if name.lower().endswith(".gguf"):
+        raise BadInput(f"{name!r} cannot be {what}: it would be taken for a file. Leave out .gguf.")
+
+
 def rename(run: Run, name: str, ids: Container[str] = ()) -> Run:
     """Give a finished run a name.
 
@@ -135,15 +155,9 @@ def rename(run: Run, name: str, ids: Container[str] = ()) -> Run:
         BadInput: the name cannot be used, or is another run's.
         CannotWrite: run.json cannot be written.
     """
-    if not _NAME.fullmatch(name):
-        raise BadInput(
-            f"{name!a} cannot be a run's name. "
-            "Use up to 64 letters, digits, dots, dashes and underscores, and no dot or dash first."
-        )
-    if name.lower() in RESERVED:
-        raise BadInput(f"{name!r} cannot be a run's name: it has a meaning of its own to xpert. Choose another name.")
-    if name.lower().endswith(".gguf"):
-        raise BadInput(f"{name!r} cannot be a run's name: it would be taken for a file. Leave out .gguf.")
+    require_name(name, "a run's name")
+    if name.lower() in paths.section("aliases"):
+        raise BadInput(f"{name!r} cannot be a run's name: it is an alias. Choose another name.")
     if name in ids:
         raise BadInput(f"{name!r} cannot be a run's name: an adapter of the cache is called so. Choose another name.")
     if any(name in (other.name, other.folder.name) for other in all_runs() if other.folder != run.folder):

@@ -3,9 +3,9 @@
     cache = find_cache("owner/styles")                 # None: the one that the settings name
     parts = open_adapters(["terse.gguf=0.5", "elementary-concise-plain"], base, lambda: cache)
 
-An adapter's name is a GGUF file, a folder of a run, the name of a run, or an id of the cache, with =WEIGHT behind it if
-it is not 1. Not
-here: what a cache holds (cache/catalogue.py), what a foreign adapter has to pass (cache/screening.py).
+An adapter's name is a GGUF file, a folder of a run, the name of a run, an id of the cache, or an alias of one or of
+several, with =WEIGHT behind it if it is not 1. Not here: what a cache holds (cache/catalogue.py), what a foreign one
+has to pass (cache/screening.py).
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache as once
 from pathlib import Path
 
-from xpert_cli import paths
+from xpert_cli import aliases, paths
 from xpert_cli.cache.catalogue import OpenCache, open_cache
+from xpert_cli.cache.indexed import LISTED
 from xpert_cli.cache.screening import admitted
 from xpert_cli.errors import BadInput, XpertError
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
-from xpert_cli.hub.sources import open_source
+from xpert_cli.hub.sources import EMBEDDED, open_source
 from xpert_cli.runs import ADAPTER, NEWEST, named
 
 Progress = Callable[[str, float], None]
@@ -73,6 +75,36 @@ def split_weight(spec: str) -> tuple[str, float]:
     return name, weight
 
 
+def mixture(text: str) -> list[tuple[str, float]]:
+    """Names and weights of "A=0.6+B=0.4"; a file of that name is one part.
+
+    Raises:
+        BadInput: a weight is no number.
+    """
+    return [split_weight(part.strip()) for part in ([text] if Path(text).exists() else text.split("+"))]
+
+
+def expanded(spec: str) -> list[tuple[str, float]]:
+    """Names and weights that NAME[=WEIGHT] stands for: several for the alias of a mixture.
+
+    Raises:
+        BadInput: a weight is no number.
+    """
+    name, weight = split_weight(spec)
+    meaning = aliases.target(name)
+    return [(name, weight)] if meaning is None else [(part, weight * share) for part, share in mixture(meaning)]
+
+
+def ids_at_hand() -> set[str]:
+    """Ids of the adapters in the default cache and the embedded one, as far as they are on this machine."""
+    ids: set[str] = set()
+    for name in (None, EMBEDDED):
+        with suppress(XpertError):  # a cache that is not here, or is damaged, has no adapter to be mistaken
+            opened = find_cache(name, offline=True)
+            ids.update(entry.id for entry in (opened.entries if opened.size <= LISTED else opened.at_hand()))
+    return ids
+
+
 def is_file_name(name: str) -> bool:
     """Whether an adapter's name is that of a file or folder, and not an id of the cache."""
     return name.endswith(".gguf") or "/" in name or os.sep in name or Path(name).exists()
@@ -91,8 +123,7 @@ def find_adapters(specs: Sequence[str], cache: Callable[[], OpenCache]) -> list[
     """
     opened = once(cache)
     adapters: list[tuple[AdapterFile | Path, float]] = []
-    for spec in specs:
-        name, weight = split_weight(spec)
+    for name, weight in [part for spec in specs for part in expanded(spec)]:
         if is_file_name(name):
             adapters.append((adapter_path(name), weight))
         elif (run := named(name.removeprefix("run:"))) is not None:

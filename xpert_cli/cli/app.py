@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 
 from xpert_cli import __version__, leftovers, paths
 from xpert_cli.cli import views
+from xpert_cli.cli.aliases import app as aliases_app
 from xpert_cli.cli.cache import app as cache_app
 from xpert_cli.cli.chat import chat, run
 from xpert_cli.cli.config import app as config_app
@@ -50,6 +51,7 @@ from xpert_cli.cli.options import (
     TopOpt,
     TypeOpt,
     again,
+    base_if_any,
     open_adapters,
     open_base,
     opened_at_hand,
@@ -85,6 +87,7 @@ app.add_typer(cache_app, name="cache")
 app.add_typer(runs_app, name="runs")
 app.add_typer(config_app, name="config")
 app.add_typer(models_app, name="models")
+app.add_typer(aliases_app, name="aliases")
 
 
 def _version(wanted: bool) -> None:
@@ -168,7 +171,7 @@ def summarize(
         result = summarize.summarize(
             written,
             opened_cache(cache, offline, out),
-            open_base(base, offline, out),
+            base_if_any(base, not measured_only, offline, out),
             measured_only=measured_only,
             summarizer=open_base(summarizer, offline, out) if summarizer else None,
             progress=out.progress,

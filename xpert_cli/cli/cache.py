@@ -304,7 +304,7 @@ def key(
     with Output(json=json, quiet=quiet) as out:
         target = path or paths.config_file().with_name("signing.key")
         pair = signing.make_key(target)
-        out.show({"secret": str(target), "public": pair.public}, f"{pair.public}")
+        out.show({"secret": str(target), "public": pair.public}, views.unbroken(pair.public))
         out.note(f"The secret key is in {target}: keep it safe, and keep a copy. The public one is for your readers.")
         out.hint(again("cache publish", ["DIR", "OWNER/NAME"], key=target))
 
@@ -321,7 +321,7 @@ def trust(
 
     with Output(json=json, quiet=quiet) as out:
         pin(repo, public_key)
-        out.show({"cache": repo, "key": public_key}, f"{repo}: {public_key}")
+        out.show({"cache": repo, "key": public_key}, views.unbroken(f"{repo}: {public_key}"))
 
 
 @app.command("list")

@@ -6,7 +6,9 @@ Not here: the conversation itself (llama/chat.py), how a line is read (cli/input
 from __future__ import annotations
 
 import json as json_module
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,6 +99,10 @@ def chat(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the conversation and the lines you type, for you alone.")
     ] = False,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Show answers as they are, and not as Markdown."),
+    ] = False,
     max_tokens: MaxTokensOpt = 256,
     temperature: TemperatureOpt = 0.7,
     top_p: TopPOpt = 0.9,
@@ -114,12 +120,12 @@ def chat(
     from xpert_cli.llama.chat import Chat
 
     with Output(json=json, quiet=quiet) as out:
-        sampling = _sampling(max_tokens, temperature, top_p, seed)
+        sampling, markdown = _sampling(max_tokens, temperature, top_p, seed), not plain and paths.is_on("markdown")
         model = open_base(base, offline, out)
         names = _default_names(adapter, model, out)
         adapters = open_adapters(names, cache, offline, out, model)
         with Chat(model, adapters, sampling=sampling, system=system, context=context) as talk:
-            session = _Session(talk, model, adapters, names, out, keep)
+            session = _Session(talk, model, adapters, names, out, keep, markdown)
             if resume:
                 session.resume()
             out.notes(talk.notes)
@@ -151,6 +157,7 @@ class _Session:
     """One conversation on the command line.
 
     Attributes:
+        markdown: show answers in Markdown as a page, on a terminal.
         model: what answers: "base", or the names of adapters.
         turns: what was said, with the answers that were not stopped.
     """
@@ -161,6 +168,7 @@ class _Session:
     names: Sequence[str]
     out: Output
     keep: bool
+    markdown: bool
     turns: list[dict[str, str]] = field(default_factory=list)
     model: str = ""
 
@@ -189,7 +197,7 @@ class _Session:
 
     def _command(self, word: str, rest: str) -> None:
         commands: dict[str, Callable[[str], None]] = {
-            "/help": lambda _: self.out.say(HELP),
+            "/help": lambda _: self.out.say(_helped()),
             "/base": lambda _: self._use((), "base"),
             "/me": self._me,
             "/system": self._system,
@@ -208,13 +216,12 @@ class _Session:
     def _say(self, prompt: str) -> None:
         """One exchange; an answer that the user stops is forgotten."""
         try:
-            answer = self.talk.say(prompt, self.out.write)
+            with self.out.answer(self.markdown) as write:
+                answer = self.talk.say(prompt, write)
         except KeyboardInterrupt:
             if not sys.stdin.isatty():
                 raise
-            self.out.write("\n")
             return
-        self.out.write("\n")
         self.turns.append({"prompt": prompt, "text": answer.text})
         if self.keep:
             self._write(_kept_file())
@@ -281,6 +288,12 @@ class _Session:
         self.out.note(
             f"going on after {count}; the last answer was: {self.turns[-1]['text'][:200]}" if self.turns else ""
         )
+
+
+def _helped() -> str:
+    """The commands, each with its words beside it however narrow the terminal is."""
+    width = max(40, shutil.get_terminal_size().columns - 1)
+    return "\n".join(textwrap.fill(line, width, subsequent_indent=" " * 16) for line in HELP.splitlines())
 
 
 def _named(name: str) -> str:

@@ -30,6 +30,7 @@ MEMORY_NEEDED = 1_000_000_000  # bytes, for the packaged base model and fine-tun
 DISK_NEEDED = 1_000_000_000
 BUSY = 0.3  # cores' worth of other programs' work from which on a report says so
 PROMPT_TOKENS, ANSWER_TOKENS = 128, 32  # a few seconds on a phone
+PREBUILT = "https://github.com/abetlen/llama-cpp-python/releases"
 VERSIONS = ("llama-cpp-python", "gguf", "numpy", "huggingface-hub", "typer", "rich", "jinja2", "cryptography", "torch")
 
 
@@ -124,12 +125,17 @@ def _features(flags: str) -> list[str]:
 
 
 def _llama_fix() -> str:
+    """How to get llama.cpp: a sentence or a command on each line."""
     if platform.is_android():
         return (
-            "pkg install clang cmake ninja python-numpy && ANDROID_API_LEVEL=24 CMAKE_ARGS='-DGGML_NATIVE=OFF "
-            "-DGGML_OPENMP=OFF -DGGML_LLAMAFILE=OFF' pip install llama-cpp-python (scripts/termux.sh does it all)"
+            "sh scripts/termux.sh\n"
+            "or, by hand: pkg install clang cmake ninja python-numpy && ANDROID_API_LEVEL=24 "
+            "CMAKE_ARGS='-DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DGGML_LLAMAFILE=OFF' pip install llama-cpp-python"
         )
-    return "install a C++ compiler, then: pip install --force-reinstall --no-cache-dir llama-cpp-python"
+    return (
+        "with a C++ compiler: pip install --force-reinstall --no-cache-dir llama-cpp-python\n"
+        f"without one, get the wheel that its authors compiled from {PREBUILT}, then: pip install FILE.whl"
+    )
 
 
 def _base() -> Check:

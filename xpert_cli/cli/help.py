@@ -7,9 +7,14 @@ docs/cli.md is made of the same (scripts/cli_reference.py). Not here: what the c
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import typer
+from rich.text import Text
+
+from xpert_cli.cli.output import Screen
 
 _VALUES = {"int": "NUMBER", "integer": "NUMBER", "float": "NUMBER", "Path": "FILE", "path": "FILE"}
 EXAMPLES: dict[str, tuple[str, ...]] = {
@@ -56,6 +61,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "xpert config set base ~/models/qwen3-0.6b.gguf",
         "xpert config set cache anna/styles",
     ),
+    "aliases list": ("xpert aliases list", "xpert aliases list --json"),
+    "aliases set": (
+        "xpert aliases set plain elementary-concise-plain",
+        "xpert aliases set mix elementary-concise-plain=0.6+last=0.4",
+    ),
+    "aliases rm": ("xpert aliases rm plain", "xpert aliases rm mix --json"),
     "cache build": (
         "xpert cache build runs/mara runs/okoro -o my-cache",
         "xpert cache build adapters/ --base qwen3.gguf -o my-cache",
@@ -91,11 +102,23 @@ def _complete(one: Any, name: str) -> None:
     """Examples at the end, a name for each kind of value in place of typer's, and the same in what is below."""
     if lines := EXAMPLES.get(name):
         one.epilog = "\n\n".join(["Examples:", *lines])
+        one.format_help = partial(_help, one, one.format_help)
     for param in one.params:
         if param.metavar is None and param.param_type_name == "option":
             param.metavar = " " if param.is_flag else _VALUES.get(_kind(param), "VALUE")
     for below, part in getattr(one, "commands", {}).items():
         _complete(part, f"{name} {below}".strip())
+
+
+def _help(one: Any, usual: Callable[[Any, Any], None], ctx: Any, formatter: Any) -> None:
+    """Typer's help, then the examples, each on a line that is not broken: it could not be copied."""
+    epilog, one.epilog = one.epilog, None
+    try:
+        usual(ctx, formatter)
+    finally:
+        one.epilog = epilog
+    head, *lines = epilog.split("\n\n")
+    Screen().print(Text("\n".join([f" {head}", *(f"   {line}" for line in lines)])), soft_wrap=True)
 
 
 def _kind(param: Any) -> str:

@@ -76,8 +76,9 @@ def next_message(prompt: str = "> ") -> str | None:
     typed = sys.stdin.isatty()
     try:
         lines = [input(prompt if typed and sys.stdout.isatty() else "")]
-        while typed and _more_is_there():
-            lines.append(input())
+        with suppress(EOFError):  # the end, right after a line, does not take the line with it
+            while typed and _more_is_there():
+                lines.append(input())
         return "\n".join(lines)
     except EOFError:
         return None

@@ -40,13 +40,30 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+def adapter_names(incomplete: str) -> list[str]:
+    """The names of adapters that a shell completes: runs, aliases, and the caches that are here."""
+    from xpert_cli import aliases, runs
+    from xpert_cli.cache.opening import ids_at_hand
+
+    here = [
+        *runs.NEWEST[:1],
+        *(run.name for run in runs.finished_runs()),
+        *aliases.all_aliases(),
+        *sorted(ids_at_hand()),
+    ]
+    return [name for name in here if name.startswith(incomplete)]
+
+
 TextArg = Annotated[
     list[str], typer.Argument(metavar="TEXT...", help="Files or folders with text you wrote; - for standard input.")
 ]
 BaseOpt = Annotated[
     str | None,
     typer.Option(
-        "--base", metavar="FILE|ID", help="Base model: a GGUF file, or its name on the Hub.", rich_help_panel=MODEL
+        "--base",
+        metavar="FILE|ID",
+        help="Base model: a GGUF file, its name on the Hub, or an alias.",
+        rich_help_panel=MODEL,
     ),
 ]
 CacheOpt = Annotated[
@@ -59,8 +76,9 @@ AdapterOpt = Annotated[
     list[str] | None,
     typer.Option(
         "--adapter",
-        metavar="FILE|ID[=WEIGHT]",
-        help="An adapter, from a file or the cache; repeatable.",
+        metavar="NAME[=WEIGHT]",
+        help="An adapter: a file, a run, an id of the cache, or an alias; repeatable.",
+        autocompletion=adapter_names,
         rich_help_panel=MODEL,
     ),
 ]
@@ -238,6 +256,17 @@ def open_base(name: str | None, offline: bool, out: Output) -> BaseModel:
     from xpert_cli.models import bases
 
     return bases.open_base(name, offline=offline, progress=out.progress)
+
+
+def base_if_any(name: str | None, needed: bool, offline: bool, out: Output) -> BaseModel | None:
+    """The model of --base, or the default one; None where that is not here, and what is asked for needs no model."""
+    try:
+        return open_base(name, offline, out)
+    except BadInput:
+        if needed or name:
+            raise
+        out.note("there is no base model here, so writing is counted, and an adapter is tried when it is first used")
+        return None
 
 
 def opened_cache(name: str | None, offline: bool, out: Output) -> OpenCache:

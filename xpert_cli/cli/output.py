@@ -15,9 +15,10 @@ from __future__ import annotations
 import json as json_module
 import math
 import os
+import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
@@ -35,6 +37,9 @@ from xpert_cli.foreign.text import one_line, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+_COMMAND = re.compile(r"((?:.*: )?)((?:xpert|pip|sh|pkg|apt|iconv|ollama|xcode-select) \S.*)")
 
 
 class Screen(Console):
@@ -101,7 +106,7 @@ class Output:
             _print_json({**plain(self.beside), **fields} if isinstance(fields, dict) else fields)
         elif view is not None:
             with _standard_output():
-                self._out.print(view)
+                self._out.print(view, crop=False)  # commands, keys and addresses are longer than a phone's line
 
     def write(self, text: str) -> None:
         """A piece of a streamed text."""
@@ -111,13 +116,42 @@ class Output:
             with _standard_output():
                 sys.stdout.write(printable(text))
 
+    @contextmanager
+    def answer(self, markdown: bool) -> Iterator[Callable[[str], None]]:
+        """A function that writes a streamed answer piece by piece; the answer's last line is ended at the end.
+
+        Args:
+            markdown: show it as a page, where there is a terminal whose cursor can be moved.
+        """
+        if self.json or not markdown or not self._out.is_terminal or self._out.is_dumb_terminal:
+            try:
+                yield self.write
+            finally:
+                self.write("\n")
+            return
+        from xpert_cli.cli.markdown import Growing
+
+        page = Growing(self._out)
+        self._streamed = True
+        self._settle()
+        try:
+            with _standard_output():
+                yield page.add
+        finally:
+            with _standard_output():
+                page.close()
+
     def note(self, text: str) -> None:
         """Something worth knowing beside the result, said once; the result holds it with --json."""
         if not self.json and not self.quiet and text not in self._noted:
             self._noted.add(text)
             self._settle()
+            before, command = parted(text)
+            whole = not command or cell_len(text) <= self._err.width
             with suppress(OSError):  # a full disk behind standard error ends no work
-                self._err.print(Text(text, style="dim"))
+                self._err.print(Text(text if whole else before, style="dim"))
+                if not whole:
+                    self._err.print(Text(command, style="dim"), soft_wrap=True)
 
     def say(self, text: str) -> None:
         """An answer to what the user just typed; said as often as it is asked for."""
@@ -183,6 +217,15 @@ def reason(error: Exception) -> str:
         return " ".join(str(error).split())
     where = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(": ")
     return f"internal error ({where}). Run again with XPERT_DEBUG=1 for the traceback, and report it."
+
+
+def parted(text: str) -> tuple[str, str]:
+    """A sentence and the command that it ends with, as in "Make one with: xpert finetune TEXT"; "" where none does.
+
+    A command is never broken into lines: it could not be copied.
+    """
+    match = _COMMAND.fullmatch(text)
+    return (match[1].rstrip(), match[2]) if match else (text, "")
 
 
 def complain(error: Exception) -> None:

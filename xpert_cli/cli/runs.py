@@ -5,7 +5,6 @@ Runs are found in runs.py; what is made of one is made by models/merge.py and mo
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import zipfile
 from pathlib import Path
@@ -20,7 +19,7 @@ from xpert_cli import paths, runs
 from xpert_cli.cli.options import BaseOpt, JsonOpt, OfflineOpt, OutOpt, QuietOpt, again, open_base
 from xpert_cli.cli.output import Output
 from xpert_cli.cli.views import pairs, size
-from xpert_cli.errors import BadInput, XpertError
+from xpert_cli.errors import BadInput
 
 app = typer.Typer(no_args_is_help=True, help="List, show, rename, delete and export runs of fine-tuning.")
 
@@ -65,23 +64,11 @@ def rename(
     quiet: QuietOpt = False,
 ) -> None:
     """Give a run a name, which --adapter and --from then take."""
+    from xpert_cli.cache.opening import ids_at_hand
+
     with Output(json=json, quiet=quiet) as out:
-        renamed = runs.rename(runs.find(run), name, _ids_at_hand())
+        renamed = runs.rename(runs.find(run), name, ids_at_hand())
         out.show(_fields(renamed), Text(f"{renamed.folder.name} is now called {renamed.name}."))
-
-
-def _ids_at_hand() -> set[str]:
-    """Ids of the adapters in the default cache and the embedded one, as far as they are on this machine."""
-    from xpert_cli.cache.indexed import LISTED
-    from xpert_cli.cache.opening import find_cache
-    from xpert_cli.hub.sources import EMBEDDED
-
-    ids: set[str] = set()
-    for cache in (None, EMBEDDED):
-        with contextlib.suppress(XpertError):  # a cache that is not here, or is damaged, has no adapter to be mistaken
-            opened = find_cache(cache, offline=True)
-            ids.update(entry.id for entry in (opened.entries if opened.size <= LISTED else opened.at_hand()))
-    return ids
 
 
 @app.command("rm")

@@ -24,6 +24,7 @@ from xpert_cli.cli.options import (
     ThreadsOpt,
     TopOpt,
     again,
+    base_if_any,
     open_base,
     opened_cache,
     written_by,
@@ -60,7 +61,6 @@ def select(
 
             files.check(plot)
         written = written_by(text, author, out)
-        model = open_base(base, offline, out)
         summarizer_model = open_base(summarizer, offline, out) if summarizer else None
         if compare:
             if measured_only or plot or check:
@@ -68,14 +68,21 @@ def select(
             from xpert_cli.paper import compare as by_words
 
             near = by_words.compare(
-                written, opened_cache(cache, offline, out), model, summarizer=summarizer_model, progress=out.progress
+                written,
+                opened_cache(cache, offline, out),
+                open_base(base, offline, out),
+                summarizer=summarizer_model,
+                progress=out.progress,
             )
             out.show(near, views.compared(near, top))
             out.notes(near.notes)
             return
+        adapters = opened_cache(cache, offline, out)
+        needed = check or select.needs_model(adapters, measured_only, summarizer_model is not None)
+        model = base_if_any(base, needed, offline, out)
         result = select.select(
             written,
-            opened_cache(cache, offline, out),
+            adapters,
             model,
             measured_only=measured_only,
             summarizer=summarizer_model,
@@ -84,7 +91,7 @@ def select(
         if plot:
             files.write(portrait.of_selection(result), plot)
         more: dict[str, object] = {"plot": plot} if plot else {}
-        if check:
+        if check and model is not None:
             from xpert_cli.selection.start_check import check_starts
 
             starts = check_starts(written, model, result.files, progress=out.progress)

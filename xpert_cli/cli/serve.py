@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
 
 from xpert_cli.cli.options import (
     BaseOpt,
@@ -18,6 +20,7 @@ from xpert_cli.cli.options import (
     opened_at_hand,
 )
 from xpert_cli.cli.output import Output
+from xpert_cli.cli.views import unbroken
 
 
 def serve(
@@ -71,9 +74,9 @@ def serve(
         server.serve(service, address, key, origins=allow_origin or (), ready=ready)
 
 
-def _text(url: str, key: str | None, names: list[str]) -> str:
-    lines = [f"The page: {url}", f"For apps: {url}/v1 (OpenAI-compatible), model: {names[0]}"]
-    if key:
-        lines.append(f"API key:  {key}")
-    lines.append(f"{len(names)} models; Ctrl-C ends the server.")
-    return "\n".join(lines)
+def _text(url: str, key: str | None, listed: list[str]) -> RenderableType:
+    """Where it is, each address and the key on a line of its own, whole."""
+    rows = [("The page", url), ("For apps", f"{url}/v1"), ("Model", listed[0])]
+    rows += [("API key", key)] if key else []
+    ends = f"{len(listed)} models, OpenAI-compatible; Ctrl-C ends the server."
+    return Group(*(unbroken(f"{name + ':':<10}{value}") for name, value in rows), Text(ends))

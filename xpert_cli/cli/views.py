@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xpert_cli.cache.card import checked
+from xpert_cli.cli.output import parted
 
 if TYPE_CHECKING:
     from xpert_cli.cache.build import Built
@@ -311,15 +312,28 @@ def sent(result: Sent) -> RenderableType:
 
 
 def diagnosis(result: Diagnosis) -> RenderableType:
-    """A line a check; what is missing says how to get it."""
-    table = Table.grid(padding=(0, 1))
-    for _ in range(3):
-        table.add_column(overflow="fold")
+    """A line a check; what is missing says how to get it, each command on a line of its own."""
     marks = {True: Text("✓", "green"), False: Text("✗", "red"), None: Text("·", "dim")}
+    widest = max((cell_len(check.name) for check in result.checks), default=0)
+    parts: list[RenderableType] = []
     for check in result.checks:
-        fix = Text(f"\n{check.fix}", "dim") if check.fix else Text()
-        table.add_row(marks[check.ok], Text(check.name), Text(check.detail) + fix)
-    return table
+        said = [parted(line) for line in check.fix.splitlines()]
+        table = Table.grid(padding=(0, 1))
+        table.add_column()
+        table.add_column(min_width=widest, no_wrap=True)
+        table.add_column(overflow="fold")
+        table.add_row(marks[check.ok], Text(check.name), Text(check.detail))
+        for before, _ in said:
+            if before:
+                table.add_row("", "", Text(before, "dim"))
+        parts.append(table)
+        parts += [unbroken(f"    {command}") for _, command in said if command]
+    return Group(*parts)
+
+
+def unbroken(text: str) -> RenderableType:
+    """Lines that are not broken, however narrow the screen: commands, keys and addresses to copy."""
+    return Group(Text(text, no_wrap=True, overflow="ignore"))  # rich joins texts that stand alone, and wraps them
 
 
 def size(number: float) -> str:

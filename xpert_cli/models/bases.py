@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xpert_cli import paths
+from xpert_cli import aliases, paths
 from xpert_cli.gguf import BaseModel
 from xpert_cli.hub.sources import PACKAGED_BASE, find_base
 from xpert_cli.llama.trial_load import try_base
@@ -29,6 +29,7 @@ def open_base(
         BadModel: it is no sound model, or it did not stand the trial.
     """
     name = name or paths.default("base")
+    name = aliases.target(name) or name
     base = BaseModel.open(find_base(name, offline=offline, progress=progress))
     if name.lower() != PACKAGED_BASE:
         try_base(base)

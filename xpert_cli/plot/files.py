@@ -13,7 +13,7 @@ from pathlib import Path
 from xpert_cli import paths
 from xpert_cli.errors import BadInput, CannotWrite, MissingExtra
 from xpert_cli.plot.page import page
-from xpert_cli.plot.portrait import Portrait, drawn
+from xpert_cli.plot.portrait import Portrait, drawn, for_any_screen
 from xpert_cli.plot.svg import STYLE
 
 SUFFIXES = (".svg", ".html", ".png")
@@ -51,7 +51,7 @@ def write(portrait: Portrait, path: Path) -> None:
     if kind == ".png":
         content = _png(drawn(portrait), ZOOM)
     else:
-        content = (page(portrait) if kind == ".html" else drawn(portrait)).encode()
+        content = (page(portrait) if kind == ".html" else for_any_screen(portrait)).encode()
     with paths.whole(path, "--plot") as part:
         part.write_bytes(content)
     paths.share(path)  # it is made to be shown: axis names and numbers only

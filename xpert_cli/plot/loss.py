@@ -11,10 +11,10 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from xpert_cli.plot.svg import Scale, document, label, ticks
+from xpert_cli.plot.svg import FIT, Scale, document, fitted, label, ticks
 
-WIDTH, HEIGHT = 720, 420
-LEFT, RIGHT, TOP, BOTTOM = 64, 692, 84, 364  # of the plot inside the picture
+WIDTH, HEIGHT = 420, 340  # that a phone shows without shrinking its words
+LEFT, RIGHT, TOP, BOTTOM = 60, 400, 84, 284  # of the plot inside the picture
 
 
 def loss_curve(curve: Sequence[tuple[int, float]], base: float, best_step: int, title: str) -> str:
@@ -39,8 +39,8 @@ def loss_curve(curve: Sequence[tuple[int, float]], base: float, best_step: int, 
     best = dict(points).get(best_step)
     if best is not None:
         parts.append(_best(x(best_step), y(best), f"best {best:.3f}, step {best_step}"))
-    head = label(20, 34, title, kind="title")
-    return document(title, _caption(points, base, best, best_step), [head, *parts], WIDTH, HEIGHT)
+    head = label(20, 34, fitted(title, WIDTH - 40, 18), kind="title")
+    return document(title, _caption(points, base, best, best_step), [FIT, head, *parts], WIDTH, HEIGHT)
 
 
 def _best(x: float, y: float, content: str) -> str:

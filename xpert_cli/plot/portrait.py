@@ -86,6 +86,16 @@ def of_summary(result: Summary) -> Portrait:
 
 def drawn(portrait: Portrait, width: int = WIDE) -> str:
     """The portrait as SVG of `width` pixels: WIDE has the ranking beside the axes, NARROW below them."""
+    return document(portrait.title, _description(portrait), *_drawing(portrait, width))
+
+
+def for_any_screen(portrait: Portrait) -> str:
+    """The portrait as one SVG that is wide, and narrow where it is opened by itself on a phone."""
+    return document(portrait.title, _description(portrait), *_drawing(portrait, WIDE), phone=_drawing(portrait, NARROW))
+
+
+def _drawing(portrait: Portrait, width: int) -> tuple[list[str], float, float]:
+    """What is drawn, and its width and height."""
     edge, gap = (28, 44) if width >= WIDE else (16, 0)
     beside = 250 if gap and portrait.ids else 0
     left, right = edge, width - edge - (beside + gap if beside else 0)
@@ -96,7 +106,7 @@ def drawn(portrait: Portrait, width: int = WIDE) -> str:
         corner = (right + gap, top) if beside else (edge, bottom + 36)
         ranking, end = _ranking(portrait, corner[0], width - edge, corner[1])
         bottom = max(bottom, end)
-    return document(portrait.title, _description(portrait), [*parts, *axes, *ranking], width, bottom + 20)
+    return [*parts, *axes, *ranking], width, bottom + 20
 
 
 def part_name(portrait: Portrait, index: int, weight: float) -> str:
@@ -122,12 +132,12 @@ def _key(portrait: Portrait, left: float, right: float, y: float) -> tuple[list[
     """What the marks stand for, side by side as far as there is room."""
     parts, x = [], left
     for mark, name, kind in _keys(portrait):
-        name = fitted(name, right - left - 24)
-        room = 24 + width_of(name)
+        lines = wrapped(name, right - left - 24, 2)
+        room = 24 + max(map(width_of, lines))
         if x > left and x + room > right:
             x, y = left, y + 22
-        parts += [mark(x + 10, y - 4.5), label(x + 24, y, name, kind=kind)]
-        x += room + 20
+        parts += [mark(x + 10, y - 4.5), *(label(x + 24, y + 17 * n, line, kind=kind) for n, line in enumerate(lines))]
+        x, y = x + room + 20, y + 17 * (len(lines) - 1)
     return parts, y + 30
 
 

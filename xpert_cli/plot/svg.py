@@ -59,6 +59,11 @@ text{fill:#9ba8b5;stroke:#12171e}
 .bar{fill:#3a4552}
 }"""
 
+# A browser on a phone lays a picture out for a page of 980 pixels and then shrinks it, so that only the size of the
+# device says what the reader has before them. Inside an <img> that size is 0.
+ON_A_PHONE = "@media (min-device-width:1px) and (max-device-width:600px)"
+FIT = f"<style>{ON_A_PHONE}{{:root{{width:100%!important;max-width:none!important;height:auto!important}}}}</style>"
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -124,15 +129,43 @@ def wrapped(content: str, width: float, most: int, size: float = 13) -> list[str
     return [fitted(line.strip(), width, size) for line in lines]
 
 
-def document(title: str, description: str, parts: Sequence[str], width: float, height: float) -> str:
-    """The whole picture: `parts` on paper; title and description are for those who cannot see it."""
+def document(
+    title: str,
+    description: str,
+    parts: Sequence[str],
+    width: float,
+    height: float,
+    phone: tuple[Sequence[str], float, float] | None = None,
+) -> str:
+    """The whole picture: `parts` on paper; title and description are for those who cannot see it.
+
+    Args:
+        phone: parts, width and height of another drawing, which is seen in place of the first where the file is opened
+            by itself on a phone. A picture inside a page does not know the screen and shows the first.
+    """
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
-        f'height="{height:.0f}" style="max-width:100%;height:auto" role="img" aria-label="{clean(title)}">'
+        f'height="{height:.0f}" preserveAspectRatio="xMidYMin" style="max-width:100%;height:auto" role="img" '
+        f'aria-label="{clean(title)}">'
     )
     head_parts = f"<title>{clean(title)}</title>\n<desc>{clean(description)}</desc>\n<style>\n{STYLE}\n</style>"
-    paper = f'<rect class="paper" width="{width:.0f}" height="{height:.0f}" rx="12"/>'
-    return "\n".join([head, head_parts, paper, *parts, "</svg>\n"])
+    wide = [_paper(width, height), *parts]
+    if phone is None:
+        return "\n".join([head, head_parts, *wide, "</svg>\n"])
+    others, across, down = phone
+    rules = f":root{{height:{100 * down / across:.2f}vw!important}}.large{{display:none}}.small{{display:inline}}"
+    return "\n".join(
+        [
+            *[head, head_parts, FIT, f"<style>.small{{display:none}}{ON_A_PHONE}{{{rules}}}</style>"],
+            *['<g class="large">', *wide, "</g>"],
+            *[f'<g class="small" transform="scale({width / across:.4f})">', _paper(across, down), *others, "</g>"],
+            "</svg>\n",
+        ]
+    )
+
+
+def _paper(width: float, height: float) -> str:
+    return f'<rect class="paper" width="{width:.0f}" height="{height:.0f}" rx="12"/>'
 
 
 def clean(content: str) -> str:

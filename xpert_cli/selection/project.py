@@ -84,7 +84,7 @@ class AxisPosition:
 def project(
     corpus: Corpus,
     cache: OpenCache,
-    base: BaseModel | Path,
+    base: BaseModel | Path | None,
     *,
     measured_only: bool = False,
     summarizer: BaseModel | Path | None = None,
@@ -94,6 +94,7 @@ def project(
     """Read a person's texts on the axes of a cache.
 
     Args:
+        base: None where no model is asked; whether the cache is for the base is then not known.
         measured_only: count only; no model is loaded.
         summarizer: the model that is asked; by default the base, if the cache was made with it.
         retell: where the summarizer is another than the cache's, let it read the base's stored answers and use axes of
@@ -102,10 +103,12 @@ def project(
     Raises:
         CacheMismatch: the cache is for another base.
     """
-    base = BaseModel.open(base)
-    cache.require(base)
+    if base is not None:
+        base = BaseModel.open(base)
+        cache.require(base)
     texts = tuple(sorted(corpus.passages))
-    model = None if measured_only else BaseModel.open(summarizer or base)
+    either = summarizer or base
+    model = None if measured_only or either is None else BaseModel.open(either)
     space, notes = cache.space if model else cache.bare, list(cache.notes)
     if model and not _answers_alike(model, cache):
         if retell:

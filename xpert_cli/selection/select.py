@@ -81,7 +81,7 @@ class Selection:
 def select(
     corpus: Corpus,
     cache: OpenCache,
-    base: BaseModel | Path,
+    base: BaseModel | Path | None,
     *,
     measured_only: bool = False,
     summarizer: BaseModel | Path | None = None,
@@ -90,6 +90,7 @@ def select(
     """Rank a cache's adapters against a person's writing, and fetch the best, or a mixture where that does not fit.
 
     Args:
+        base: None where counting is enough (`needs_model`); what is chosen is then not tried on it yet.
         measured_only, summarizer: as for `project`, where adapters are compared by their answers; a summarizer that is
             named is asked in any case.
 
@@ -98,10 +99,10 @@ def select(
         CacheMismatch: the cache is for another base, or a fetched adapter is not what the catalogue says.
     """
     began = time.monotonic()
-    base = BaseModel.open(base)
+    base = BaseModel.open(base) if base is not None else None
     if not cache.size:
         raise BadInput(f"{cache.source.name} holds no adapters. Choose another with --cache.")
-    counted = measured_only or (cache.by_source and summarizer is None)
+    counted = not needs_model(cache, measured_only, summarizer is not None)
     projection = project(corpus, cache, base, measured_only=counted, summarizer=summarizer, progress=progress)
     projection = projection.telling()
     near, rest = nearest(cache, projection)
@@ -111,7 +112,8 @@ def select(
     verdict, chosen = _verdict(projection, adapters, ids, rest)
     if any(near.here(near.entry(one.adapter)) is None for one in chosen):
         progress("fetching", 1.0)
-    files = tuple(WeightedAdapter(admitted(near.open_adapter(one.adapter), base), one.weight) for one in chosen)
+    opened = [(near.open_adapter(one.adapter), one.weight) for one in chosen]
+    files = tuple(WeightedAdapter(admitted(file, base) if base else file, weight) for file, weight in opened)
     odd = [note for one in files for note in oddities(near, one.file)]
     return Selection(
         selected=chosen,
@@ -127,6 +129,11 @@ def select(
         places=_places(projection, adapters, ids, ranking, chosen),
         nearness=nearness(projection.readings, adapters, projection.space, rest),
     )
+
+
+def needs_model(cache: OpenCache, measured_only: bool, summarizer: bool) -> bool:
+    """Whether a selection asks a model: not where it only counts, as with adapters that brought their texts' places."""
+    return not measured_only and (summarizer or not cache.by_source)
 
 
 def _few(texts: int) -> tuple[str, ...]:

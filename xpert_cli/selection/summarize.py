@@ -74,7 +74,7 @@ def as_prompt(summary: Summary) -> str:
 def summarize(
     corpus: Corpus,
     cache: OpenCache,
-    base: BaseModel | Path,
+    base: BaseModel | Path | None,
     *,
     measured_only: bool = False,
     summarizer: BaseModel | Path | None = None,
@@ -83,6 +83,7 @@ def summarize(
     """Explain a person's writing on the axes of a cache; nothing leaves the process.
 
     Args:
+        base: None where no model is asked.
         measured_only: count only; no model is loaded.
         summarizer: the model behind the described axes; by default the base.
 

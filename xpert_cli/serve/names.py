@@ -10,6 +10,7 @@
 | run:NAME            | a finished run                                                 |
 | cache:ID            | an adapter of the cache that is on this machine                |
 | A=0.6+B=0.4         | several of them at weights                                     |
+| an alias            | what it stands for (aliases.py)                                |
 
 Not here: how names are shown (serve/app.py), how an adapter is tried (cache/screening.py).
 """
@@ -18,16 +19,19 @@ from __future__ import annotations
 
 import math
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from xpert_cli import aliases
 from xpert_cli.cache.catalogue import OpenCache
+from xpert_cli.cache.opening import adapter_path, is_file_name, mixture
 from xpert_cli.cache.screening import admitted
-from xpert_cli.errors import XpertError
+from xpert_cli.errors import BadInput, XpertError
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter, called
 from xpert_cli.llama.slots import AdapterSet
 from xpert_cli.paths import identity
-from xpert_cli.runs import Run, finished_runs
+from xpert_cli.runs import NEWEST, Run, finished_runs
 from xpert_cli.serve.api import ApiError
 
 BASE, ME = "base", "me"
@@ -37,7 +41,7 @@ MOST_WEIGHT = 4.0  # of an adapter; at more than two or three a model writes noi
 
 @dataclass(frozen=True)
 class Known:
-    """A name that can be asked for; `file` is its adapter, None for the base."""
+    """A name that can be asked for; `file` is its adapter, None for the base and for aliases."""
 
     name: str
     created: int
@@ -74,6 +78,10 @@ class Names:
             for entry in self.cache.at_hand():
                 if (path := self.cache.here(entry)) is not None:
                     names.append(Known(f"cache:{entry.id}", int(path.stat().st_mtime), path, entry.explanation))
+        for alias, meaning in aliases.all_aliases().items():
+            with suppress(ApiError):  # it stands for something of another base, or for a base
+                self._parts(alias)
+                names.append(Known(alias, self._created, None, f"stands for {meaning}"))
         return names
 
     def files(self) -> list[tuple[str, Path, float]]:
@@ -131,18 +139,48 @@ class Names:
         """Names and weights of a mixture, or of one model at weight 1."""
         if self._path(model) is not None:
             return ((model, 1.0),)
-        parts = []
+        parts: list[tuple[str, float]] = []
         for part in model.split("+"):
             name, sign, tail = part.strip().rpartition("=")
             weight = _weight(tail) if sign else 1.0
-            name = name if sign else part.strip()
-            if math.isnan(weight) or abs(weight) > MOST_WEIGHT or (name != BASE and self._path(name) is None):
-                raise self._unknown(model)
-            if name != BASE:
-                parts.append((name, weight))
+            for meaning, share in self._meant(name if sign else part.strip()):
+                scale = weight * share
+                if math.isnan(scale) or abs(scale) > MOST_WEIGHT or (meaning != BASE and self._path(meaning) is None):
+                    raise self._unknown(model)
+                if meaning != BASE:
+                    parts.append((meaning, scale))
         if len(parts) > MOST_PARTS:
             raise ApiError(400, f"A mixture has at most {MOST_PARTS} adapters.", param="model")
         return tuple(parts)
+
+    def _meant(self, name: str) -> list[tuple[str, float]]:
+        """What a part of a mixture stands for: itself, or what an alias does, in the server's own words for it."""
+        meaning = aliases.target(name)
+        if meaning is None:
+            return [(name, 1.0)]
+        try:
+            parts = mixture(meaning)
+        except BadInput as error:  # config.ini was edited by hand
+            raise ApiError(400, f"{name} cannot be used: {error}", param="model") from error
+        return [(self._own(part), weight) for part, weight in parts]
+
+    def _named_files(self) -> set[str]:
+        """The files that aliases stand for."""
+        files: set[str] = set()
+        for meaning in aliases.all_aliases().values():
+            with suppress(BadInput):
+                files.update(part for part, _ in mixture(meaning) if is_file_name(part))
+        return files
+
+    def _own(self, name: str) -> str:
+        """What the command line calls an adapter, with `run:`, `cache:` or `file:` before it, or `me`."""
+        if name in NEWEST:
+            return ME
+        if is_file_name(name):
+            return f"file:{name}"
+        if ":" in name:
+            return name
+        return f"run:{name}" if self._path(f"run:{name}") is not None else f"cache:{name}"
 
     def _unknown(self, model: str) -> ApiError:
         message = (
@@ -157,6 +195,8 @@ class Names:
         if name == ME or kind == "run":
             runs = self.runs()
             return next((run.adapter for run in runs if name == ME or rest in (run.name, run.folder.name)), None)
+        if kind == "file":  # that the user gave an alias to; no client opens another
+            return adapter_path(rest) if rest in self._named_files() and Path(rest).exists() else None
         if kind != "cache" or self.cache is None:
             return None
         return self.cache.here(self.cache.entry(rest)) if self.cache.has(rest) else None

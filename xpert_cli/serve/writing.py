@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from xpert_cli.serve.api import ApiError, Request
@@ -61,6 +62,7 @@ class Chunks:
         self._request, self._chat = request, request.kind == "chat"
         kind, prefix = ("chat.completion.chunk", "chatcmpl") if self._chat else ("text_completion", "cmpl")
         self._common = _head(kind, prefix, model)
+        self._written = 0  # characters of the tokens so far, which OpenAI's offsets count
         if request.stream_usage:
             self._common["usage"] = None
 
@@ -72,7 +74,8 @@ class Chunks:
 
     def chunk(self, piece: Piece) -> bytes:
         """The events of a piece: its text, and at the end why it ended."""
-        logprobs = _logprobs(self._request, piece.scored)
+        logprobs = _logprobs(self._request, piece.scored, self._written)
+        self._written += sum(len(_text(one.token)) for one in piece.scored)
         if not self._chat:
             choice = {"index": 0, "text": piece.text, "logprobs": logprobs, "finish_reason": piece.finish or None}
             return self._event(choice)
@@ -112,7 +115,8 @@ def _head(kind: str, prefix: str, model: str) -> dict[str, Any]:
     }
 
 
-def _logprobs(request: Request, scored: Sequence[Scored]) -> dict[str, Any] | None:
+def _logprobs(request: Request, scored: Sequence[Scored], written: int = 0) -> dict[str, Any] | None:
+    """OpenAI's logprobs of tokens that come after `written` characters of the answer."""
     if request.draw.logprobs is None:
         return None
     if request.kind == "chat":
@@ -121,8 +125,10 @@ def _logprobs(request: Request, scored: Sequence[Scored]) -> dict[str, Any] | No
             for one in scored
         ]
         return {"content": content, "refusal": None}
+    tokens = [_text(one.token) for one in scored]
     return {
-        "tokens": [_text(one.token) for one in scored],
+        "tokens": tokens,
+        "text_offset": list(accumulate(map(len, tokens), initial=written))[:-1],
         "token_logprobs": [one.logprob for one in scored],
         "top_logprobs": [{_text(token): logprob for token, logprob in one.likeliest} for one in scored],
     }

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from xpert_cli import corpus, runs
+from xpert_cli import aliases, corpus, runs
 from xpert_cli.cache.catalogue import OpenCache
-from xpert_cli.cache.opening import adapter_path, is_file_name
+from xpert_cli.cache.opening import adapter_path, expanded, is_file_name
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.selection.select import select
@@ -45,7 +45,16 @@ class Start:
 
 def needs_cache(name: str) -> bool:
     """Whether a start is looked up in a cache: what is selected, and an adapter that is named by its id."""
-    return name != BASE and name not in runs.NEWEST and not is_file_name(name) and runs.named(name) is None
+    return name == SELECTION or (name != BASE and any(_is_id(part) for part, _ in _parts(name)))
+
+
+def _parts(name: str) -> list[tuple[str, float]]:
+    """What a start's name stands for: itself, or the adapters of an alias at their weights."""
+    return expanded(name) if aliases.target(name) else [(name, 1.0)]
+
+
+def _is_id(name: str) -> bool:
+    return name not in runs.NEWEST and not is_file_name(name) and runs.named(name.removeprefix("run:")) is None
 
 
 def find_start(
@@ -55,7 +64,7 @@ def find_start(
     cache: OpenCache | None,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> Start:
-    """The start that "base", "last", "selection", a file, a run or an id of the cache stands for.
+    """The start that "base", "last", "selection", a file, a run, an id of the cache or an alias stands for.
 
     Args:
         cache: not None where the name needs one (`needs_cache`).
@@ -65,18 +74,32 @@ def find_start(
     """
     if name == BASE:
         return Start()
-    if name in runs.NEWEST or (not is_file_name(name) and runs.named(name)):
-        run = runs.find(name)
-        return Start((WeightedAdapter.open(run.adapter),), earlier=earlier_messages(run.folder), named=True)
-    if not needs_cache(name):
-        return Start((WeightedAdapter(AdapterFile.open(adapter_path(name), name)),), named=True)
-    assert cache is not None
     if name != SELECTION:
-        return Start((WeightedAdapter(cache.open_adapter(name)),), named=True)
+        parts = _parts(name)
+        opened = tuple(WeightedAdapter(_opened(part, cache), weight) for part, weight in parts)
+        run = _run(parts[0][0]) if len(parts) == 1 else None
+        return Start(opened, earlier=earlier_messages(run.folder) if run else None, named=True)
+    assert cache is not None
     chosen = select(written, cache, base, progress=progress)
     return Start(
         chosen.files, chosen.explanation if chosen.selected else f"{chosen.explanation} Starting from the base model."
     )
+
+
+def _run(name: str) -> runs.Run | None:
+    """The run of a name, None where it is the name of something else."""
+    if name in runs.NEWEST:
+        return runs.find(name)
+    return None if is_file_name(name) else runs.named(name.removeprefix("run:"))
+
+
+def _opened(name: str, cache: OpenCache | None) -> AdapterFile:
+    if (run := _run(name)) is not None:
+        return AdapterFile.open(run.adapter)
+    if is_file_name(name):
+        return AdapterFile.open(adapter_path(name), name)
+    assert cache is not None
+    return cache.open_adapter(name.removeprefix("cache:"))
 
 
 def earlier_messages(folder: Path) -> Corpus | None:
