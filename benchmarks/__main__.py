@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--cached", type=int, default=0, help="how many cached people")
     made.add_argument("--messages", type=int, default=Options.messages, help="a user's messages")
     made.add_argument("--models", type=paths, default=(), help="GGUF files beside the packaged base, with commas")
+    made.add_argument("--turns", type=int, default=Options.turns, help="how often each loop is measured")
     made.add_argument("--limits", type=numbers, default=(), help="MB that each of --models may take")
     made.add_argument("--threads", type=int, default=platform.cores())
     made.add_argument("--alone", help=argparse.SUPPRESS)

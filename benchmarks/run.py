@@ -60,6 +60,7 @@ class Options:
             is for the benchmark's own number.
         messages: of a user.
         models: GGUF files beside the packaged base.
+        turns: how often what takes turns is measured.
         limits: megabytes that fine-tuning each of `models` may take.
         stored: measure nothing, and show what is there.
         report: what is measured goes into docs/benchmarks.
@@ -78,6 +79,7 @@ class Options:
     cached: int = 0
     messages: int = 50
     models: tuple[Path, ...] = ()
+    turns: int = 2
     limits: tuple[int, ...] = ()
     stored: bool = False
     report: bool = False

@@ -120,8 +120,8 @@ def test_a_plan_keeps_weights_packed_before_it_works_anything_out_twice(base: Pa
         chosen.append((found.pack, found.packed, found.packed_head, found.recompute))
         limit = found.memory
     assert chosen == [
-        *[(256, False, False, 0), (512, True, False, 0), (256, True, False, 0), (256, True, False, 15)],
-        *[(256, True, False, 30), (256, True, True, 15), (256, True, True, 30)],
+        *[(256, False, False, 0), (512, True, False, 0), (256, True, False, 0)],
+        *[(256, True, True, 0), (256, True, True, 15), (256, True, True, 30)],
     ]
 
 
