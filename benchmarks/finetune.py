@@ -105,10 +105,10 @@ def _ours(run: Run, plan: Plan) -> Record:
     decoder = plan.open(BaseModel.open(run.base))
     first = read_peft(run.store.file("start"), heads=info.heads, kv_heads=info.kv_heads, architecture=info.architecture)
     ran: Trained = train(decoder, samples, held_out, recipe_of(samples), start=first, pack=plan.pack)
-    told = _trained(ran.tokens, ran.train_seconds, ran.loss_before, ran.curve[-1][1])
+    record = _trained(ran.tokens, ran.train_seconds, ran.loss_before, ran.curve[-1][1])
     batches = [[samples[i] for i in batch_at(step, len(samples), BATCH, 0)] for step in range(ran.steps)]
     flops = needed(gguf.read_header(run.base), [group for batch in batches for group in packs(batch, PACK)], RANK)
-    return {**told, "flops": flops, "steps": ran.steps, "peak": _products(plan.dtype)}
+    return {**record, "flops": flops, "steps": ran.steps, "peak": _products(plan.dtype)}
 
 
 def _trained(tokens: int, seconds: float, before: float, after: float) -> Record:
