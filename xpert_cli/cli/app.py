@@ -105,7 +105,7 @@ def xpert(
 
 @app.command()
 def demo(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
-    """Show the whole way on a sample writer, with the packaged model and cache."""
+    """Show every step on a sample writer, with the packaged model and cache."""
     from xpert_cli.cli.demo import demo
 
     with Output(json=json, quiet=quiet) as out:
@@ -261,7 +261,8 @@ def merge(
 @app.command()
 def doctor(
     report: Annotated[
-        bool, typer.Option("--report", help="This machine and its speed, to paste into an issue: nothing personal.")
+        bool,
+        typer.Option("--report", help="Describe this machine and its speed, to paste into an issue; nothing personal."),
     ] = False,
     threads: ThreadsOpt = None,
     json: JsonOpt = False,

@@ -45,13 +45,17 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 TrainedOnOpt = Annotated[
     list[str] | None,
-    typer.Option("--text", metavar="FILE", help="Look through the text that an adapter was trained on; repeatable."),
+    typer.Option(
+        "--text",
+        metavar="FILE",
+        help="Text that an adapter was trained on, to be searched for private data; repeatable.",
+    ),
 ]
 CanariesOpt = Annotated[
     bool | None,
     typer.Option(
-        help="With --text: train a twin with planted numbers too, and tell how well it knows them. Takes as long as "
-        "the run did; done unless PyTorch is missing."
+        help="With --text: train a second adapter on planted numbers too, and say how well it remembers them. Takes as "
+        "long as the run did. Done by default if PyTorch is installed."
     ),
 ]
 YesOpt = Annotated[bool, typer.Option("--yes", help="Publish without asking.")]
@@ -143,25 +147,31 @@ def words(
     orthogonality: Annotated[
         float,
         typer.Option(
-            "--orthogonality", min=0.0, max=1.0, callback=finite, help="Keep a word whose cosines are all under this."
+            "--orthogonality",
+            min=0.0,
+            max=1.0,
+            callback=finite,
+            help="Keep a word if its cosine with every kept word is below this.",
         ),
     ] = 0.1,
     residual: Annotated[
         float,
         typer.Option(
-            "--residual", min=0.0, max=1.0, callback=finite, help="Enough words leave less than this of an adapter."
+            "--residual",
+            min=0.0,
+            max=1.0,
+            callback=finite,
+            help="Stop when the words leave less than this share of an adapter.",
         ),
     ] = 0.2,
-    candidates: Annotated[
-        int, typer.Option("--candidates", min=1, help="Words of an adapter that are looked at, at most.")
-    ] = 300,
+    candidates: Annotated[int, typer.Option("--candidates", min=1, help="Most words to try for each adapter.")] = 300,
     offline: OfflineOpt = False,
     minutes: MinutesOpt = None,
     threads: ThreadsOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
-    """Name the styles of a cache's adapters by a summarizer's own words; adapters added later extend them."""
+    """Name the styles of a cache's adapters in words that a summarizer chooses; new adapters may add words."""
     from xpert_cli.paper.name_adapters import name_words
 
     with Output(json=json, quiet=quiet, minutes=minutes) as out:
@@ -196,7 +206,7 @@ def add(
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
-    """Explain one more adapter of a cache: into your folder, or as a pull request to a Hub repo."""
+    """Explain one more adapter and add it to a cache: to your folder, or as a pull request to a Hub repo."""
     from xpert_cli.cache import build
 
     with Output(json=json, quiet=quiet, minutes=minutes) as o:
@@ -228,7 +238,7 @@ def publish(
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="Sign with this secret key, made by: xpert cache key")
     ] = None,
-    days: Annotated[int | None, typer.Option("--expires", min=1, metavar="DAYS", help="Valid for so long.")] = None,
+    days: Annotated[int | None, typer.Option("--expires", min=1, metavar="DAYS", help="Days until it expires.")] = None,
     license: Annotated[str | None, typer.Option("--license", help="For the card, as in apache-2.0.")] = None,
     base_model: Annotated[
         str | None, typer.Option("--base-model", metavar="OWNER/NAME", help="For the card: the base model's Hub repo.")
@@ -239,7 +249,7 @@ def publish(
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
-    """Put a cache on the Hub: what differs only, private unless you say otherwise, after you said yes."""
+    """Put a cache on the Hub, once you agree: only files that differ; private unless you say --public."""
     with Output(json=json, quiet=quiet) as o:
         fields = {"license": license, "base_model": base_model}
         metadata = {name: value for name, value in fields.items() if value}

@@ -73,20 +73,26 @@ def finetune(
         typer.Option(
             "--steps",
             min=1,
-            help="Optimizer steps: two passes over the messages, 30 at least, unless you say.",
+            help="Optimizer steps; by default two passes over the messages, but at least 30.",
             rich_help_panel="Training",
         ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.0, callback=finite, help="Time for the whole run.")
+        float | None, typer.Option("--minutes", min=0.0, callback=finite, help="Minutes for the whole run.")
     ] = None,
     memory: MemoryOpt = None,
     condition: Annotated[
         str | None,
-        typer.Option("--while", metavar="COMMAND", help="Pause while this command fails.", rich_help_panel="Training"),
+        typer.Option(
+            "--while",
+            metavar="COMMAND",
+            help="Train only while this command succeeds, and pause while it fails.",
+            rich_help_panel="Training",
+        ),
     ] = None,
     wake_lock: Annotated[
-        bool, typer.Option("--wake-lock", help="Keep a phone computing, screen off.", rich_help_panel="Training")
+        bool,
+        typer.Option("--wake-lock", help="Keep a phone computing while its screen is off.", rich_help_panel="Training"),
     ] = False,
     rank: RankOpt = None,
     learning_rate: Annotated[
@@ -122,7 +128,7 @@ def finetune(
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
-    """Train an adapter on TEXT, from the nearest cached one on, and merge it into a model of its own.
+    """Train an adapter on TEXT, starting from the nearest cached adapter, and merge it into a model.
 
     A run that was stopped, by Ctrl-C or by a flat battery, carries on when the same command is typed again.
     """

@@ -97,7 +97,7 @@ UntilOpt = Annotated[
 ExcludeOpt = Annotated[
     list[str] | None,
     typer.Option(
-        "--exclude", metavar="PATTERN", help="Leave out texts that hold this; repeatable.", rich_help_panel=TEXT
+        "--exclude", metavar="PATTERN", help="Leave out texts that contain this; repeatable.", rich_help_panel=TEXT
     ),
 ]
 ScrubOpt = Annotated[
@@ -113,7 +113,7 @@ GapOpt = Annotated[
         metavar="HOURS",
         min=0.0,
         callback=finite,
-        help="A silence that ends a conversation: 8 hours.",
+        help="Hours of silence that end a conversation; 8 by default.",
         rich_help_panel=TEXT,
     ),
 ]
@@ -132,7 +132,7 @@ MinutesOpt = Annotated[
         "--minutes",
         min=0.0,
         callback=finite,
-        help="Stop after so long; the same command then goes on.",
+        help="Stop after so many minutes; the same command then carries on.",
         rich_help_panel=LIMITS,
     ),
 ]
@@ -142,7 +142,7 @@ ThreadsOpt = Annotated[
         "--threads",
         min=1,
         callback=platform.use_threads,
-        help="Threads to compute with; by default the fast cores that other programs leave.",
+        help="Threads to compute with; by default the fast cores that are free.",
         rich_help_panel=LIMITS,
     ),
 ]
@@ -170,7 +170,7 @@ SummarizerOpt = Annotated[
     typer.Option("--summarizer", metavar="FILE|ID", help="The model that describes writing.", rich_help_panel=MODEL),
 ]
 MaxTokensOpt = Annotated[
-    int, typer.Option("--max-tokens", min=1, help="Tokens at most of a message or answer.", rich_help_panel=DRAWING)
+    int, typer.Option("--max-tokens", min=1, help="Most tokens of a message or an answer.", rich_help_panel=DRAWING)
 ]
 SystemOpt = Annotated[
     str | None, typer.Option("--system", help="An instruction that comes first.", rich_help_panel=DRAWING)
@@ -188,20 +188,20 @@ TopPOpt = Annotated[
         min=0.0,
         max=1.0,
         callback=finite,
-        help="Draw from this share of probability.",
+        help="Draw from the likeliest tokens that make up this share of probability.",
         rich_help_panel=DRAWING,
     ),
 ]
 MemoryOpt = Annotated[
     str | None,
-    typer.Option("--memory", metavar="SIZE", help="Memory at most, as in 900M or 2G.", rich_help_panel=LIMITS),
+    typer.Option("--memory", metavar="SIZE", help="Most memory to use, such as 900M or 2G.", rich_help_panel=LIMITS),
 ]
 ContextOpt = Annotated[
     int | None,
     typer.Option(
         "--context",
         min=64,
-        help="Tokens that are remembered; 2048, fewer where memory is short.",
+        help="Tokens that the model remembers; 2048, or fewer if memory is short.",
         rich_help_panel=DRAWING,
     ),
 ]

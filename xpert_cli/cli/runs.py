@@ -63,7 +63,7 @@ def rename(
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
-    """Give a run a name, which --adapter and --from then take."""
+    """Give a run a name that --adapter and --from accept."""
     from xpert_cli.cache.opening import ids_at_hand
 
     with Output(json=json, quiet=quiet) as out:
@@ -100,7 +100,7 @@ def export(
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
-    """Make of a run a model (gguf), a PEFT folder (peft), a folder for Ollama (ollama), or an archive (zip).
+    """Turn a run into a model (gguf), a PEFT folder (peft), a folder for Ollama (ollama), or an archive (zip).
 
     The archive holds the adapter and its record, and none of your messages.
     """
@@ -180,7 +180,7 @@ def disk(
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
-    """Say what takes room in xpert's folder, and free what can be had again.
+    """Show what takes space in xpert's folder, and delete what can be made or fetched again.
 
     --prune deletes unfinished runs, merged models (which are made again when they are needed) and what was fetched from
     the Hub. Adapters and your messages stay.

@@ -42,7 +42,7 @@ def select(
     compare: CompareOpt = False,
     summarizer: SummarizerOpt = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Measure what was chosen beside the base, on a few of your messages.")
+        bool, typer.Option("--check", help="Compare what was chosen with the base, on a few of your messages.")
     ] = False,
     top: TopOpt = 5,
     plot: PlotOpt = None,

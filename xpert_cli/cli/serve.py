@@ -27,22 +27,24 @@ def serve(
     base: BaseOpt = None,
     cache: CacheOpt = None,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen at. Any but this machine's own needs a key.")
+        str, typer.Option("--host", help="Address to listen at. One that other machines can reach needs a key.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes one that is free.")] = 8080,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one.")] = 8080,
     api_key: Annotated[
         str | None,
-        typer.Option("--api-key", envvar="XPERT_API_KEY", help="Key that clients must give; made up where needed."),
+        typer.Option(
+            "--api-key", envvar="XPERT_API_KEY", help="Key that clients must send; xpert makes one if it is needed."
+        ),
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
         typer.Option("--allow-origin", metavar="URL", help="A web page that may use the server; repeatable."),
     ] = None,
     context: ContextOpt = None,
-    slots: Annotated[int, typer.Option("--slots", min=1, max=64, help="Answers that are worked on at once.")] = 4,
+    slots: Annotated[int, typer.Option("--slots", min=1, max=64, help="Answers to compute at the same time.")] = 4,
     queue: Annotated[int, typer.Option("--queue", min=1, help="Requests that may wait.")] = 128,
     max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Tokens of an answer where the request does not say.")
+        int, typer.Option("--max-tokens", min=1, help="Most tokens of an answer, unless the request says.")
     ] = 1024,
     threads: ThreadsOpt = None,
     offline: OfflineOpt = False,
