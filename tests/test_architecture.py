@@ -274,6 +274,20 @@ def test_a_variable_says_what_it_holds(folder):
     assert {path.name: lines for path, lines in names.items() if lines and path.name != "people.py"} == {}
 
 
+def test_the_map_names_what_is_there():
+    page = ROOT / "docs" / "architecture.md"
+    text = page.read_text("utf-8")
+    assert {link for link in re.findall(r"\]\((\.\./[^)#]+)\)", text) if not (page.parent / link).exists()} == set()
+    named = re.findall(r"`([A-Za-z_][\w.]*)` (?:in |\()\[[^\]]+\]\((\.\./[^)]+\.py)\)", text)
+    lost = [
+        f"{name} in {link}"
+        for name, link in named
+        if not re.search(rf"\b{name.rpartition('.')[2]}\b", (page.parent / link).read_text("utf-8"))
+    ]
+    assert len(named) > 10
+    assert lost == []
+
+
 def test_every_public_name_has_a_docstring() -> None:
     assert offenders(lambda name, source: undocumented(source)) == {}
 
