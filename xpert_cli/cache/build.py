@@ -37,7 +37,7 @@ from xpert_cli.resume import PartialResults
 from xpert_cli.style import described
 from xpert_cli.style.likelihood import blended, fitted
 from xpert_cli.style.measured import least_spreads
-from xpert_cli.style.space import Axis, Floats, Readings, Scatter, Space, joined, measured, pooled, shrunk
+from xpert_cli.style.space import Axis, Floats, Readings, Scatter, Space, joined, measured, pooled, rounded, shrunk
 
 Progress = Callable[[str, float], None]
 PRIOR, MOST_TEXTS = 100, 1000  # texts that answers count for in what people's texts vary by, and one adapter's at most
@@ -299,7 +299,8 @@ def build_space(
         gap = np.nan_to_num(Readings(np.array([claims[i] - answered[i] for i in known])).mean)
     else:
         gap, precision = np.zeros(len(axes)), shrunk(np.asarray(np.linalg.inv(precision), np.float64), UNKNOWN)
-    space = Space(tuple(axes), basis.astype(np.float16).astype(np.float32), reference, gap, spread, precision)
+    rows = basis.astype(np.float16).astype(np.float32)
+    space = Space(tuple(axes), rows, reference, gap, spread, rounded(precision))
     shown = np.array([space.shift(mean, writing=False) for mean in answered])
     return space, shown, _claimed(space, claims)
 

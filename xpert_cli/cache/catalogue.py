@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ _TOP = {"schema", "base", "summarizer", "probes", "axes", "adapters", "coordinat
 _TOP_INDEXED = _TOP - {"adapters", "coordinates"} | {"index"}
 _TOP_MORE = {"files", "published"}
 _AXIS, _AXIS_MORE = {"name", "kind", "low", "high", "length"}, {"digest"}
+_SHORT = {"name", "kind", "digest"}  # an axis in schema 2 whose words this version has, if it counts the same
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,10 @@ class OpenCache:
         path = kept(entry.sha256, f"{entry.id}.gguf")
         return path if path.is_file() else None
 
+    def groups(self) -> Iterator[OpenCache]:
+        """All adapters, in parts that are read one at a time."""
+        yield self
+
     def at_hand(self) -> list[Entry]:
         """The entries of the adapters that lie on this machine."""
         return [entry for entry in self.entries if self.here(entry) is not None]
@@ -203,8 +208,12 @@ def open_cache(source: Source, *, trusted: bool = True) -> OpenCache:
 
 def _contents(source: Source, contents: Mapping[str, Any]) -> tuple[Axis, ...]:
     """Axes of a catalogue; what it says of its other files goes to the source."""
-    axes = []
+    axes, own = [], {(axis.name, axis.digest): axis for axis in style.measured_axes()}
     for one in contents["axes"]:
+        if contents["schema"] == INDEXED and isinstance(one, dict) and one.keys() == _SHORT:
+            known = own.get((str(one["name"]), str(one["digest"])))
+            length = known is not None and known.length
+            one = {"low": one["name"], "high": one["name"], "length": length, **one}
         require_keys(source, one, _AXIS, "an axis", _AXIS_MORE)
         axes.append(_axis(one))
     if repeated := [name for name, count in Counter(axis.name for axis in axes).items() if count > 1]:

@@ -32,7 +32,7 @@ from xpert_cli.hub.files import Part
 from xpert_cli.style.space import Floats
 
 ROOT = "index/root.npz"
-READ_WHOLE = 32  # adapters of which all records are read, so that there need be no codes
+READ_WHOLE = 64  # adapters of which all records are read, so that there need be no codes
 MOST_ROOT = 16 << 20  # bytes
 MOST_CELLS, MOST_DIRECTIONS = 1 << 16, 96
 MOST_IN_CELL = 1 << 16  # adapters

@@ -38,9 +38,11 @@ def clusters(
     for turn in range(ROUNDS):
         progress(turn / (ROUNDS + 1))
         own, near = _nearest(sample, centres)
+        counts = np.bincount(own, minlength=len(centres))
+        some, empty = np.flatnonzero(counts), np.flatnonzero(counts == 0)
         sums = np.zeros((len(centres), features.shape[1]))
-        np.add.at(sums, own, sample)
-        empty = np.flatnonzero(np.bincount(own, minlength=len(centres)) == 0)
+        starts = (np.cumsum(counts) - counts)[some]
+        sums[some] = np.add.reduceat(sample[np.argsort(own, kind="stable")], starts, axis=0, dtype=np.float64)
         sums[empty] = sample[np.argsort(near, kind="stable")[: len(empty)]]
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         centres = (sums / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)

@@ -60,12 +60,12 @@ class Coding:
 
     def values(self, codes: Bytes) -> Singles:
         """(n, directions) what codes say along each direction."""
-        bits = np.unpackbits(codes, axis=1)
-        values = np.zeros((len(codes), len(self.bits)), np.float32)
+        worth = np.zeros((8 * self.width, len(self.bits)), np.float32)  # of each bit, along each direction
+        least = np.zeros(len(self.bits), np.float32)
         for at, first, count in self._places():
-            level = bits[:, first : first + count] @ (1 << np.arange(count)[::-1])
-            values[:, at] = (level + 0.5 - (1 << (count - 1))) * self.steps[at]
-        return values
+            worth[first : first + count, at] = self.steps[at] * (1 << np.arange(count)[::-1])
+            least[at] = self.steps[at] * (0.5 - (1 << (count - 1)))
+        return np.asarray(np.unpackbits(codes, axis=1).astype(np.float32) @ worth + least)
 
     def _places(self) -> list[tuple[int, int, int]]:
         """Of each direction that has bits: its number, its first bit in a code, and how many bits it has."""

@@ -26,17 +26,19 @@ from xpert_cli.cache.clusters import clusters
 from xpert_cli.cache.codes import Coding, Singles, coding_for, directions_of
 from xpert_cli.cache.entries import Entry, fields_of
 from xpert_cli.cache.indexed import BASIS, SPACE, IndexedCache
+from xpert_cli.cache.metric import metric_arrays
 from xpert_cli.cache.names import TABLE, write_names
 from xpert_cli.cache.shards import FROM as PACKED
 from xpert_cli.cache.shards import pack
 from xpert_cli.errors import BadInput
 from xpert_cli.hub.files import CATALOGUE
-from xpert_cli.style.space import Floats, Space, measured
+from xpert_cli.style.described import measured_axes
+from xpert_cli.style.space import Axis, Floats, Space, measured
 
 SMALL = 1000  # adapters up to which there is one cell
 IN_CELL, MOST_CELLS = 500, 1024  # adapters of a cell, and cells, that are aimed at
 CODE = 24  # bytes of a code
-DIRECTIONS = 64
+DIRECTIONS = 96
 FILE = 16 << 20  # bytes from which on a new file of cells begins
 MOST_ADDED = 256  # cells that came later, which are read whole to find a name
 SAMPLE = 1 << 16  # adapters by which directions and codes are made
@@ -321,9 +323,8 @@ def _complete(
 ) -> None:
     """Write root, space and basis, then the catalogue that has their digests."""
     write_cells(folder / ROOT, cells)
-    triangle = space.precision[np.tril_indices(len(space.axes))]
-    arrays = {"reference": space.reference, "gap": space.gap, "spread": space.spread, "precision": triangle}
-    _write(folder / SPACE, mean=mean, **{name: array.astype(np.float32) for name, array in arrays.items()})
+    singles = {name: getattr(space, name).astype(np.float32) for name in ("reference", "gap", "spread")}
+    _write(folder / SPACE, mean=mean, **singles, **metric_arrays(space.precision))
     _write(folder / BASIS, basis=space.basis.astype(np.float16))
     index = {
         "adapters": int(cells.counts.sum()),
@@ -335,9 +336,17 @@ def _complete(
         "root": described(folder / ROOT),
     }
     with paths.whole(folder / CATALOGUE) as part:
-        part.write_bytes(
-            encoded_indexed({"schema": INDEXED, **made_with, "axes": axis_fields(space.axes), "index": index})
-        )
+        whole = {"schema": INDEXED, **made_with, "axes": short_axes(space.axes), "index": index}
+        part.write_bytes(encoded_indexed(whole))
+
+
+def short_axes(axes: Sequence[Axis]) -> list[dict[str, Any]]:
+    """Axes as a catalogue of schema 2 has them: whoever knows an axis by its digest has its words too."""
+    known = set(measured_axes())
+    return [
+        {"name": axis.name, "kind": axis.kind, "digest": axis.digest} if axis in known else one
+        for axis, one in zip(axes, axis_fields(axes), strict=True)
+    ]
 
 
 def encoded_indexed(contents: Mapping[str, Any]) -> bytes:

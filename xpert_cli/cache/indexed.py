@@ -25,6 +25,7 @@ from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.cache.cells import READ_WHOLE, ROOT, Cells, Record, read_cells, record_of
 from xpert_cli.cache.codes import Bytes
 from xpert_cli.cache.entries import Entry, entry_of
+from xpert_cli.cache.metric import metric_of
 from xpert_cli.cache.names import Place, places_of
 from xpert_cli.cache.trust import Published
 from xpert_cli.errors import BadInput, CacheMismatch
@@ -162,6 +163,15 @@ class IndexedCache(OpenCache):
             raise BadInput(f"{self.source.name} has no adapter {adapter!r} among its {self.size}. Check its name.")
         return self._known[adapter]
 
+    def groups(self) -> Iterator[OpenCache]:
+        """All adapters, cell by cell where they are many."""
+        if self.size <= LISTED:
+            yield self
+            return
+        for cell in range(len(self.cells)):
+            ((root, codes),) = self.heads([cell])
+            yield self.some([(cell, row) for row in range(len(codes))], {cell: root})
+
     def at_hand(self) -> list[Entry]:
         """The entries of the adapters that lie on this machine, by the files that were kept if there are many."""
         if self.size <= LISTED:
@@ -285,19 +295,17 @@ def _space(source: Source, file: Mapping[str, Any], axes: tuple[Axis, ...]) -> t
     shapes = dict.fromkeys(("reference", "gap", "spread", "mean"), (count,))
     path = _file(source, SPACE, file)
     try:
-        arrays = read_arrays(path, most_bytes=MOST_SPACE, shapes=shapes | {"precision": (count * (count + 1) // 2,)})
+        arrays = read_arrays(path, most_bytes=MOST_SPACE, shapes=shapes)
         for name, array in arrays.items():
-            finite = np.isfinite(array) if array.dtype.kind == "f" else np.array(False)
+            finite = np.isfinite(array) if array.dtype.kind in "fu" else np.array(False)
             if not (finite | ((array == np.inf) & (name == "spread"))).all():
                 raise ValueError(f"{name} holds numbers that are not finite, or none")
-        arrays = {name: array.astype(np.float64) for name, array in arrays.items()}
-        precision = np.zeros((count, count))
-        precision[np.tril_indices(count)] = arrays["precision"]
-        precision += np.tril(precision, -1).T
-        if (arrays["spread"] <= 0).any() or np.linalg.eigvalsh(precision).min() <= 0:
-            raise ValueError("spread or precision is no metric")
-    except ValueError as error:
+        precision = metric_of(arrays, count)
+        if (arrays["spread"] <= 0).any():
+            raise ValueError("spread is not above 0")
+    except (ValueError, KeyError) as error:
         raise CacheMismatch(f"{source.name}: {SPACE} is damaged ({error}). Get the cache anew.") from error
+    arrays = {name: array.astype(np.float64) for name, array in arrays.items()}
     described = sum(axis.kind == "described" for axis in axes)
     nothing = np.zeros((described, 0), np.float32)
     space = Space(axes, nothing, arrays["reference"], arrays["gap"], arrays["spread"], precision)

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.cache.entries import Entry
+from xpert_cli.cache.indexed import LISTED
 from xpert_cli.cache.screening import admitted, oddities
+from xpert_cli.errors import CacheMismatch
 from xpert_cli.gguf import BaseModel
 from xpert_cli.hub.files import CATALOGUE
 
@@ -41,24 +43,31 @@ def verify(cache: OpenCache, base: BaseModel | Path, progress: Progress = lambda
     began = time.monotonic()
     base = BaseModel.open(base)
     cache.require(base)
-    notes = list(cache.notes)
-    for done, entry in enumerate(cache.entries):
-        progress(entry.id, done / len(cache.entries))
-        notes += oddities(cache, admitted(cache.open_adapter(entry.id), base))
-    total = sum(entry.bytes for entry in cache.entries)
-    return Verified(cache.source.name, len(cache.entries), total, tuple(notes), time.monotonic() - began)
+    notes, done, total = list(cache.notes), 0, 0
+    known: set[str] = set()
+    for group in cache.groups():
+        for entry in group.entries:
+            if entry.id in known:
+                raise CacheMismatch(f"{cache.source.name}: two adapters are called {entry.id}. Get the cache anew.")
+            known.add(entry.id)
+            progress(entry.id, done / cache.size)
+            notes += oddities(group, admitted(group.open_adapter(entry.id), base))
+            done, total = done + 1, total + entry.bytes
+    return Verified(cache.source.name, done, total, tuple(notes), time.monotonic() - began)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a cache holds, from its catalogue alone."""
+    """What a cache holds, from its catalogue alone; of more than LISTED adapters those that are on this machine."""
 
     cache: str
     base: str
     catalogue: str
     adapters: tuple[Entry, ...]
+    count: int
 
 
 def listing(cache: OpenCache) -> Listing:
     """The adapters of a cache in the catalogue's order."""
-    return Listing(cache.source.name, str(cache.base["name"]), CATALOGUE, cache.entries)
+    entries = cache.entries if cache.size <= LISTED else tuple(cache.at_hand())
+    return Listing(cache.source.name, str(cache.base["name"]), CATALOGUE, entries, cache.size)

@@ -273,7 +273,8 @@ def listing(result: Listing) -> RenderableType:
     """The adapters of a cache, and what each writes like."""
     from xpert_cli.gguf import called
 
-    head = f"{count(len(result.adapters), 'adapter')} of {called(result.base)} in {result.cache}"
+    here = "" if len(result.adapters) == result.count else f", of which {len(result.adapters)} are on this machine"
+    head = f"{count(result.count, 'adapter')} of {called(result.base)} in {result.cache}{here}"
     rows = [(one.id, f"{size(one.bytes)}, rank {one.rank}", one.explanation) for one in result.adapters]
     return Group(Text(head, "bold"), _adapters(rows))
 

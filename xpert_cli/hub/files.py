@@ -131,9 +131,7 @@ class Source:
         path = (self._folder or Path()) / relative
         if not path.is_file():
             raise NotThere(f"{self.name}: the cache has no file {relative}. Check --cache.")
-        with path.open("rb") as file:
-            file.seek(begin)
-            return file.read(size)
+        return bytes_of(path, begin, size)
 
     def _cut(self, relative: str, begin: int, size: int, sha256: str, name: str) -> Path:
         if not (local := kept(sha256, name)).is_file() or paths.digest(local) != sha256:
@@ -163,6 +161,13 @@ class Source:
         root, file = self._folder.resolve(), (self._folder / relative).resolve()
         blobs = root.parent.parent / "blobs"
         return root not in file.parents and not (root.parent.name == "snapshots" and file.parent == blobs)
+
+
+def bytes_of(path: Path, begin: int, size: int) -> bytes:
+    """A part of a file, shorter where the file ends before."""
+    with path.open("rb") as file:
+        file.seek(begin)
+        return file.read(size)
 
 
 def kept(digest: str, relative: str) -> Path:

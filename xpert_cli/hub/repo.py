@@ -9,10 +9,12 @@ taken from its cache. Not here: how one file is fetched (hub/download.py), how p
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from urllib.parse import quote
@@ -21,7 +23,7 @@ from xpert_cli import __version__, paths
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.hub import download
 from xpert_cli.hub.client import NotHere, explained, first_line, import_hub
-from xpert_cli.hub.files import Part, Source, kept
+from xpert_cli.hub.files import Part, Source, bytes_of, kept
 from xpert_cli.hub.ranges import fetch_ranges
 
 MOST = 256 << 20  # bytes of a cache's file whose size no catalogue tells
@@ -166,7 +168,7 @@ class HubRepo(Source):
         return path if path.is_file() else None
 
     def _parts(self, wanted: Sequence[Part]) -> list[bytes]:
-        data_of = {part.name: data for part in wanted if (data := _stored(part)) is not None}
+        data_of = {part.name: data for part in wanted if (data := self._stored(part)) is not None}
         missing = list({part.name: part for part in wanted if part.name not in data_of}.values())
         if missing and self._offline:
             raise NotHere(
@@ -181,6 +183,19 @@ class HubRepo(Source):
                         file.write_bytes(data)
             missing = [part for part in missing if part.name not in data_of]  # damaged on the way: once more
         return [self._sound(part, data_of.get(part.name, b"")) for part in wanted]
+
+    def _stored(self, part: Part) -> bytes | None:
+        """A part that is on this machine and sound: kept here, or in a file that another program downloaded."""
+        with suppress(OSError):
+            data = kept(part.name, part.file).read_bytes()
+            if len(data) == part.size and part.sound(data):
+                return data
+        theirs = self._hub.try_to_load_from_cache(self.name, part.file, revision=self.revision)
+        if isinstance(theirs, str):
+            data = bytes_of(Path(theirs), part.begin, part.size)
+            if len(data) == part.size and part.sound(data):
+                return data
+        return None
 
     def _not_here(self, relative: str) -> NotHere:
         return NotHere(f"{self.name}/{relative} is not downloaded yet. Connect and run again without --offline.")
@@ -199,6 +214,13 @@ class HubRepo(Source):
         if local.is_file() and paths.digest(local) == sha256:
             return local
         local.unlink(missing_ok=True)
+        theirs = self._hub.try_to_load_from_cache(self.name, relative, revision=self.revision)
+        if isinstance(theirs, str):
+            data = bytes_of(Path(theirs), begin, size)
+            if hashlib.sha256(data).hexdigest() == sha256:
+                with paths.whole(local, "XPERT_HOME") as file:
+                    file.write_bytes(data)
+                return local
         if self._offline:
             raise self._not_here(relative)
         with explained(self._hub, f"{self.name}/{relative}"):
@@ -242,15 +264,6 @@ class HubRepo(Source):
             )
         _write(pointer, sha256 or etag)
         return local
-
-
-def _stored(part: Part) -> bytes | None:
-    """What is kept of a part on this machine, if it is sound."""
-    try:
-        data = kept(part.name, part.file).read_bytes()
-    except OSError:
-        return None
-    return data if len(data) == part.size and part.sound(data) else None
 
 
 def _write(path: Path, text: str) -> None:

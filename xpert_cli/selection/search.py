@@ -19,7 +19,8 @@ from xpert_cli.selection.project import Projection
 from xpert_cli.selection.score import Rest
 
 RECORDS = READ_WHOLE  # of the adapters that are nearest by their codes
-BYTES = 560_000  # of the heads of cells
+AT_ONCE = 4096  # codes: all together would take much memory
+BYTES, CELL_BYTES = 540_000, 100  # of the heads of cells that are read: so many, and for each cell that there is
 
 
 def nearest(cache: OpenCache, projection: Projection) -> tuple[OpenCache, Rest | None]:
@@ -34,21 +35,27 @@ def nearest(cache: OpenCache, projection: Projection) -> tuple[OpenCache, Rest |
     middles = plane.of(cache.cells.middles)
     order = np.argsort(-plane.scores(middles), kind="stable")
     sizes = np.cumsum(cache.cells.heads[order])
-    read = order[: max(1, int((sizes <= BYTES).sum()))]
+    most = BYTES + CELL_BYTES * len(middles)
+    read = order[: max(1, int((sizes <= most).sum()))]
     heads = cache.heads([int(cell) for cell in read])
     roots = {int(cell): root for cell, (root, _) in zip(read, heads, strict=True)}
-    codes = np.concatenate([codes for _, codes in heads])
     cells = np.repeat(read, [len(codes) for _, codes in heads])
     rows = np.concatenate([np.arange(len(codes)) for _, codes in heads])
-    places = plane.of(cache.cells.coding.values(codes) + cache.cells.middles[cells])
-    best = np.argsort(-plane.scores(places), kind="stable")[:RECORDS]
+    ranked, cosines = [], []
+    codes = np.concatenate([codes for _, codes in heads])
+    for at in range(0, len(codes), AT_ONCE):
+        values = cache.cells.coding.values(codes[at : at + AT_ONCE])
+        places = plane.of(values + cache.cells.middles[cells[at : at + AT_ONCE]])
+        ranked.append(plane.scores(places))
+        cosines.append(plane.about_mean(places))
+    best = np.argsort(-np.concatenate(ranked), kind="stable")[:RECORDS]
     view = cache.some([(int(cells[one]), int(rows[one])) for one in best], roots)
-    left = np.ones(len(places), np.bool_)
-    left[best] = False
-    unread = np.setdiff1d(np.arange(len(middles)), read)
-    cosines = np.concatenate([plane.about_mean(places)[left], plane.about_mean(middles[unread])])
-    counts = np.concatenate([np.ones(int(left.sum())), cache.cells.counts[unread]])
-    return view, Rest(cache.mean[projection.used], cosines.astype(np.float64), counts)
+    unread = np.ones(len(middles), np.bool_)
+    unread[read] = False
+    left = np.delete(np.concatenate(cosines), best)
+    counts = np.concatenate([np.ones(len(left)), cache.cells.counts[unread]])
+    others = np.concatenate([left, plane.about_mean(middles[unread])], dtype=np.float64)
+    return view, Rest(cache.mean[projection.used], others, counts)
 
 
 class _Plane:

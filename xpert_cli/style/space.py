@@ -23,6 +23,7 @@ Floats = npt.NDArray[np.float64]
 LEAST_SHRINKAGE = 0.01  # of a correlation towards the identity: axes that say nearly the same must not cancel
 WORDING = "spelling and wording"  # the axes that only rank, and are shown as one: their names begin with this
 DRAWN = 10.0  # texts that show an axis, at which half of what they show is believed
+GRID = 4095  # steps from 0 to 1 of a correlation that is written in two bytes, of which one says little
 FLOOR = 0.02  # smallest pooled standard deviation, relative to the axis's spread over all texts
 
 
@@ -218,6 +219,11 @@ def pooled(writers: Sequence[Scatter]) -> tuple[Floats, Floats]:
 def shrunk(correlation: Floats, part: float) -> Floats:
     """(axes, axes) inverse of a correlation drawn towards the identity: of (1 - part) C + part I."""
     return np.asarray(np.linalg.inv((1 - part) * correlation + part * np.eye(len(correlation))), np.float64)
+
+
+def rounded(precision: Floats) -> Floats:
+    """(axes, axes) the inverse of a correlation whose entries are whole numbers of GRID, which take two bytes each."""
+    return np.asarray(np.linalg.inv(np.round(np.linalg.inv(precision) * GRID) / GRID))
 
 
 def shrinkage(correlation: Floats, freedom: float) -> float:
