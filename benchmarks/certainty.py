@@ -1,4 +1,4 @@
-"""Is the confidence of a selection calibrated, does it notice when no adapter fits, and does one text change it?
+"""Are nearness and confidence of a selection calibrated, is it noticed when no adapter fits, does one text change it?
 
     python -m benchmarks certainty --styles DIR [--only confidence]
 
@@ -36,11 +36,11 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class User:
-    """Texts of one style: their readings, and where the style's other texts lie on average."""
+    """Texts of one style: their readings, and those of the style's other texts."""
 
     style: int
     readings: Readings
-    others: Floats
+    others: Readings
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,11 @@ class Cache:
     def first(self, mean: Floats, adapters: Floats) -> int:
         """The adapter ranked first for a mean reading."""
         shift = self.space.shift(mean, writing=True)
-        return int(np.argmax(score.direction_scores(shift, adapters, self.space.precision)))
+        return int(np.argmax(score.scores(shift, adapters, self.space)))
+
+    def pair(self, one: int, other: int) -> Floats:
+        """The adapters of two styles, as a cache of two has them."""
+        return self.adapters[[one, other]]
 
     def only(self, keep: Flags) -> Cache:
         """The same on a subset of the axes."""
@@ -90,7 +94,7 @@ def users(pools: Sequence[Floats], size: int) -> list[User]:
     for style, pool in enumerate(pools):
         for _ in range(DRAWS):
             order = draw.permutation(len(pool))
-            drawn.append(User(style, Readings(pool[order[:size]]), Readings(pool[order[size:]]).mean))
+            drawn.append(User(style, Readings(pool[order[:size]]), Readings(pool[order[size:]])))
     return drawn
 
 
@@ -124,24 +128,70 @@ def confidence(run: Run) -> str:
         return float(np.mean([cache.first(Readings(values[pick]).mean, adapters) == best for pick in picks]))
 
     lines = [[name, *_judged(some, cache, modelled)] for name, some in by_size(here.users).items()]
-    lines.append(["their style taken out", *_judged(here.users, cache, modelled, out=True)])
+    for name, adapters in CANDIDATES.items():
+        lines.append([name, *_judged(here.users, cache, modelled, adapters)])
     lines.append(["bootstrap instead", *_judged(here.users, cache, resampled)])
     return table(("users", "first is right", "mean confidence", "calibration error", "Brier"), lines)
 
 
 def _judged(
-    people: Sequence[User], cache: Cache, confidence: Callable[[User, Floats], float], out: bool = False
+    people: Sequence[User],
+    cache: Cache,
+    confidence: Callable[[User, Floats], float],
+    candidates: Callable[[Cache, User], Floats] = lambda cache, user: cache.adapters,
 ) -> list[str]:
     sure, right = np.empty(len(people)), np.empty(len(people), np.bool_)
     for at, user in enumerate(people):
-        adapters = cache.without(user.style) if out else cache.adapters
+        adapters = candidates(cache, user)
         sure[at] = confidence(user, adapters)
-        truth = cache.first(user.others, adapters) if out else user.style
+        own = np.flatnonzero((adapters == cache.adapters[user.style]).all(axis=1))
+        truth = int(own[0]) if len(own) else cache.first(user.others.mean, adapters)
         right[at] = cache.first(user.readings.mean, adapters) == truth
     picks = np.random.default_rng(0).integers(0, len(sure), (500, len(sure)))
     low, high = np.quantile([calibration_error(sure[pick], right[pick]) for pick in picks], (0.025, 0.975))
     error, brier = calibration_error(sure, right), float(((sure - right) ** 2).mean())
     return [share(right), f"{100 * sure.mean():.1f} %", f"{error:.3f} ({low:.3f}-{high:.3f})", f"{brier:.3f}"]
+
+
+def nearness(run: Run) -> str:
+    """How near the first adapter is said to be, how near it is by the style's other texts, and who is told "none"."""
+    here = setting(run)
+    cache, lines = here.cache, []
+    kinds = {"their style there": lambda cache, user: cache.adapters, **CANDIDATES}
+    for name, candidates in kinds.items():
+        for size in SIZES:
+            said, true, none = [], [], []
+            for user in by_size(here.users)[f"{size} texts"]:
+                adapters = candidates(cache, user)
+                said.append(score.nearness(user.readings, adapters, cache.space))
+                true.append(score.nearness(user.others, adapters, cache.space))
+                none.append(not score.choose(user.readings, adapters, cache.space))
+            low, high = np.quantile(said, (0.1, 0.9))
+            off = np.array(said) - true
+            row = (f"{np.mean(said):.2f} ({low:.2f}-{high:.2f})", f"{np.mean(true):.2f}")
+            lines.append([name, size, *row, f"{off.mean():+.2f}", f"{np.abs(off).mean():.2f}", share(none)])
+    head = (
+        "candidates",
+        "texts",
+        "nearness (10-90 %)",
+        "of the other texts",
+        "mean error",
+        "size of the error",
+        "none",
+    )
+    return table(head, lines)
+
+
+def _neighbour(user: User, step: int) -> int:
+    return (user.style + step) % len(STYLES)
+
+
+# Whose adapters there are to choose from, the user's style apart.
+CANDIDATES: dict[str, Callable[[Cache, User], Floats]] = {
+    "their style taken out": lambda cache, user: cache.without(user.style),
+    "two, their style among them": lambda cache, user: cache.pair(user.style, _neighbour(user, 3)),
+    "two others": lambda cache, user: cache.pair(_neighbour(user, 1), _neighbour(user, 3)),
+}
 
 
 def fit(run: Run) -> str:
@@ -221,4 +271,4 @@ def plain_text(run: Run) -> str:
     return table(("texts", *kinds), lines)
 
 
-PARTS = {"confidence": confidence, "fit": fit, "one-text": one_text, "plain-text": plain_text}
+PARTS = {"confidence": confidence, "nearness": nearness, "fit": fit, "one-text": one_text, "plain-text": plain_text}

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,3 +58,14 @@ def called(
         app.main()
     out, err = capsys.readouterr()
     return int(left.value.code or 0), out, err
+
+
+def leaves(one: Any, name: str = "") -> dict[str, Any]:
+    """Every command by its name, as in "cache list"."""
+    below = getattr(one, "commands", None)
+    if below is None:
+        return {name: one}
+    found: dict[str, Any] = {name: one} if name and one.invoke_without_command else {}
+    for part, child in below.items():
+        found |= leaves(child, f"{name} {part}".strip())
+    return found

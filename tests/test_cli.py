@@ -16,12 +16,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from command import ROOT, called, xpert
+import typer
+from command import ROOT, called, leaves, xpert
 from rich.console import Console
 
 from xpert_cli import runs
 from xpert_cli.cache import opening
 from xpert_cli.cli import app, options, views
+from xpert_cli.cli.help import command
 from xpert_cli.cli.output import Output, plain, reason
 from xpert_cli.errors import BadInput
 from xpert_cli.training.evaluate import Evaluation
@@ -148,36 +150,51 @@ def test_an_adapter_comes_with_its_weight(spec, expected):
     assert opening.split_weight(spec) == expected
 
 
+NO_NUMBERS = ("nan", "inf", "-inf", "1e39", "1e400", "-1", "1_000_000_0", "٣", "", " 3", "0x10", "1,5", "9" * 41)
+NUMERIC = [
+    (name, param.opts[0])
+    for name, one in leaves(command(app.app)).items()
+    for param in one.params
+    if param.param_type_name == "option" and param.metavar in ("NUMBER", "HOURS", "DAYS")
+]
 OUT_OF_RANGE = [
-    ["summarize", "x", "--minutes", "nan"],
-    ["select", "x", "--minutes=-1"],
-    ["finetune", "x", "--session-gap", "nan"],
     ["select", "x", "--top", "0"],
-    ["finetune", "x", "--minutes", "inf"],
     ["finetune", "x", "--steps", "0"],
     ["finetune", "x", "--rank", "0"],
     ["finetune", "x", "--max-tokens", "0"],
-    ["finetune", "x", "--seed=-1"],
     ["run", "x", "--seed", "4294967296"],
-    ["run", "x", "--temperature", "nan"],
-    ["run", "x", "--temperature", "inf"],
-    ["run", "x", "--temperature=-1"],
-    ["run", "x", "--top-p", "nan"],
+    ["run", "x", "--temperature", "11"],
     ["run", "x", "--top-p", "1.1"],
     ["run", "x", "--context", "1"],
     ["merge", "--rank", "0"],
-    ["cache", "words", "x", "--residual", "nan"],
     ["cache", "words", "x", "--orthogonality", "2"],
     ["cache", "words", "x", "--candidates", "0"],
+    ["cache", "publish", "x", "y", "--expires", "0"],
 ]
 REFUSED = {
     ("--learning-rate", "0"): "--learning-rate must lie between 0 and 1, not 0. Try 0.001.",
-    ("--learning-rate", "nan"): "--learning-rate must lie between 0 and 1, not nan. Try 0.001.",
-    ("--held-out", "5"): "--held-out is a share between 0 and 1, not 5. Try 0.2.",
+    ("--held-out", "1"): "--held-out is a share between 0 and 1, not 1. Try 0.2.",
     ("--held-out", "0"): "--held-out is a share between 0 and 1, not 0. Try 0.2.",
     ("--memory", "0"): "--memory must be more than 0. Write 900M or 2G, or leave it out.",
-    ("--rank", "5000"): "--rank must be at most 1024, not 5000.",
+    ("--memory", "٣G"): "--memory '\\u0663G' is no size. Write 900M or 2G.",
+    ("--export", "zip"): "--export 'zip' is unknown. It can be: ollama.",
+    ("--plot", "a.gif"): "--plot draws SVG, not .gif. Name it FILE.svg.",
+    ("--since", "1_000"): "--since '1_000' is no date. Write it as 2024-05-31.",
+    ("--exclude", "("): "--exclude '(' is no regular expression: missing ), unterminated subpattern at position 0. "
+    "Write plain words.",
 }
+
+
+def test_there_are_numbers_to_try() -> None:
+    assert len(NUMERIC) > 40
+    assert {"--minutes", "--top-p", "--learning-rate", "--expires", "--session-gap"} <= {name for _, name in NUMERIC}
+
+
+@pytest.mark.parametrize(("command_name", "option"), NUMERIC)
+def test_what_is_no_number_is_wrong_usage_in_every_option(command_name: str, option: str) -> None:
+    for value in NO_NUMBERS:
+        with pytest.raises(typer.BadParameter, match=r"is no (?:whole )?number from "):
+            leaves(command(app.app))[command_name].make_context(command_name, ["x", "y", f"{option}={value}"])
 
 
 @pytest.mark.parametrize("wrong", OUT_OF_RANGE, ids=" ".join)
@@ -186,13 +203,44 @@ def test_a_number_out_of_range_is_wrong_usage(monkeypatch, capsys, wrong):
 
 
 @pytest.mark.parametrize(
-    ("option", "said"), REFUSED.items(), ids=lambda one: "" if isinstance(one, str) else "=".join(one)
+    ("option", "said"), REFUSED.items(), ids=lambda one: "" if isinstance(one, str) else ascii("=".join(one))
 )
-def test_a_number_that_finetune_cannot_use_is_refused_in_one_line(monkeypatch, capsys, option, said):
-    assert called(monkeypatch, capsys, "finetune", "x", *option) == (1, "", f"error: {said}\n")
+def test_what_finetune_can_never_use_is_wrong_usage_in_one_line(monkeypatch, capsys, option, said):
+    assert called(monkeypatch, capsys, "finetune", "x", *option) == (2, "", f"error: {said}\n")
 
 
-@pytest.mark.parametrize("spec", ["terse=", "terse=much", "terse=nan", "terse=inf", "=0.5"])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["fly"], "No such command 'fly'."),
+        (["select"], "Missing argument 'TEXT...'."),
+        (["cache", "fly"], "No such command 'fly'."),
+        (["select", "x", "--fly"], "No such option: --fly"),
+        (["select", "x", "--top", "1_0"], "Invalid value for '--top': '1_0' is no whole number from 1 to 1000000."),
+        (["finetune", "x", "--export", "zip"], "--export 'zip' is unknown. It can be: ollama."),
+        (["config", "set", "fly", "1"], "there is no setting 'fly'. There are: base, cache, markdown."),
+        (["config", "get", "fly"], "there is no setting 'fly'. There are: base, cache, markdown."),
+        (["select", "x", "--plot", "a.gif"], "--plot draws SVG, HTML or PNG, not .gif. Name it FILE.svg, FILE.html or"),
+        (["select", "x", "--compare", "--check"], "--compare goes with none of --measured-only, --plot and --check."),
+        (["merge"], "there is nothing to merge. Name adapters with --adapter FILE=WEIGHT."),
+        (["merge", "--adapter", "a.gguf=1e39"], "--adapter a.gguf=1e39: '1e39' is no weight from -100 to 100."),
+        (["runs", "export", "last", "tar"], "'tar' is no form of a run."),
+    ],
+    ids=lambda one: "" if isinstance(one, str) else " ".join(one),
+)
+def test_with_json_wrong_usage_is_one_object_too(monkeypatch, capsys, wrong, said, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").write_text("I write this. And I write more of it.\n", "utf-8")
+    status, out, err = called(monkeypatch, capsys, *wrong, "--json")
+    assert status == 2
+    assert json.loads(out)["error"].startswith(said)
+    assert err
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["terse=", "terse=much", "terse=nan", "terse=inf", "=0.5", "terse=1e39", "terse=1_0", "terse=٣", "terse=101"],
+)
 def test_a_weight_must_be_a_number(spec):
     with pytest.raises(BadInput, match="is no weight"):
         opening.split_weight(spec)
@@ -268,6 +316,23 @@ def test_quiet_is_the_result_alone(capsys):
         out.hint("xpert run")
         out.show({}, "for people")
     assert capsys.readouterr() == ("for people\n", "")
+
+
+def test_a_log_hears_of_progress_now_and_then(capsys, monkeypatch):
+    clock = iter([0.0, 0.0, 10.0, 10.0, 31.0, 31.0, 40.0, 40.0, 62.0, 62.0])
+    monkeypatch.setattr("xpert_cli.cli.output.time.monotonic", lambda: next(clock))
+    with Output() as out:
+        next(clock)
+        for part in (0.1, 0.5, 0.6, 0.9):
+            out.progress(f"step {part:.0%}\x1b[31m", part)
+    assert capsys.readouterr() == ("", "step 50%\\x1b[31m (50%)\nstep 90%\\x1b[31m (90%)\n")
+
+
+def test_what_a_library_logs_or_warns_of_is_not_shown():
+    fault = "import logging, warnings, atexit\natexit.register(lambda: (warnings.warn('odd'), logging.warning('odd')))"
+    done = xpert("config", "get", "bass", fault=fault)
+    assert done.stderr == "error: there is no setting 'bass'. There are: base, cache, markdown.\n"
+    assert "odd" in xpert("config", "get", "bass", fault=fault, XPERT_DEBUG="1").stderr
 
 
 # -- what people see

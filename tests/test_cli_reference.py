@@ -5,24 +5,12 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from typing import Any
 
 import pytest
-from command import ROOT
+from command import ROOT, leaves
 
 from xpert_cli.cli.app import app
 from xpert_cli.cli.help import EXAMPLES, command
-
-
-def leaves(one: Any, name: str = "") -> dict[str, Any]:
-    below = getattr(one, "commands", None)
-    if below is None:
-        return {name: one}
-    found: dict[str, Any] = {name: one} if name and one.invoke_without_command else {}
-    for part, child in below.items():
-        found |= leaves(child, f"{name} {part}".strip())
-    return found
-
 
 COMMANDS = leaves(command(app))
 

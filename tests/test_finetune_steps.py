@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from command import called
 from tiny_chat import write_chat_base
 
-from xpert_cli import gguf, paths, runs
+from xpert_cli import corpus, gguf, paths, runs
 from xpert_cli.corpus import Corpus, Message
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel, WeightedAdapter
@@ -21,7 +23,8 @@ from xpert_cli.selection import start_check
 from xpert_cli.selection.start_check import check_starts
 from xpert_cli.training import decisions
 from xpert_cli.training.evaluate import evaluate
-from xpert_cli.training.starts import trained_keys
+from xpert_cli.training.package import write_messages
+from xpert_cli.training.starts import learnt_from, trained_on
 
 MESSAGES = Corpus(tuple(Message(f"q{i}", f"aaa bbb c{'c' * i}", f"t:{i}") for i in range(12)))
 
@@ -186,13 +189,67 @@ def test_the_flat_result_has_every_field_once(tiny, tmp_path):
     assert told.keys() == fields | {"start_check", "layout"}
 
 
+# -- what a run says of itself
+
+
+def test_a_run_of_no_steps_tells_of_no_change(tiny, tmp_path):
+    pytest.importorskip("torch")
+    from xpert_cli.training.finetune import Answers, Budget
+
+    nothing = quick(tiny, tmp_path / "none", budget=Budget(seconds=0.0))
+    assert (nothing.losses.steps, nothing.answers) == (0, Answers(axes=()))
+    assert nothing.notes == ("no step was trained: the model is what it was started from",)
+    moved = quick(tiny, tmp_path / "some", steps=20, learning_rate=0.02)
+    assert moved.losses.best_step > 0
+    assert moved.answers.axes
+
+
+def test_a_budget_leaves_time_for_what_comes_after_training(tiny, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    from xpert_cli.training import finetune, prepare
+    from xpert_cli.training.plan import Plan
+
+    now, given = [0.0], []
+
+    def taking(seconds, function):
+        def slow(*arguments, **options):
+            now[0] += seconds
+            return function(*arguments, **options)
+
+        return slow
+
+    train = finetune.loop.train
+    for module in (finetune, prepare):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0], strftime=time.strftime))
+    monkeypatch.setattr(finetune.style_shift, "answers", taking(10, finetune.style_shift.answers))
+    monkeypatch.setattr(Plan, "open", taking(5, Plan.open))
+    monkeypatch.setattr(
+        finetune.loop, "train", lambda *a, **more: given.append(more.pop("seconds")) or train(*a, seconds=None, **more)
+    )
+    quick(tiny, tmp_path / "run", budget=prepare.Budget(seconds=100.0))
+    assert given == [100 - 10 - 5 - 10 - 2 * 5]  # asked, loaded, asked again, merged
+
+
+def test_more_held_out_than_trained_on_is_said(tiny, tmp_path):
+    notes: list[str] = []
+    result = quick(tiny, tmp_path / "run", notes=notes, held_out=0.9)
+    held, trained = result.data.held_out, result.data.messages
+    assert notes[0] == (
+        f"{held} of the 12 messages are held out, and only {trained} trained on. "
+        "Give a smaller --held-out, such as 0.2."
+    )
+    notes.clear()
+    quick(tiny, tmp_path / "run", notes=notes, overwrite=True)
+    assert "held out" not in notes[0]
+
+
 # -- what an evaluation says of messages that were trained on
 
 
 def test_an_evaluation_says_how_many_messages_were_trained_on(tiny, tmp_path):
     result = quick(tiny, tmp_path / "run")
     folder = Path(result.files.folder)
-    assert len(trained_keys(folder)) == result.data.messages == 12 - result.data.held_out
+    assert len(learnt_from(folder)) == result.data.messages == 12 - result.data.held_out
     adapter = WeightedAdapter.open(folder / runs.ADAPTER)
     told = evaluate(MESSAGES, tiny, [adapter])
     assert told.trained_on == result.data.messages
@@ -200,6 +257,61 @@ def test_an_evaluation_says_how_many_messages_were_trained_on(tiny, tmp_path):
     new = Corpus((Message("new", "said for the first time", "t"),))
     assert (evaluate(new, tiny, [adapter]).trained_on, evaluate(new, tiny, [adapter]).notes) == (0, ())
     assert evaluate(new, tiny).trained_on is None
+
+
+CHAT = """\
+01/02/2024, 10:00 - Bo: are you coming to the lake tonight?
+01/02/2024, 10:01 - Ana: yes but only after the shop has closed
+01/02/2024, 10:02 - Bo: ok
+01/02/2024, 10:03 - Ana: bring the blue towel and some bread
+01/02/2024, 10:05 - Bo: sure thing
+01/02/2024, 10:06 - Ana: and my book from the kitchen table please
+"""
+YES = '{"prompt": "Tea?", "response": "yes"}'
+SAID = [line.split("Ana: ")[1] for line in CHAT.splitlines() if "Ana: " in line]
+PLAIN = "I went to the shop this morning.\n\nThe lake was cold and very still.\n\nNobody else had come there at all.\n"
+
+
+@pytest.mark.parametrize(
+    ("learnt", "asked", "count"),
+    [
+        (("notes.txt", PLAIN), ("notes.txt", PLAIN), 3),
+        (("notes.txt", PLAIN), ("notes.md", "# A day\n\n" + PLAIN), 3),
+        (("chat.txt", CHAT), ("chat.txt", CHAT), 3),
+        (("chat.txt", CHAT), ("mine.jsonl", "".join(json.dumps({"text": one}) + "\n" for one in SAID)), 3),
+        (("chat.txt", CHAT), ("mine.txt", "\n\n".join(SAID[:2])), 2),
+        (
+            ("mine.jsonl", "".join(json.dumps({"prompt": "Hm?", "response": one}) + "\n" for one in SAID)),
+            ("chat.txt", CHAT),
+            3,
+        ),
+        (("mine.jsonl", YES), ("b.jsonl", YES), 1),
+        (("mine.jsonl", YES), ("b.jsonl", YES.replace("Tea", "No")), 0),
+    ],
+    ids=lambda one: one[0] if isinstance(one, tuple) else "",
+)
+def test_what_was_trained_on_is_known_again_in_any_form(tmp_path, monkeypatch, learnt, asked, count):
+    def read(name: str, text: str) -> Corpus:
+        (tmp_path / name).write_text(text, "utf-8")
+        return corpus.read([str(tmp_path / name)], author=["Ana"] if name == "chat.txt" else None)
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_messages(folder / runs.MESSAGES, read(*learnt).messages)
+    assert trained_on(read(*asked), [folder / runs.ADAPTER]) == count
+
+
+def test_a_copy_of_a_runs_file_is_known_by_its_contents(tmp_path):
+    folder = runs.runs_dir() / "mara"
+    folder.mkdir(parents=True)
+    said = Corpus((Message("Why?", "because I say so", "t"),))
+    write_messages(folder / runs.MESSAGES, said.messages)
+    (folder / runs.ADAPTER).write_bytes(b"adapter")
+    (folder / runs.MERGED).write_bytes(b"merged")
+    (folder / runs.RECORD).write_text("{}", "utf-8")
+    for name, content, count in (("a.gguf", b"adapter", 1), ("m.gguf", b"merged", 1), ("o.gguf", b"adapted", None)):
+        (tmp_path / name).write_bytes(content)
+        assert trained_on(said, [tmp_path / name]) == count
 
 
 # -- options out of range
@@ -261,7 +373,7 @@ def test_a_type_and_a_folder_are_refused_before_the_text_is_read(options, said, 
     monkeypatch.setattr("xpert_cli.cli.finetune.written_by", lambda *_, **__: pytest.fail("the text was read"))
     (tmp_path / "notes.md").write_text("Hello there.", "utf-8")
     status, out, err = called(monkeypatch, capsys, "finetune", "notes.md", *options)
-    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert (status, out, err.count("\n")) == (2 if "--type" in options else 1, "", 1)
     assert err.startswith(said.format(here=tmp_path))
     assert [one.name for one in tmp_path.iterdir()] == ["notes.md"]
 

@@ -1,4 +1,4 @@
-"""`xpert import`: which file it writes, and which it leaves as it is."""
+"""Files that the user names: which are written, which are left as they are, and that no folder is made for one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from command import called
+
+from xpert_cli import runs
 
 LINE = '{"prompt": "Tea?", "response": "Always."}\n'
 
@@ -46,3 +48,32 @@ def test_what_is_read_is_never_replaced(
         "error: -o notes/data.jsonl is among the files to read, and would be lost. Name another file with -o.\n"
     )
     assert Path("notes", "data.jsonl").read_text("utf-8") == LINE
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("import", "notes", "-o", "no/such/mine.jsonl"),
+        ("summarize", "notes", "--plot", "no/such/me.svg"),
+        ("select", "notes", "--plot", "no/such/me.html"),
+        ("finetune", "notes", "--plot", "no/such/loss.svg"),
+        ("convert", "notes", "-o", "no/such/base.gguf"),
+        ("merge", "--adapter", "mine.txt", "-o", "no/such/both.gguf"),
+        ("runs", "export", "mara", "zip", "-o", "no/such/mara.zip"),
+        ("runs", "export", "mara", "gguf", "-o", "no/such/mara.gguf"),
+    ],
+    ids=" ".join,
+)
+def test_the_folder_of_a_file_is_not_made_for_its_name_may_be_mistyped(
+    notes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], call: tuple[str, ...]
+) -> None:
+    run = runs.runs_dir() / "mara"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}", "utf-8")
+    (run / "adapter.gguf").touch()
+    status, out, err = called(monkeypatch, capsys, *call)
+    option = "--plot" if "--plot" in call else "--out"
+    place = f"there is no folder {notes}/no/such"
+    assert (status, out) == (1, "")
+    assert err == f"error: cannot write {call[-1]}: {place}. Choose another place with {option}.\n"
+    assert not Path("no").exists()

@@ -288,6 +288,7 @@ def test_convert_is_stopped_in_one_line(tmp_path, number, status):
     import tiny
 
     folder, out = tiny.llama(tmp_path / "model"), tmp_path / "out"
+    out.mkdir()
     arguments = ["convert", str(folder), "--out", str(out / "model.gguf"), "--type", "Q8_0"]
     assert interrupted(arguments, "", number, tmp_path / "home") == (status, "", NOTHING)
     assert [path for path in out.rglob("*") if path.suffix != ".lock"] == []

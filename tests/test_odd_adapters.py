@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_gguf
+from command import called
 from test_adapters import BASE, folder, lora
+from tiny import packaged_base
 
 from xpert_cli import gguf
 from xpert_cli.errors import BadModel, CacheMismatch
 from xpert_cli.gguf.adapter import Adapter
+from xpert_cli.llama import vocabulary
+from xpert_cli.models import bases
 from xpert_cli.models.convert import convert
 from xpert_cli.models.merge import merge
 from xpert_cli.models.peft import read_peft
@@ -216,5 +220,72 @@ def test_an_architecture_that_llama_cpp_refuses_is_named(tmp_path: Path) -> None
 
     entries = {"general.architecture": gguf.encode("string", "novel-net")}
     base = tiny_gguf.write_base(tmp_path / "base.gguf", entries=entries)
-    with pytest.raises(BadModel, match=r"\(its architecture is 'novel-net'\)"):
+    with pytest.raises(BadModel, match=r"refuses this model: unknown model architecture: 'novel-net'\."):
         try_base(base)
+
+
+def test_a_model_that_does_not_fit_is_told_from_one_that_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tiny_gguf.write_base(tmp_path / "base.gguf")
+    binding = vocabulary.library()
+    monkeypatch.setattr(binding, "llama_model_load_from_file", lambda *_: None)  # as where memory is short: no word
+    monkeypatch.setattr(vocabulary.platform, "available_memory", lambda: 3 << 20)
+    with pytest.raises(BadModel, match=r"not enough memory: its \d+ MB do not fit, and 3 MB are free\. Close other"):
+        vocabulary.Vocabulary(base)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("run", "hi", "--base", "lora"),
+        ("run", "hi", "--adapter", "lora"),
+        ("finetune", "me.txt", "--from", "./lora"),
+        ("eval", "me.txt", "--merged", "lora"),
+        ("eval", "me.txt", "--adapter", "lora=0.5"),
+        ("select", "me.txt", "--base", "lora"),
+        ("cache", "build", "lora", "-o", "cache"),
+        ("convert", "lora"),
+        ("run", "hi", "--adapter", "trained"),
+    ],
+    ids=" ".join,
+)
+def test_a_peft_folder_is_named_wherever_a_gguf_file_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], call: tuple[str, ...]
+) -> None:
+    packaged_base()
+    monkeypatch.chdir(tmp_path)
+    for place in ("lora", "trained/checkpoint-8"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "adapter_config.json").write_text("{}")
+    (tmp_path / "me.txt").write_text("I write one.\n\nI write two.\n\nI write three.\n\nI write four.\n", "utf-8")
+    status, out, err = called(monkeypatch, capsys, *call, "--quiet")
+    name = "trained" if "trained" in call else "./lora" if "./lora" in call else "lora"
+    assert (status, out) == (1, "")
+    assert err.endswith(
+        f"{name.removeprefix('./')} is a folder with a PEFT adapter, and no GGUF file. Put it into its base model, "
+        f"and run that: xpert merge --adapter {name.removeprefix('./')} --base BASE.gguf --out model.gguf\n"
+    )
+
+
+def test_a_folder_in_place_of_a_base_says_what_to_do_with_it(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(BadModel, match=r"a model of Hugging Face's\. Make a GGUF file of it: xpert convert "):
+        bases.open_base(str(tmp_path))
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(BadModel, match=r"is a folder\. Give the GGUF file in it\."):
+        bases.open_base(str(tmp_path))
+
+
+def test_advice_about_a_vocabulary_does_not_lead_in_a_circle(tmp_path: Path) -> None:
+    entries = {
+        "tokenizer.ggml.model": gguf.encode("string", "llama"),
+        "tokenizer.ggml.tokens": gguf.encode("[string]", [f"word{at}" for at in range(tiny_gguf.VOCABULARY)]),
+    }
+    base = tiny_gguf.write_base(tmp_path / "base.gguf", entries=entries)
+    with pytest.raises(BadModel) as caught:
+        bases.open_base(str(base))
+    assert "convert the original model and not this file: xpert convert FOLDER|OWNER/NAME" in str(caught.value)
+    with pytest.raises(BadModel, match="no token stands for the byte"):
+        convert(str(base), tmp_path / "out.gguf", "F16")
+    assert not (tmp_path / "out.gguf").exists()

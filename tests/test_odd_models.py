@@ -375,5 +375,5 @@ def test_a_card_of_odd_values_gives_what_makes_sense(folders: dict[str, Path], t
 def test_an_adapter_is_no_model(folders: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "lora").mkdir()
     (tmp_path / "lora" / "adapter_config.json").write_text("{}")
-    with pytest.raises(BadModel, match=r"lora is an adapter, not a model.*xpert merge --adapter .*lora --base BASE"):
+    with pytest.raises(BadModel, match=r"lora is a folder with a PEFT.*xpert merge --adapter .*lora --base BASE"):
         convert(str(tmp_path / "lora"), tmp_path / "out.gguf", "F16")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import datetime, timezone
+from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +58,65 @@ def test_in_a_group_each_line_has_its_speaker() -> None:
 def test_a_speaker_without_a_name_parts_their_neighbours() -> None:
     chat = talk(("Ilse", "one", None), ("", "two", None), ("Ilse", "three", None))
     assert pairs(chat) == [("", "one"), ("two", "three")]
+
+
+def mails(*said: tuple[str, str, int, str, str]) -> str:
+    """An mbox of (author, text, hour, id, id of what it answers), all of one subject."""
+    return "".join(
+        f"From x Mon Jan 01 10:00:00 2024\nFrom: {who} <{who.lower()}@x.org>\nTo: all@x.org\nSubject: Re: Lake\n"
+        f"Date: {format_datetime(datetime.fromtimestamp(1.7e9 + at * HOUR, timezone.utc))}\nMessage-ID: <{name}@x>\n"
+        + (f"In-Reply-To: <{answers}@x>\n" if answers else "")
+        + f"\n{text}\n\n"
+        for who, text, at, name, answers in said
+    )
+
+
+def mailed(tmp_path: Path, *said: tuple[str, str, int, str, str], author: str = "Ilse") -> set[tuple[str, str]]:
+    (tmp_path / "all.mbox").write_text(mails(*said), "utf-8")
+    found = read([str(tmp_path / "all.mbox")], author=[author])
+    assert len(found) == len({one.source for one in found.messages})  # nothing is learnt twice
+    return {(one.prompt, one.response) for one in found.messages}
+
+
+def test_a_mail_answers_the_one_that_it_names_however_late(tmp_path: Path) -> None:
+    assert mailed(
+        tmp_path,
+        ("Tove", "Who comes to the lake?", 0, "1", ""),
+        ("Bo", "I bring the bread.", 1, "2", "1"),
+        ("Ilse", "I do, on Sunday.", 50, "3", "1"),
+        ("Ilse", "Bread is a good idea.", 51, "4", "2"),
+        ("Tove", "See you there!", 60, "5", "3"),
+        ("Ilse", "See you!", 99, "6", "5"),
+    ) == {
+        ("Who comes to the lake?", "I do, on Sunday."),
+        ("Tove: Who comes to the lake?\nBo: I bring the bread.", "Bread is a good idea."),
+        ("See you there!", "See you!"),
+    }
+
+
+def test_mails_that_name_nothing_go_by_subject_and_those_of_lost_mails_answer_nothing(tmp_path: Path) -> None:
+    first, second = ("Tove", "Who comes to the lake?", 0, "1", ""), ("Ilse", "I do, on Sunday.", 1, "2", "")
+    assert mailed(tmp_path, first, second) == {("Who comes to the lake?", "I do, on Sunday.")}
+    lost = ("Ilse", "Of course, as you say.", 2, "3", "gone")
+    assert mailed(tmp_path, first, lost) == {("", "Of course, as you say.")}
+
+
+def test_mails_in_a_circle_are_read_once_each(tmp_path: Path) -> None:
+    circle = (("Tove", "One and two.", 0, "1", "2"), ("Ilse", "Two and three.", 1, "2", "1"))
+    assert mailed(tmp_path, *circle) == {("One and two.", "Two and three.")}
+    assert mailed(tmp_path, ("Ilse", "To myself.", 0, "1", "1")) == {("", "To myself.")}
+
+
+def test_authors_that_are_both_sides_of_a_talk_are_said(tmp_path: Path) -> None:
+    names = ("Ilse", "Tove")
+    lines = [f"[01/02/24, 10:0{n}:00] {names[n % 2]}: what was said here, number {n}" for n in range(6)]
+    (tmp_path / "chat.txt").write_text("\n".join(lines), "utf-8")
+    both = read([str(tmp_path / "chat.txt")], author=["Ilse", "Tove"])
+    assert both.reading.notes == (
+        "1 conversation is between the authors that you named alone: Ilse and Tove are read as one person, and answer "
+        "nobody. Name one of them if they are two.",
+    )
+    assert read([str(tmp_path / "chat.txt")], author=["Ilse"]).reading.notes == ()
 
 
 def test_several_names_are_one_author() -> None:

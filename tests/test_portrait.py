@@ -362,7 +362,7 @@ def portrait() -> Portrait:
     return of_selection(SELECTION)
 
 
-@pytest.mark.parametrize(("name", "begins"), [("a.svg", "<svg "), ("b/c.HTML", "<!doctype html>")])
+@pytest.mark.parametrize(("name", "begins"), [("a.svg", "<svg "), ("c.HTML", "<!doctype html>")])
 def test_the_suffix_says_what_is_written(portrait, tmp_path, name, begins):
     files.check(tmp_path / name)
     files.write(portrait, tmp_path / name)
@@ -391,7 +391,7 @@ def test_another_suffix_names_the_three(tmp_path, name, told):
 def test_what_cannot_be_written_is_said_before_the_work(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder.svg").mkdir()
-    with pytest.raises(CannotWrite, match=r"file: .*Choose another folder with --plot\."):
+    with pytest.raises(CannotWrite, match=r"me.svg: .*file is no folder. Choose another place with --plot\."):
         files.check(tmp_path / "file" / "me.svg")
     with pytest.raises(CannotWrite, match="it is a folder"):
         files.check(tmp_path / "folder.svg")
@@ -436,7 +436,7 @@ def test_a_picture_that_cannot_be_drawn_is_one_line_before_the_work(monkeypatch,
         f"xpert_cli.selection.{command}.{command}", lambda *given, **more: pytest.fail("it worked first")
     )
     status, out, err = called(monkeypatch, capsys, command, MARA, "--plot", str(tmp_path / "me.jpg"))
-    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("error: --plot draws SVG, HTML or PNG, not .jpg.")
 
 

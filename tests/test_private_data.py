@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import time
 from collections import Counter
 from typing import Any
 
@@ -198,3 +199,25 @@ def test_the_work_grows_with_the_length_and_no_faster(unit: str, monkeypatch: py
         done.append(sum(work))
         assert max(work, default=0) <= private_data._PIECE
     assert done[1] <= 2.2 * done[0] + 4 * private_data._PIECE
+
+
+@pytest.mark.parametrize("unit", ["A-", "00 ", "(1", "+1", "1-", "a-", "%'", "Ab-", "Straß-", "123456789,"])
+def test_no_shape_costs_many_times_what_words_cost(unit: str) -> None:
+    """Processor time, the least of three tries: an expression tried from each character of a run cost twenty times."""
+
+    def cost(text: str) -> float:
+        tries = []
+        for turn in range(3):
+            began = time.process_time()
+            spans(f"{turn}.{text}")
+            tries.append(time.process_time() - began)
+        return min(tries)
+
+    assert cost(unit * (6_000 // len(unit))) < 8 * cost("word " * 1200)
+
+
+def test_every_number_of_a_long_row_is_found() -> None:
+    numbers = [f"0171 234 56{two}" for two in range(10, 40)]
+    text = "numbers: " + " / ".join(numbers) + ", 12.03.2024 1914-1918, +33 6 12 34 56 78"
+    found = [text[start:end] for kind, start, end in spans(text) if kind == "telephone number"]
+    assert found == [*numbers, "+33 6 12 34 56 78"]

@@ -310,6 +310,7 @@ files.write_pieces = hf_model.write_pieces = refused
 def test_a_conversion_killed_while_quantizing_is_not_converted_again(tmp_path, small, command):
     pytest.importorskip("transformers")
     folder, out = tmp_path / "out", tmp_path / "out" / "model.gguf"
+    folder.mkdir()
     if command == "convert":
         arguments = [str(tiny.llama(tmp_path / "model")), "--type", "Q8_0"]
     else:
@@ -327,6 +328,7 @@ def test_a_conversion_killed_while_quantizing_is_not_converted_again(tmp_path, s
 
 def test_a_conversion_takes_minutes(tmp_path):
     pytest.importorskip("transformers")
+    (tmp_path / "out").mkdir()
     arguments = ["convert", str(tiny.llama(tmp_path / "model")), "--out", str(tmp_path / "out" / "model.gguf")]
     done = xpert(*arguments, "--minutes", "0")
     assert (done.returncode, done.stderr.count("minutes are over")) == (1, 1)

@@ -172,7 +172,7 @@ def test_exports_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     status, _, err = called(monkeypatch, capsys, "runs", "export", "mara", "zip")
     assert (status, "mara.zip is there already" in err) == (1, True)
     status, _, err = called(monkeypatch, capsys, "runs", "export", "mara", "tar")
-    assert (status, "It can be: gguf, peft, ollama, zip" in err) == (1, True)
+    assert (status, "It can be: gguf, peft, ollama, zip" in err) == (2, True)
 
 
 def test_settings_are_read_and_changed_and_other_lines_stay(
@@ -180,6 +180,8 @@ def test_settings_are_read_and_changed_and_other_lines_stay(
 ) -> None:
     assert paths.names() == ["base", "cache", "markdown"]
     assert called(monkeypatch, capsys, "config", "get", "cache")[:2] == (0, "embedded\n")
+    assert called(monkeypatch, capsys, "config", "set", "bass", "1")[0] == 2
+    assert not paths.config_file().exists()
     file = paths.config_file()
     file.parent.mkdir(parents=True)
     file.write_text("# mine\n[xpert]\nbase = old.gguf\n# about caches\n", "utf-8")
@@ -188,10 +190,14 @@ def test_settings_are_read_and_changed_and_other_lines_stay(
     assert paths.default("cache") == "anna/styles"
     called(monkeypatch, capsys, "config", "set", "base", "")
     assert paths.default("base") == "smollm2-135m-instruct"
+    for value in ("1", ""):  # also where there are no settings yet
+        status, out, err = called(monkeypatch, capsys, "config", "set", "bass", value)
+        assert (status, out, err) == (2, "", "error: there is no setting 'bass'. There are: base, cache, markdown.\n")
+    assert "bass" not in file.read_text("utf-8")
     told = json.loads(called(monkeypatch, capsys, "config", "list", "--json")[1])
     assert told["settings"] == {"base": "smollm2-135m-instruct", "cache": "anna/styles", "markdown": "yes"}
     status, _, err = called(monkeypatch, capsys, "config", "get", "bass")
-    assert (status, "There are: base, cache, markdown." in err) == (1, True)
+    assert (status, "There are: base, cache, markdown." in err) == (2, True)
 
 
 def test_an_alias_stands_for_a_run_a_mixture_and_a_file(

@@ -69,18 +69,27 @@ def test_the_axes_are_those_the_person_is_furthest_on_whatever_the_models_do():
 
 
 def test_lengths_and_axes_some_say_nothing_about_are_left_out():
-    everything = dataclasses.replace(space(), spread=np.full(len(NAMES), 1e-6))
+    everything = dataclasses.replace(space(), spread=np.full(len(NAMES), 0.1))
     long = [" ".join(PLAYFUL) * 20]
     assert not {"text length", "line count"} & {
         one.axis for one in style_shift.style_shifts(BASE, BASE, long, everything)
     }
     # A text of one sentence has no variety of sentences.
     only = space().spread.copy()
-    only[NAMES.index("sentence variety")] = 1e-6
+    only[NAMES.index("sentence variety")] = 0.05
     narrow = dataclasses.replace(space(), spread=only)
     varied = ["Stop. The sea is very flat today and so is the land."] * 2
     assert style_shift.style_shifts(varied, varied, varied, narrow)[0].axis == "sentence variety"
     assert "sentence variety" not in {one.axis for one in style_shift.style_shifts(BASE, varied, varied, narrow)}
+
+
+def test_an_axis_on_which_next_to_nothing_varies_is_left_out():
+    one = space()
+    at = NAMES.index("exclamations")
+    narrow = dataclasses.replace(one, spread=np.where(np.arange(len(NAMES)) == at, 1e-4, one.spread))
+    moved = {axis.axis for axis in style_shift.style_shifts(BASE, PLAYFUL, PLAYFUL, narrow)}
+    assert moved
+    assert "exclamations" not in moved
 
 
 def test_without_a_cache_the_models_own_answers_are_the_origin():

@@ -21,7 +21,7 @@ from xpert_cli.hub import sources
 from xpert_cli.selection.select import Selection, select
 from xpert_cli.selection.summarize import summarize
 from xpert_cli.style import described
-from xpert_cli.style.space import WORDING
+from xpert_cli.style.space import WORDING, Axis
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,44 @@ Danach sind wir an den Fluss gegangen und haben den Booten zugesehen, bis der Wi
 
 Morgen will ich früh aufstehen, denn der Zug fährt um sieben und ich muss vorher noch packen.
 """
+
+
+@pytest.mark.model
+def test_described_axes_are_silent_in_languages_that_the_base_cannot_judge(cache, base, tmp_path):
+    dutch = "Gisteren ging ik met mijn zus naar de markt en wij kochten vers brood voor het ontbijt.\n\n"
+    for name, text in (("tagebuch.txt", GERMAN), ("dagboek.txt", 3 * dutch)):
+        (tmp_path / name).write_text(text, "utf-8")
+        told = summarize(corpus.read([str(tmp_path / name)]), cache, base)
+        assert {axis.kind for axis in told.axes} == {"measured"}
+        assert any(note.startswith("adjectives are asked about in English") for note in told.notes)
+
+
+@pytest.mark.model
+def test_an_axis_on_which_a_cache_hardly_varies_is_left_out_and_said(few, cache, base):
+    names = [axis.name for axis in cache.space.axes]
+    at = names.index("exclamations")
+    narrow = np.where(np.arange(len(names)) == at, 1e-4, cache.space.spread)
+    odd = dataclasses.replace(cache, space=dataclasses.replace(cache.space, spread=narrow))
+    told = summarize(few, odd, base, measured_only=True)
+    assert "exclamations" not in {axis.name for axis in told.axes}
+    assert max(abs(axis.value) for axis in told.axes) < 25
+    assert "hardly anything varies in this cache on exclamations: left out" in told.notes
+    far = cache.training_coordinates.copy()
+    far[2, at] = -435.0
+    chosen = select(few, dataclasses.replace(cache, training_coordinates=far), base, measured_only=True)
+    assert "exclamations" not in {reason.axis for one in chosen.ranking for reason in one.reasons}
+    assert "hardly anything varies in this cache on exclamations: left out" in chosen.notes
+
+
+def test_a_line_is_quoted_for_one_described_axis_only():
+    axis = Axis("dull–lively", "described", "more dull", "more lively")
+    texts, column = ["This is the first line here.", "And this is another line."], np.array([2.0, 1.0])
+    first = described.quote(texts, axis, 1.0, column)
+    assert first == "“This is the first line here.”"
+    assert described.quote(texts, axis, 1.0, column, [first]) == "“And this is another line.”"
+    assert described.quote(texts, axis, -1.0, column) == "“And this is another line.”"
+    assert described.quote(texts[:1], axis, 1.0, column[:1], [first]) == ""
+    assert described.quote(texts, axis, 1.0, np.full(2, np.nan)) == ""
 
 
 @pytest.mark.model

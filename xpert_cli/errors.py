@@ -1,7 +1,8 @@
 """What can go wrong, in words a user can act on.
 
 Every error raised on purpose is an `XpertError`: one line that says what is wrong and, after it, the fix.
-`cli.main` maps them to exit status 1; anything else is a bug and keeps its traceback under XPERT_DEBUG=1.
+`cli.main` maps them to exit status 1, wrong usage to 2; anything else is a bug and keeps its traceback
+under XPERT_DEBUG=1.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ class XpertError(Exception):
 
 class BadInput(XpertError):
     """The user's text, or an option's value, cannot be used as it is."""
+
+
+class BadUsage(BadInput):
+    """The command line is wrong whatever the files hold: an option's value that can never be used. Exit status 2."""
 
 
 class BadModel(XpertError):

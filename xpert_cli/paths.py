@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xpert_cli import leftovers
-from xpert_cli.errors import BadInput, CannotWrite, XpertError
+from xpert_cli.errors import BadInput, BadUsage, CannotWrite, XpertError
 
 PACKAGE = Path(__file__).resolve().parent
 ABANDONED = 3600.0  # seconds without a change after which nobody is writing a file
@@ -57,10 +57,10 @@ def known(name: str) -> str:
     """`name`, which must be a setting.
 
     Raises:
-        BadInput: it is none.
+        BadUsage: it is none.
     """
     if name not in names():
-        raise BadInput(f"there is no setting {name!a}. There are: {', '.join(names())}.")
+        raise BadUsage(f"there is no setting {name!a}. There are: {', '.join(names())}.")
     return name
 
 
@@ -103,12 +103,12 @@ def set_default(name: str, value: str) -> None:
     """Change a setting in config.ini, whose other lines stay as they are; an empty value gives the default back.
 
     Raises:
-        BadInput: there is no such setting, or the value has several lines, or it is neither yes nor no and has to be.
+        BadUsage: there is no such setting, or the value has several lines, or it is neither yes nor no and has to be.
         CannotWrite: config.ini cannot be written.
     """
     shipped = configparser.ConfigParser(interpolation=None)
     shipped.read(PACKAGE / "defaults.ini", encoding="utf-8")
-    if value.strip() and shipped["xpert"][known(name)] in ("yes", "no"):
+    if shipped["xpert"][known(name)] in ("yes", "no") and value.strip():
         _yes_or_no(name, value.strip())
     write_setting("xpert", name, value)
 
@@ -117,11 +117,11 @@ def write_setting(of: str, name: str, value: str) -> None:
     """Write a line of a section of config.ini, whose other lines stay as they are; an empty value takes it out.
 
     Raises:
-        BadInput: the value has several lines.
+        BadUsage: the value has several lines.
         CannotWrite: config.ini cannot be written.
     """
     if len(value.splitlines()) > 1:
-        raise BadInput(f"the value of {name} has several lines. Give one.")
+        raise BadUsage(f"the value of {name} has several lines. Give one.")
     path = config_file()
     lines = text(path).lstrip("\ufeff").splitlines() if path.is_file() else []
     starts = [at for at, line in enumerate(lines) if line.strip().lower() == f"[{of}]"]
@@ -231,6 +231,28 @@ def require_folder(folder: Path, option: str = "--out") -> None:
         why = error.strerror or str(error)
     if why:
         raise CannotWrite(f"cannot write to {folder}: {why}. Choose another folder with {option}.")
+
+
+def require_place(file: Path, option: str = "--out") -> None:
+    """Make sure that a file can be written where the user named it, before the work whose result it is.
+
+    A folder that is to hold many files is made where it is missing; the folder of one file is not, for its name may be
+    mistyped.
+
+    Raises:
+        CannotWrite: the file's folder is not there or takes no files, or the file is a folder.
+    """
+    folder = file.absolute().parent
+    try:
+        why = "it is a folder" if file.is_dir() else ""
+        if not why and not folder.is_dir():
+            why = f"{folder} is no folder" if folder.exists() else f"there is no folder {folder}"
+        elif not why and not os.access(folder, os.W_OK | os.X_OK):
+            why = f"{folder}: {os.strerror(errno.EACCES)}"
+    except OSError as error:
+        why = error.strerror or str(error)
+    if why:
+        raise CannotWrite(f"cannot write {file}: {why}. Choose another place with {option}.")
 
 
 def require_room(folder: Path, size: int, option: str = "--out") -> None:

@@ -29,6 +29,7 @@ from xpert_cli.cache.entries import Entry
 from xpert_cli.cache.gains import Gains, gains
 from xpert_cli.cache.index import add_to_index, made_with, members_of, write_cache_indexed
 from xpert_cli.cache.indexed import LISTED, IndexedCache
+from xpert_cli.cache.opening import adapter_path
 from xpert_cli.cache.outliers import traits
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.foreign.data import read_object
@@ -263,7 +264,7 @@ def _named(adapters: Sequence[Path], base: BaseModel) -> dict[str, AdapterFile]:
             raise BadInput(
                 f"{path}: {name!r} cannot be an adapter's id here. Rename it: letters, digits and dashes, once each."
             )
-        files[name] = path / "adapter.gguf" if path.is_dir() else path
+        files[name] = adapter_path(str(path))
     if not files:
         raise BadInput("a cache needs at least one adapter. Name adapter files or run folders.")
     opened = {name: AdapterFile.open(path, name) for name, path in files.items()}

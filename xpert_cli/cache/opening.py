@@ -21,12 +21,14 @@ from xpert_cli import aliases, paths
 from xpert_cli.cache.catalogue import OpenCache, open_cache
 from xpert_cli.cache.indexed import LISTED
 from xpert_cli.cache.screening import admitted
-from xpert_cli.errors import BadInput, XpertError
+from xpert_cli.errors import BadInput, BadUsage, XpertError
+from xpert_cli.foreign.numbers import number
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.hub.sources import EMBEDDED, open_source
 from xpert_cli.runs import ADAPTER, NEWEST, named
 
 Progress = Callable[[str, float], None]
+MOST_WEIGHT = 100.0  # of an adapter, either way: far beyond what leaves a model able to speak
 
 
 def find_cache(
@@ -61,17 +63,18 @@ def split_weight(spec: str) -> tuple[str, float]:
     """Name and weight of NAME[=WEIGHT]; the weight is 1 where none is given.
 
     Raises:
-        BadInput: what follows the last = is no number, and there is no such file.
+        BadUsage: what follows the last = is no weight, and there is no such file.
     """
     name, sign, tail = spec.rpartition("=")
     if not sign or Path(spec).exists():
         return spec, 1.0
     try:
-        weight = float(tail)
+        weight = number(tail, -MOST_WEIGHT, MOST_WEIGHT)
     except ValueError:
         weight = math.nan
-    if not math.isfinite(weight) or not name:
-        raise BadInput(f"--adapter {spec}: {tail!a} is no weight. Write FILE=0.5, or FILE alone.")
+    if math.isnan(weight) or not name:
+        range_ = f"from -{MOST_WEIGHT:g} to {MOST_WEIGHT:g}"
+        raise BadUsage(f"--adapter {spec}: {tail!a:.60} is no weight {range_}. Write FILE=0.5, or FILE alone.")
     return name, weight
 
 

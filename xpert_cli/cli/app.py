@@ -58,23 +58,27 @@ from xpert_cli.cli.options import (
     opened_cache,
     written_by,
 )
-from xpert_cli.cli.output import Output, complain, plain
+from xpert_cli.cli.output import Output, complain, plain, print_error
 from xpert_cli.cli.runs import app as runs_app
 from xpert_cli.cli.runs import disk
 from xpert_cli.cli.select import select
 from xpert_cli.cli.serve import serve
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadUsage, XpertError
 
 
 class Group(TyperGroup):
     """All commands, which Typer would end in silence where Ctrl-C comes while they import what they need."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was named."""
+        """Run the command that was named; with --json, wrong usage is an object too."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise typer.Exit(say_stopped(error)) from None
+        except Exception as error:
+            if "--json" in sys.argv and hasattr(error, "format_message") and not isinstance(error, XpertError):
+                print_error(error.format_message())
+            raise
 
 
 app = typer.Typer(
@@ -248,7 +252,7 @@ def merge(
     with Output(json=json, quiet=quiet, minutes=minutes) as o:
         model = open_base(base, offline, o) if base else None
         if not adapter:
-            raise BadInput("there is nothing to merge. Name adapters with --adapter FILE=WEIGHT.")
+            raise BadUsage("there is nothing to merge. Name adapters with --adapter FILE=WEIGHT.")
         target = out or Path("merged.gguf")
         adapters = find_adapters(adapter, lambda: opened_cache(cache, offline, o))
         result = merge.merge(adapters, model, target, rank=rank, type_name=type, progress=o.progress)
@@ -284,7 +288,7 @@ def doctor(
 
 
 def main() -> None:
-    """Run the command line; any failure is one line on standard error and exit status 1."""
+    """Run the command line; any failure is one line on standard error and exit status 1, wrong usage 2."""
     prepare_streams()
     leftovers.clear(paths.notes_dir())
     try:
@@ -294,4 +298,4 @@ def main() -> None:
         if os.environ.get("XPERT_DEBUG"):
             raise
         complain(error)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, BadUsage) else 1)

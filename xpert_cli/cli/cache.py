@@ -31,12 +31,13 @@ from xpert_cli.cli.options import (
     SummarizerOpt,
     ThreadsOpt,
     again,
-    finite,
+    number,
     open_base,
     opened_cache,
+    whole,
 )
 from xpert_cli.cli.output import Output
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, BadUsage
 
 if TYPE_CHECKING:
     from xpert_cli.cache.catalogue import OpenCache
@@ -147,24 +148,19 @@ def words(
     orthogonality: Annotated[
         float,
         typer.Option(
-            "--orthogonality",
-            min=0.0,
-            max=1.0,
-            callback=finite,
-            help="Keep a word if its cosine with every kept word is below this.",
+            "--orthogonality", parser=number(0, 1), help="Keep a word if its cosine with every kept word is below this."
         ),
     ] = 0.1,
     residual: Annotated[
         float,
         typer.Option(
-            "--residual",
-            min=0.0,
-            max=1.0,
-            callback=finite,
-            help="Stop when the words leave less than this share of an adapter.",
+            "--residual", parser=number(0, 1), help="Stop when the words leave less than this share of an adapter."
         ),
     ] = 0.2,
-    candidates: Annotated[int, typer.Option("--candidates", min=1, help="Most words to try for each adapter.")] = 300,
+    candidates: Annotated[
+        int,
+        typer.Option("--candidates", parser=whole(1, 1_000_000), help="Most words to try for each adapter."),
+    ] = 300,
     offline: OfflineOpt = False,
     minutes: MinutesOpt = None,
     threads: ThreadsOpt = None,
@@ -238,7 +234,9 @@ def publish(
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="Sign with this secret key, made by: xpert cache key")
     ] = None,
-    days: Annotated[int | None, typer.Option("--expires", min=1, metavar="DAYS", help="Days until it expires.")] = None,
+    days: Annotated[
+        int | None, typer.Option("--expires", parser=whole(1, 36_500), metavar="DAYS", help="Days until it expires.")
+    ] = None,
     license: Annotated[str | None, typer.Option("--license", help="For the card, as in apache-2.0.")] = None,
     base_model: Annotated[
         str | None, typer.Option("--base-model", metavar="OWNER/NAME", help="For the card: the base model's Hub repo.")
@@ -282,7 +280,7 @@ def _send(
     from xpert_cli.sharing import publish
 
     if out.quiet and not yes:
-        raise BadInput("--quiet shows nothing to say yes to. Say --yes with it, or leave it out.")
+        raise BadUsage("--quiet shows nothing to say yes to. Say --yes with it, or leave it out.")
     checked = {}
     twins = publish.can_train() if canaries is None else canaries
     for one in text or ():

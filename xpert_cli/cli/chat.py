@@ -138,6 +138,7 @@ def chat(
 def _default_names(names: Sequence[str] | None, model: BaseModel, out: Output) -> list[str]:
     """The adapters of a chat: those named, else the newest run if it was trained on this base."""
     from xpert_cli import runs
+    from xpert_cli.gguf import called
 
     if names:
         return [name for name in names if name != "base"]
@@ -146,9 +147,8 @@ def _default_names(names: Sequence[str] | None, model: BaseModel, out: Output) -
         return []
     if finished[0].fingerprint == model.fingerprint:
         return [str(finished[0].adapter)]
-    out.note(
-        f"your newest run, {finished[0].name}, is for another base ({finished[0].base}), so the base answers alone"
-    )
+    named = called(finished[0].base)
+    out.note(f"your newest run, {finished[0].name}, is for another base ({named}), so the base answers alone")
     return []
 
 
@@ -260,6 +260,8 @@ class _Session:
         path = Path(name).expanduser() if name else _kept_file()
         if name and path.exists():
             raise BadInput(f"{path} is there already. Choose another name.")
+        if name:
+            paths.require_place(path, "/save")
         self._write(path)
         self.out.say(f"{len(self.turns)} {'exchange is' if len(self.turns) == 1 else 'exchanges are'} in {path}.")
 

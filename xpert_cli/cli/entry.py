@@ -9,7 +9,10 @@ its work (cli/output.py).
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sys
+import warnings
 from contextlib import suppress
 
 from xpert_cli import signals
@@ -20,6 +23,9 @@ LINE = "stopped. Nothing was kept: the same command starts from the beginning."
 def main() -> None:
     """Run the command line."""
     signals.install()
+    if not os.environ.get("XPERT_DEBUG"):  # what a library logs or warns of is none of the one line that an error is
+        logging.getLogger().addHandler(logging.NullHandler())
+        warnings.simplefilter("ignore")
     try:
         from xpert_cli.cli import app
 

@@ -35,16 +35,17 @@ from xpert_cli.cli.options import (
     UntilOpt,
     adapter_names,
     again,
-    finite,
     memory_size,
+    number,
     open_base,
     opened_at_hand,
     opened_cache,
     scrubbed,
+    whole,
     written_by,
 )
 from xpert_cli.cli.output import Output
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadUsage
 
 if TYPE_CHECKING:
     from xpert_cli.training.finetune import Losses, Settings
@@ -72,13 +73,13 @@ def finetune(
         int | None,
         typer.Option(
             "--steps",
-            min=1,
+            parser=whole(1, 1_000_000),
             help="Optimizer steps; by default two passes over the messages, but at least 30.",
             rich_help_panel="Training",
         ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.0, callback=finite, help="Minutes for the whole run.")
+        float | None, typer.Option("--minutes", parser=number(0, 1_000_000), help="Minutes for the whole run.")
     ] = None,
     memory: MemoryOpt = None,
     condition: Annotated[
@@ -96,11 +97,18 @@ def finetune(
     ] = False,
     rank: RankOpt = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Peak learning rate.", rich_help_panel="Training")
+        float | None,
+        typer.Option("--learning-rate", parser=number(0, 1), help="Peak learning rate.", rich_help_panel="Training"),
     ] = None,
     max_tokens: MaxTokensOpt = 512,
     held_out: Annotated[
-        float, typer.Option("--held-out", help="Share of the messages kept for measuring.", rich_help_panel="Training")
+        float,
+        typer.Option(
+            "--held-out",
+            parser=number(0, 1),
+            help="Share of the messages kept for measuring.",
+            rich_help_panel="Training",
+        ),
     ] = 0.2,
     engine: Annotated[
         str,
@@ -137,9 +145,11 @@ def finetune(
 
     with Output(json=json, quiet=quiet) as o:
         if export not in (None, "ollama"):
-            raise BadInput(f"--export {export!a} is unknown. It can be: ollama.")
+            raise BadUsage(f"--export {export!a} is unknown. It can be: ollama.")
         if plot and plot.suffix != ".svg":
-            raise BadInput(f"--plot draws SVG, not {plot.suffix or 'a file without a suffix'}. Name it FILE.svg.")
+            raise BadUsage(f"--plot draws SVG, not {plot.suffix or 'a file without a suffix'}. Name it FILE.svg.")
+        if plot:
+            paths.require_place(plot, "--plot")
         settings = finetune.Settings(
             steps=steps,
             rank=rank,
@@ -153,12 +163,12 @@ def finetune(
             overwrite=overwrite,
         )
         if engine not in ENGINES:
-            raise BadInput(f"--engine {engine!a} is unknown. It can be: {', '.join(ENGINES)}.")
+            raise BadUsage(f"--engine {engine!a} is unknown. It can be: {', '.join(ENGINES)}.")
         if engine == "peft":
             given = {"--cache": cache, "--memory": memory, "--minutes": minutes, "--while": condition, "--type": type}
             given |= {"--export": export, "--from": None if start == "selection" else start}
             if unused := [name for name, value in given.items() if value is not None]:
-                raise BadInput(f"--engine peft takes no {', '.join(unused)}. Leave it out.")
+                raise BadUsage(f"--engine peft takes no {', '.join(unused)}. Leave it out.")
             _with_peft(text, author, base, settings, o)
             return
         limit, began = memory_size(memory) if memory is not None else None, time.monotonic()
@@ -207,7 +217,7 @@ def _with_peft(text: list[str], author: list[str] | None, base: str | None, sett
     from xpert_cli.training import peft_engine
 
     if base is None:
-        raise BadInput("--engine peft trains a folder of safetensors. Name one with --base.")
+        raise BadUsage("--engine peft trains a folder of safetensors. Name one with --base.")
     peft_engine.require(Path(base))
     result = peft_engine.train_with_peft(written_by(text, author, o), Path(base), settings, o.progress)
     o.show(result, views.trained_with_peft(result))
@@ -217,6 +227,6 @@ def _with_peft(text: list[str], author: list[str] | None, base: str | None, sett
 def _draw(losses: Losses, path: Path) -> None:
     from xpert_cli.plot import loss_curve
 
-    with paths.whole(path) as part:
+    with paths.whole(path, "--plot") as part:
         part.write_text(loss_curve(losses.curve, losses.loss_base, losses.best_step, "Held-out loss"), "utf-8")
     paths.share(path)

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from xpert_cli.cli.output import Screen
 
-_VALUES = {"int": "NUMBER", "integer": "NUMBER", "float": "NUMBER", "Path": "FILE", "path": "FILE"}
+_VALUES = {"NUMBER": "NUMBER", "int": "NUMBER", "integer": "NUMBER", "float": "NUMBER", "Path": "FILE", "path": "FILE"}
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "demo": ("xpert demo", "xpert demo --json"),
     "convert": (

@@ -55,6 +55,7 @@ def import_(
                 raise BadInput(f"-o {out} is among the files to read, and would be lost. Name another file with -o.")
             if not overwrite:
                 raise BadInput(f"-o {out} is there already. Name another file with -o, or say --overwrite.")
+        paths.require_place(out)
         written = written_by(
             text, author, o, since=since, until=until, exclude=exclude, session_gap=session_gap, scrub=scrub
         )

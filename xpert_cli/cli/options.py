@@ -11,18 +11,18 @@ cache/opening.py, training/starts.py).
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from xpert_cli import platform
 from xpert_cli.cli.output import Output
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, BadUsage
+from xpert_cli.foreign import numbers
 
 if TYPE_CHECKING:
     from xpert_cli.cache.catalogue import OpenCache
@@ -33,11 +33,30 @@ if TYPE_CHECKING:
 MODEL, TEXT, DRAWING, OUTPUT, LIMITS = "Model", "What is read", "Answers", "Output", "Limits"
 
 
-def finite(value: float | None) -> float | None:
-    """A number as it is; what is none, or has no end, is wrong usage: no comparison with a limit would refuse it."""
-    if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is no number that can be used.")
-    return value
+def number(least: float, most: float) -> Callable[[str], float]:
+    """What reads an option's value as a number from `least` to `most`; anything else is wrong usage."""
+    return _parser(lambda text: numbers.number(text, least, most))
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """What reads an option's value as a whole number from `least` to `most`; anything else is wrong usage."""
+    return _parser(lambda text: numbers.whole(text, least, most))
+
+
+_Value = TypeVar("_Value")
+
+
+def _parser(read: Callable[[str], _Value]) -> Callable[[str], _Value]:
+    def parse(value: str | _Value) -> _Value:
+        if not isinstance(value, str):  # a default
+            return value
+        try:
+            return read(value)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    parse.__name__ = "NUMBER"  # what help calls the kind of value
+    return parse
 
 
 def adapter_names(incomplete: str) -> list[str]:
@@ -111,15 +130,16 @@ GapOpt = Annotated[
     typer.Option(
         "--session-gap",
         metavar="HOURS",
-        min=0.0,
-        callback=finite,
+        parser=number(0, 1_000_000),
         help="Hours of silence that end a conversation; 8 by default.",
         rich_help_panel=TEXT,
     ),
 ]
 SeedOpt = Annotated[
     int,
-    typer.Option("--seed", min=0, max=2**32 - 1, help="The same seed gives the same result.", rich_help_panel=DRAWING),
+    typer.Option(
+        "--seed", parser=whole(0, 2**32 - 1), help="The same seed gives the same result.", rich_help_panel=DRAWING
+    ),
 ]
 OfflineOpt = Annotated[
     bool, typer.Option("--offline", help="Use only what was downloaded before.", rich_help_panel=MODEL)
@@ -130,8 +150,7 @@ MinutesOpt = Annotated[
     float | None,
     typer.Option(
         "--minutes",
-        min=0.0,
-        callback=finite,
+        parser=number(0, 1_000_000),
         help="Stop after so many minutes; the same command then carries on.",
         rich_help_panel=LIMITS,
     ),
@@ -140,7 +159,7 @@ ThreadsOpt = Annotated[
     int | None,
     typer.Option(
         "--threads",
-        min=1,
+        parser=whole(1, 512),
         callback=platform.use_threads,
         help="Threads to compute with; by default the fast cores that are free.",
         rich_help_panel=LIMITS,
@@ -148,8 +167,10 @@ ThreadsOpt = Annotated[
 ]
 QuietOpt = Annotated[bool, typer.Option("--quiet", help="Print the result only.", rich_help_panel=OUTPUT)]
 TypeOpt = Annotated[str | None, typer.Option("--type", help="Quantization type of what is written.")]
-RankOpt = Annotated[int | None, typer.Option("--rank", min=1, help="Rank of the adapter written.")]
-TopOpt = Annotated[int, typer.Option("--top", min=1, help="How many to show.", rich_help_panel=OUTPUT)]
+RankOpt = Annotated[int | None, typer.Option("--rank", parser=whole(1, 1024), help="Rank of the adapter written.")]
+TopOpt = Annotated[
+    int, typer.Option("--top", parser=whole(1, 1_000_000), help="How many to show.", rich_help_panel=OUTPUT)
+]
 PlotOpt = Annotated[
     Path | None,
     typer.Option(
@@ -170,7 +191,13 @@ SummarizerOpt = Annotated[
     typer.Option("--summarizer", metavar="FILE|ID", help="The model that describes writing.", rich_help_panel=MODEL),
 ]
 MaxTokensOpt = Annotated[
-    int, typer.Option("--max-tokens", min=1, help="Most tokens of a message or an answer.", rich_help_panel=DRAWING)
+    int,
+    typer.Option(
+        "--max-tokens",
+        parser=whole(1, 1_000_000),
+        help="Most tokens of a message or an answer.",
+        rich_help_panel=DRAWING,
+    ),
 ]
 SystemOpt = Annotated[
     str | None, typer.Option("--system", help="An instruction that comes first.", rich_help_panel=DRAWING)
@@ -178,16 +205,14 @@ SystemOpt = Annotated[
 TemperatureOpt = Annotated[
     float,
     typer.Option(
-        "--temperature", min=0.0, callback=finite, help="0 always takes the likeliest token.", rich_help_panel=DRAWING
+        "--temperature", parser=number(0, 10), help="0 always takes the likeliest token.", rich_help_panel=DRAWING
     ),
 ]
 TopPOpt = Annotated[
     float,
     typer.Option(
         "--top-p",
-        min=0.0,
-        max=1.0,
-        callback=finite,
+        parser=number(0, 1),
         help="Draw from the likeliest tokens that make up this share of probability.",
         rich_help_panel=DRAWING,
     ),
@@ -200,7 +225,7 @@ ContextOpt = Annotated[
     int | None,
     typer.Option(
         "--context",
-        min=64,
+        parser=whole(64, 10_000_000),
         help="Tokens that the model remembers; 2048, or fewer if memory is short.",
         rich_help_panel=DRAWING,
     ),
@@ -243,11 +268,11 @@ def memory_size(size: str) -> int:
     """Bytes of "900M", "900 MB", "1.5G" or, without a unit, megabytes.
 
     Raises:
-        BadInput: it says no size.
+        BadUsage: it says no size.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?)i?b?\s*", size.lower())
+    match = re.fullmatch(r"\s*([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([kmg]?)i?b?\s*", size.lower())
     if not match:
-        raise BadInput(f"--memory {size!a} is no size. Write 900M or 2G.")
+        raise BadUsage(f"--memory {size!a} is no size. Write 900M or 2G.")
     return int(float(match[1]) * {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "": 1 << 20}[match[2]])
 
 

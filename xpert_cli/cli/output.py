@@ -5,7 +5,8 @@
         out.show(result, views.summary(result))
         out.hint("xpert select notes.txt")
 
-With --json a result is exactly one JSON object, and so is an error. Progress is drawn on a terminal only. All text is
+With --json a result is exactly one JSON object, and so is an error. Progress is drawn on a terminal, and a line every
+half minute elsewhere. All text is
 made printable here, whoever wrote it: no name, quote, answer or error of a library is obeyed by the terminal or read
 as rich's markup. What results look like for people: views.py.
 """
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 
 _COMMAND = re.compile(r"((?:.*: )?)((?:xpert|pip|sh|pkg|apt|iconv|ollama|xcode-select) \S.*)")
+EVERY = 30.0  # seconds between two lines of progress in a log
 
 
 class Screen(Console):
@@ -71,6 +73,7 @@ class Output:
         self._task: TaskID | None = None
         self._message = ""
         self._noted: set[str] = set()
+        self._spoken = time.monotonic()  # when progress was last said where no terminal shows it
         self.beside: dict[str, object] = {}  # fields that the result gets with --json: what was read
         self._streamed = self._shown = False
 
@@ -186,7 +189,11 @@ class Output:
         """
         if time.monotonic() > self._end:
             raise TimeIsUp(f"{self._minutes:g} minutes are over.")
-        if self.quiet or not self._err.is_terminal:
+        if self.quiet:
+            return
+        if not self._err.is_terminal:
+            if not self.json:
+                self._say_progress(message, fraction)
             return
         if self._progress is None:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -199,6 +206,14 @@ class Output:
                 self._progress.remove_task(self._task)
             self._task, self._message = self._progress.add_task(one_line(message), total=1.0), message
         self._progress.update(self._task, completed=min(max(fraction, 0.0), 1.0))
+
+    def _say_progress(self, message: str, fraction: float) -> None:
+        """A line now and then for a log: what takes no longer than EVERY seconds says nothing."""
+        now = time.monotonic()
+        if now - self._spoken >= EVERY:
+            self._spoken = now
+            with suppress(OSError):
+                self._err.print(Text(f"{one_line(message)} ({fraction:.0%})", "dim"), soft_wrap=True)
 
     def _settle(self) -> None:
         """Take the progress line away, so that it does not mix with what follows."""
@@ -233,6 +248,11 @@ def complain(error: Exception) -> None:
     line = Text.assemble(("error: ", "bold red"), reason(error))
     with suppress(OSError):
         Screen(stderr=True).print(line, soft_wrap=True)
+
+
+def print_error(line: str) -> None:
+    """The object that --json prints in place of a result."""
+    _print_json({"error": " ".join(line.split())})
 
 
 def plain(value: Any) -> Any:

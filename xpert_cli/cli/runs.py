@@ -19,7 +19,7 @@ from xpert_cli import paths, runs
 from xpert_cli.cli.options import BaseOpt, JsonOpt, OfflineOpt, OutOpt, QuietOpt, again, open_base
 from xpert_cli.cli.output import Output
 from xpert_cli.cli.views import pairs, size
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, BadUsage
 
 app = typer.Typer(no_args_is_help=True, help="List, show, rename, delete and export runs of fine-tuning.")
 
@@ -106,11 +106,13 @@ def export(
     """
     with Output(json=json, quiet=quiet) as o:
         if kind not in _EXPORTS:
-            raise BadInput(f"{kind!a} is no form of a run. It can be: {', '.join(_EXPORTS)}.")
+            raise BadUsage(f"{kind!a} is no form of a run. It can be: {', '.join(_EXPORTS)}.")
         chosen = runs.find(run)
         target = out or Path(chosen.name + {"gguf": ".gguf", "zip": ".zip"}.get(kind, f"-{kind}"))
         if target.exists():
             raise BadInput(f"{target} is there already. Choose another name with --out.")
+        if kind in ("gguf", "zip"):
+            paths.require_place(target)
         if kind == "zip":
             _zip(chosen, target)
         else:

@@ -9,6 +9,7 @@ from rich.console import Group
 
 from xpert_cli.cli import views
 from xpert_cli.cli.options import (
+    OUTPUT,
     AuthorOpt,
     BaseOpt,
     CacheOpt,
@@ -22,15 +23,15 @@ from xpert_cli.cli.options import (
     SummarizerOpt,
     TextArg,
     ThreadsOpt,
-    TopOpt,
     again,
     base_if_any,
     open_base,
     opened_cache,
+    whole,
     written_by,
 )
 from xpert_cli.cli.output import Output, plain
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadUsage
 
 
 def select(
@@ -44,7 +45,15 @@ def select(
     check: Annotated[
         bool, typer.Option("--check", help="Compare what was chosen with the base, on a few of your messages.")
     ] = False,
-    top: TopOpt = 5,
+    top: Annotated[
+        int,
+        typer.Option(
+            "--top",
+            parser=whole(1, 1_000_000),
+            help="How many adapters to show; those that were chosen always are.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = 5,
     plot: PlotOpt = None,
     offline: OfflineOpt = False,
     minutes: MinutesOpt = None,
@@ -52,7 +61,11 @@ def select(
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
-    """Choose the cached adapter nearest to TEXT, and say why."""
+    """Choose the cached adapter nearest to TEXT, and say why.
+
+    Nearness says how near the first adapter is, 0 to 1, whichever is right. Confidence says how sure it is that the
+    first is nearest, if one of them is near at all. Below ten texts neither is to be relied on.
+    """
     from xpert_cli.selection import select
 
     with Output(json=json, quiet=quiet, minutes=minutes) as out:
@@ -64,7 +77,7 @@ def select(
         summarizer_model = open_base(summarizer, offline, out) if summarizer else None
         if compare:
             if measured_only or plot or check:
-                raise BadInput("--compare goes with none of --measured-only, --plot and --check. Leave one out.")
+                raise BadUsage("--compare goes with none of --measured-only, --plot and --check. Leave one out.")
             from xpert_cli.paper import compare as by_words
 
             near = by_words.compare(

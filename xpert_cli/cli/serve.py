@@ -18,6 +18,7 @@ from xpert_cli.cli.options import (
     ThreadsOpt,
     open_base,
     opened_at_hand,
+    whole,
 )
 from xpert_cli.cli.output import Output
 from xpert_cli.cli.views import unbroken
@@ -29,7 +30,7 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", help="Address to listen at. One that other machines can reach needs a key.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one.")] = 8080,
+    port: Annotated[int, typer.Option("--port", parser=whole(0, 65535), help="Port; 0 picks a free one.")] = 8080,
     api_key: Annotated[
         str | None,
         typer.Option(
@@ -41,10 +42,15 @@ def serve(
         typer.Option("--allow-origin", metavar="URL", help="A web page that may use the server; repeatable."),
     ] = None,
     context: ContextOpt = None,
-    slots: Annotated[int, typer.Option("--slots", min=1, max=64, help="Answers to compute at the same time.")] = 4,
-    queue: Annotated[int, typer.Option("--queue", min=1, help="Requests that may wait.")] = 128,
+    slots: Annotated[
+        int, typer.Option("--slots", parser=whole(1, 64), help="Answers to compute at the same time.")
+    ] = 4,
+    queue: Annotated[int, typer.Option("--queue", parser=whole(1, 1_000_000), help="Requests that may wait.")] = 128,
     max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Most tokens of an answer, unless the request says.")
+        int,
+        typer.Option(
+            "--max-tokens", parser=whole(1, 1_000_000), help="Most tokens of an answer, unless the request says."
+        ),
     ] = 1024,
     threads: ThreadsOpt = None,
     offline: OfflineOpt = False,

@@ -4,7 +4,8 @@
     # [Message(prompt="Ready?", response="Nearly!", source="f:2", speakers=("Bo",))]
 
 What one author wrote in a row is one turn, its parts on lines of their own, whatever else was left out between them. A
-silence of GAP ends a session: what comes after it answers nothing and continues nothing. EARLIER turns before the
+silence of GAP ends a session: what comes after it answers nothing and continues nothing, unless it says itself what it
+answers, as mail does. EARLIER turns before the
 prompt, at most ROOM characters, go with a message.
 """
 
@@ -32,7 +33,7 @@ def paired(conversation: Conversation, mine: Collection[str], gap: float = GAP) 
     exchanged: list[tuple[str, str]] = []
     before: Turn | None = None
     for turns in _runs(conversation.turns, mine, gap):
-        if before and _apart(before, turns[0], gap):
+        if before and not conversation.linked and _apart(before, turns[0], gap):
             exchanged = []
         before = turns[-1]
         role = "assistant" if turns[0].author in mine else "user"

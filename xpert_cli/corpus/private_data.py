@@ -46,9 +46,8 @@ _HIDDEN = frozenset(  # not drawn: soft hyphens, joiners, marks of direction, a 
 )
 _PIECE, _OVERLAP = 1200, 240  # characters of a long line that are read at a time, and that two of them share
 _REACH = 90  # characters on either side of a line break that are read together
-_MAY_BE_PHONE = re.compile(r"[+(]\d|0\d|\d{3}")
 
-_EMAIL = re.compile(r"(?<![\w.+-])[\w.+%'-]+@(?:[\w-]+\.)+[^\W\d_]{2,}")
+_EMAIL = re.compile(r"(?<![\w.+%'-])[\w.+%'-]+@(?:[\w-]+\.)+[^\W\d_]{2,}")
 _PASSWORD = re.compile(
     r"\b(?:pass(?:word|code|phrase|wd)|pwd|passwort|kennwort|contraseña|senha|mot de passe|api[ _-]?key|token)"
     r"(?: is| ist| es| est)?\s*[:=]?\s*[\"'`“]?((?=[^\s\"'`”]*\d)[^\s\"'`”]{6,})",
@@ -81,11 +80,13 @@ _NUMBERED = (
 _STREETS = (
     r"\b\d{1,5}[a-zA-Z]? (?:[NSEW]\.? )?(?:[A-Z][\w'’-]+ ){1,3}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr"
     r"|Boulevard|Blvd|Court|Ct|Way|Place|Pl|Square|Sq|Terrace|Crescent|Close|Parkway|Pkwy|Highway|Hwy)\b",
-    r"\b[A-ZÄÖÜ][\w-]*(?:straße|strasse|str\.|weg|platz|gasse|allee|straat|laan|gatan|vej) \d{1,4} ?[a-z]?\b",
+    r"(?<![\w-])[A-ZÄÖÜ][\w-]*(?:straße|strasse|str\.|weg|platz|gasse|allee|straat|laan|gatan|vej) \d{1,4} ?[a-z]?\b",
     r"\b\d{1,4}(?: ?(?:bis|ter))?,? (?:rue|avenue|boulevard|bd|place|chemin|impasse|allée|quai|cours) "
     r"(?:de |du |des |d['’]|la |le |les |l['’])*[A-ZÀ-Ý]\w+",
 )
-_PHONE = re.compile(r"(?:\d\W{0,3}){9}")
+_DIGITS = re.compile(r"[+(]{0,2}(?:\d\W{0,3}){8,}\d")  # what may be telephone numbers, one after the other
+_AROUND = 12  # characters on either side that are looked at too: a word that it is part of, an extension
+_TRIES, _TRIES_ABROAD = 4, 400  # candidates that are none, after which a country's, or +49 and so on, is given up
 _GROUP = re.compile(r"\d+")
 _NO_PHONE = re.compile(r"\d+\.\d+|\d{1,2}\.\d{1,2}\.\d{4}.*")  # a decimal number, a date
 
@@ -294,11 +295,20 @@ def _ibans(line: str, valid: Callable[[str], bool]) -> Iterator[Span]:
 
 
 def _phones(line: str, regions: Sequence[str | None] = (None, *REGIONS)) -> Iterator[Span]:
+    for digits in _DIGITS.finditer(line):
+        begin = max(0, digits.start() - _AROUND)
+        for start, end in _numbers(line[begin : digits.end() + _AROUND], tuple(regions)):
+            yield begin + start, begin + end
+
+
+@lru_cache(maxsize=1024)
+def _numbers(stretch: str, regions: tuple[str | None, ...]) -> tuple[Span, ...]:
+    """Where a short text holds a telephone number of any of the regions, those with a country code first."""
     from phonenumbers import PhoneNumberMatcher
 
-    if _MAY_BE_PHONE.search(line) and _PHONE.search(line):
-        for region in regions:
-            yield from ((m.start, m.end) for m in PhoneNumberMatcher(line, region) if _is_phone(m.raw_string))
+    tries = {one: _TRIES_ABROAD if one is None else _TRIES for one in regions}
+    matchers = (PhoneNumberMatcher(stretch, one, max_tries=most) for one, most in tries.items())
+    return tuple((m.start, m.end) for matcher in matchers for m in matcher if _is_phone(m.raw_string))
 
 
 def _is_phone(written: str) -> bool:

@@ -2,7 +2,8 @@
 
     for kind, pattern, group, valid in MORE: ...
 
-Each is linear in a text of bounded length. Not here: how a text is read by them (corpus/private_data.py).
+Each is linear in a text of bounded length: what may begin with a long run of characters begins where the run does, so
+that no run is tried from each of its characters. Not here: how a text is read by them (corpus/private_data.py).
 """
 
 from __future__ import annotations
@@ -86,11 +87,11 @@ _SHORT_LINKS = (
     r"discord(?:app)?\.com/api/webhooks/\d+/[\w-]{20,}",
     r"(?:docs|drive|forms)\.google\.com/[\w/]{0,40}/d/(?:e/)?[\w-]{20,}",
     r"drive\.google\.com/(?:drive/folders/|open\?id=)[\w-]{20,}",
-    r"[\w-]+\.zoom\.us/[js]/\d+\?pwd=[\w.-]+",
+    r"(?<![\w-])[\w-]+\.zoom\.us/[js]/\d+\?pwd=[\w.-]+",
     r"teams\.microsoft\.com/l/meetup-join/[\w%@.-]{20,}",
     r"1drv\.ms/\w/[\w!-]{10,}",
     r"(?:www\.)?dropbox\.com/(?:s|scl/fi|sh)/[\w/-]{15,}",
-    r"[\w.-]+/(?:reset|verify|confirm|activate|magic|invite|share|unsubscribe)[\w-]*/[\w-]{16,}",
+    r"(?<![\w.-])[\w.-]+/(?:reset|verify|confirm|activate|magic|invite|share|unsubscribe)[\w-]*/[\w-]{16,}",
 )
 _KEYS = (  # of services, by the beginning that each gives its keys
     r"sk-(?:proj-|svcacct-|ant-[a-z0-9]+-|or-v1-|live-|test-)?[A-Za-z0-9_-]{20,}",
@@ -162,7 +163,7 @@ _ADDRESSES = (
     r"\b(?:Am|An der|Auf der?|Im|In der|Zum|Zur|Unter den|Beim|Hinter der|Alte|Alter|Neue|Neuer|Große|Kleine) "
     r"[A-ZÄÖÜ][\wäöüß-]+(?: [A-ZÄÖÜ][\wäöüß-]+)? \d{1,3} ?[a-h]?(?=[,;\n]|\.(?:\s|$)|$| in \d{5})",
     r"\b(?:Straße|Platz|Allee|Ufer) de[rs] [\d. ]{0,4}[A-ZÄÖÜ][\wäöüß-]+ \d{1,4}[a-z]?\b",
-    r"\b[A-ZÄÖÜÅØ][\w-]+(?:gatan|vägen|gränd|torget|veien|vegen|gata|gate|gade|allé|stræde|katu|tie|kuja|plein|kade|weg"
+    r"(?<![\w-])[A-ZÄÖÜÅØ][\w-]+(?:gatan|vägen|gränd|torget|veien|vegen|gata|gate|gade|allé|stræde|katu|tie|kuja|plein|kade|weg"
     r"|steeg|dreef|singel|gracht|út|ring|damm|ufer|steig|stieg|chaussee|graben|markt|hof|berg)"
     r" \d{1,4} ?[A-Za-z]?(?=[,;\n]|\.(?:\s|$)|$)",
     r"\b(?:P\.? ?O\.? ?Box|Postfach|Apartado(?: de Correos)?|Boîte Postale|Casella Postale|Caixa Postal|Postbus)"
@@ -170,8 +171,8 @@ _ADDRESSES = (
     r"\b(?:GIR ?0AA|[A-PR-UWYZ](?:\d{1,2}|[A-HK-Y]\d|[A-HK-Y]\d\d|\d[A-HJKPSTUW]"
     r"|[A-HK-Y]\d[ABEHMNPRV-Y])) \d[ABD-HJLNP-UW-Z]{2}\b",
     r"\b[ABCEGHJ-NPRSTVXY]\d[ABCEGHJ-NPRSTV-Z] \d[ABCEGHJ-NPRSTV-Z]\d\b",
-    r"\b[A-Z][a-zA-Z.'’-]+(?: [A-Z][a-zA-Z.'’-]+){0,3},? (?:AL|AK|AZ|AR|CA|CO|CT|DC|DE|FL|GA|HI|IA|ID|IL|IN|KS|KY|LA|MA"
-    r"|MD|ME|MI|MN|MO|MS|MT|NC|ND|NE|NH|NJ|NM|NV|NY|OH|OK|OR|PA|RI|SC|SD|TN|TX|UT|VA|VT|WA|WI|WV|WY)"
+    r"(?<![\w.'’-])[A-Z][a-zA-Z.'’-]+(?: [A-Z][a-zA-Z.'’-]+){0,3},? (?:AL|AK|AZ|AR|CA|CO|CT|DC|DE|FL|GA|HI|IA|ID|IL|IN"
+    r"|KS|KY|LA|MA|MD|ME|MI|MN|MO|MS|MT|NC|ND|NE|NH|NJ|NM|NV|NY|OH|OK|OR|PA|RI|SC|SD|TN|TX|UT|VA|VT|WA|WI|WV|WY)"
     r",? \d{5}(?:-\d{4})?\b",
     r"\b(?:[Aa]partment|[Aa]pt\.?|[Uu]nit|[Ff]lat|[Ss]uite|[Ww]ohnung) #?\d{1,4}[A-Za-z]?, \d{1,5} [A-Z]\w+",
     r"〒 ?\d{3}-\d{4}",

@@ -20,7 +20,7 @@ from xpert_cli.corpus.messages import PASSAGE, Corpus, Message, Reading, counted
 from xpert_cli.corpus.sources import File, Source
 from xpert_cli.corpus.times import moment
 from xpert_cli.corpus.turns import Conversation, Parsed
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, BadUsage
 
 __all__ = ["PASSAGE", "Corpus", "Message", "Reading", "Wanted", "read"]
 
@@ -45,14 +45,14 @@ class Wanted:
         """From what was typed.
 
         Raises:
-            BadInput: no date, or no pattern.
+            BadUsage: no date, or no pattern.
         """
         patterns = []
         for pattern in exclude:
             try:
                 patterns.append(re.compile(pattern, re.IGNORECASE))
             except re.error as error:
-                raise BadInput(
+                raise BadUsage(
                     f"--exclude {pattern!a} is no regular expression: {error}. Write plain words."
                 ) from error
         gap = pairing.GAP if hours is None else 3600 * hours
@@ -169,7 +169,7 @@ def _users(
         raise authors.question(unknown, name)
     messages: list[Message] = []
     names: Counter[str] = Counter()
-    turn_count = 0
+    turn_count = alone = 0
     for number, one in enumerate(talks):
         if number % 100 == 0:
             progress("pairing questions and answers", number / len(talks))
@@ -180,8 +180,16 @@ def _users(
             continue
         own = pairing.paired(one, whose, wanted.gap)
         names.update(turn.author for turn in one.turns if turn.author in whose)
+        alone += len(whose) > 1 and len(whose & here) > 1 and not {author for author in here if author} - whose
         turn_count += sum(turn.author in whose and turn.written for turn in one.turns)
         messages += own
+    if alone:
+        both = " and ".join(sorted(name for name, _ in names.most_common(2)))
+        talked = "1 conversation is" if alone == 1 else f"{alone} conversations are"
+        files.notes.append(
+            f"{talked} between the authors that you named alone: {both} are read as one person, and answer nobody. "
+            "Name one of them if they are two."
+        )
     if talks and not messages and not files.messages:
         authors.named(talks, list(given) or sorted({one.owner for one in talks}), shown)
     return messages, tuple(name for name, _ in names.most_common()), turn_count
@@ -208,5 +216,5 @@ def _within(messages: Sequence[Message], wanted: Wanted, left_out: Counter[str])
 def _date(option: str, value: str | None) -> float | None:
     time = moment(value) if value else None
     if value and time is None:
-        raise BadInput(f"{option} {value!a} is no date. Write it as 2024-05-31.")
+        raise BadUsage(f"{option} {value!a} is no date. Write it as 2024-05-31.")
     return time

@@ -45,7 +45,8 @@ class Conversation:
     """Turns in their order.
 
     `owner` is the author who made the export, where it says so; `others` are further names that an author goes by;
-    `hint` is what helps whoever does not know which author to name.
+    `hint` is what helps whoever does not know which author to name. `linked`: each turn answers the one before, however
+    long that took.
     """
 
     source: str
@@ -53,6 +54,7 @@ class Conversation:
     owner: str = ""
     others: Mapping[str, frozenset[str]] = field(default_factory=dict)
     hint: str = ""
+    linked: bool = False
 
 
 @dataclass

@@ -24,7 +24,7 @@ from xpert_cli.gguf.files import (
     write_adapter,
     write_model,
 )
-from xpert_cli.gguf.header import Header, MetadataView, TensorInfo, encode, read_header
+from xpert_cli.gguf.header import Header, MetadataView, TensorInfo, encode, folder_in_place, read_header
 from xpert_cli.gguf.open_files import AdapterFile, BaseModel, WeightedAdapter, check_adapter, combined
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "encode",
     "file_head",
     "fingerprint",
+    "folder_in_place",
     "layer_count",
     "opened",
     "raw",

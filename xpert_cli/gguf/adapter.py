@@ -130,7 +130,8 @@ def _concatenated(weighted: Sequence[tuple[Adapter, float]], name: str, rank: in
         if name in adapter.factors:
             rows = slice(at, at + adapter.rank)
             a[rows], b[:, rows] = adapter.factors[name]
-            b[:, rows] *= np.float32(weight * adapter.scale)
+            with np.errstate(over="ignore"):  # what is not finite is refused by whoever writes it
+                b[:, rows] *= np.float32(weight * adapter.scale)
         at += adapter.rank
     return a, b
 

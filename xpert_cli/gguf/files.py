@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert_cli.errors import BadInput, BadModel
+from xpert_cli.errors import BadModel, BadUsage
 from xpert_cli.gguf.adapter import Adapter, Factors, Floats, Metadata, shorten
 from xpert_cli.gguf.dequantize import dequantizer, widen_bfloat16
 from xpert_cli.gguf.header import ALIGNMENT, BLOCKS, Header, MetadataView, TensorInfo, encode, padded, read_header
@@ -290,7 +290,7 @@ def write_adapter(adapter: Adapter, path: Path, dtype: str = "F16") -> None:
     """
     kinds = {"F16": np.float16, "F32": np.float32}
     if dtype not in kinds:
-        raise BadInput(f"adapters are written as F16 or F32, not {dtype}. Choose one of these with --type.")
+        raise BadUsage(f"adapters are written as F16 or F32, not {dtype}. Choose one of these with --type.")
     metadata = {
         "general.architecture": encode("string", adapter.architecture),
         "general.type": encode("string", "adapter"),

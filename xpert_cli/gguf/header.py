@@ -11,6 +11,7 @@ files, models split over several files.
 from __future__ import annotations
 
 import mmap
+import shlex
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ MAX_LAYERS = 512  # llama.cpp refuses longer lists of one value a layer
 MAX_NAME = 63  # bytes; llama.cpp refuses longer tensor names
 ALIGNMENT = 32  # bytes, unless general.alignment says more; llama.cpp maps no model of less
 
-_AGAIN = "Download it again, or convert it again with: xpert convert"
+_AGAIN = "Download it again, or convert the original model: xpert convert FOLDER|OWNER/NAME"
+PEFT = "adapter_config.json"  # what makes a folder an adapter of Hugging Face's format
 
 # GGUF value types by number: name, struct code
 _VALUES = {
@@ -154,7 +156,19 @@ def read_header(path: Path) -> Header:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _Parser(path, data).header()
     except OSError as error:
-        raise BadModel(f"{path}: {error.strerror}. Give the path of a GGUF file.") from error
+        missing = f"{path}: {error.strerror}. Give the path of a GGUF file."
+        raise BadModel(folder_in_place(path) if path.is_dir() else missing) from error
+
+
+def folder_in_place(folder: Path) -> str:
+    """What to say of a folder that was given for a GGUF file, and the command that makes one of it."""
+    named = shlex.quote(str(folder))
+    if (folder / PEFT).is_file() or any(folder.glob(f"checkpoint-*/{PEFT}")):
+        what = f"{folder} is a folder with a PEFT adapter, and no GGUF file. Put it into its base model, and run that"
+        return f"{what}: xpert merge --adapter {named} --base BASE.gguf --out model.gguf"
+    if (folder / "config.json").is_file():
+        return f"{folder} is a folder with a model of Hugging Face's. Make a GGUF file of it: xpert convert {named}"
+    return f"{folder} is a folder. Give the GGUF file in it."
 
 
 class _Parser:

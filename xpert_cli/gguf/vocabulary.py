@@ -25,6 +25,7 @@ MAX_WORK = {  # a token of n bytes costs llama.cpp as much time or memory as n t
 NO_TEXT = ("test", "hybriddna", "whitespace")  # kinds that no model which writes text has
 NEEDS_UNKNOWN = {"bert": 100, "t5": 2}  # kinds that give what they cannot read this token, unless another is named
 UNIGRAM_SCORES = ("llama", "t5", "plamo2")  # kinds whose scores decide
+ANOTHER = "Use another file, or convert the original model and not this file: xpert convert FOLDER|OWNER/NAME"
 _KEY = "tokenizer.ggml."
 _BYTE = re.compile(rb"<0x[0-9A-Fa-f]{2}>")
 _BYTE_TYPE = 6
@@ -39,7 +40,7 @@ def check_vocabulary(header: Header) -> None:
     """
     identity = paths.identity(header.path) if header.path.is_file() else (str(header.path), 0, 0)
     if reason := _wrong(header, identity):
-        raise BadModel(f"{header.path}: {reason}. Convert it again with: xpert convert")
+        raise BadModel(f"{header.path}: {reason}. {ANOTHER}")
 
 
 _checked: dict[tuple[str, int, int], str] = {}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.llama.model import Model
 
@@ -36,9 +36,9 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
-            raise BadInput(f"--max-tokens must be at least 1, not {self.max_tokens}.")
+            raise BadUsage(f"--max-tokens must be at least 1, not {self.max_tokens}.")
         if not (self.temperature >= 0 and 0 < self.top_p <= 1 and self.repeat > 0):
-            raise BadInput("--temperature must not be negative, and --top-p must lie between 0 and 1. Try 0.7 and 0.9.")
+            raise BadUsage("--temperature must not be negative, and --top-p must lie between 0 and 1. Try 0.7 and 0.9.")
 
 
 @dataclass(frozen=True)

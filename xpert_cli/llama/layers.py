@@ -30,6 +30,7 @@ from xpert_cli.errors import BadModel, CannotWrite
 from xpert_cli.gguf.architectures import ARCHITECTURES, Architecture
 from xpert_cli.gguf.dequantize import dequantizer
 from xpert_cli.gguf.header import ALIGNMENT, BLOCKS, Header, TensorInfo, encode, padded
+from xpert_cli.gguf.vocabulary import ANOTHER
 from xpert_cli.llama.context import Floats
 from xpert_cli.llama.memory import BATCH, Layout
 from xpert_cli.llama.model import Model
@@ -176,7 +177,7 @@ def _embeddings(header: Header, tokens: Sequence[int]) -> Floats:
     distinct, places = np.unique(np.array(tokens), return_inverse=True)
     rows = [gguf.tensor(header, _EMBEDDING, slice(token, token + 1)) for token in distinct.tolist()]
     if any(row.ndim != 2 or not len(row) for row in rows):
-        raise BadModel(f"{header.path}: not every token has an embedding. Convert it again with: xpert convert")
+        raise BadModel(f"{header.path}: not every token has an embedding. {ANOTHER}")
     known = _architecture(header)
     stated = header.metadata.get(f"{known.name}.embedding_scale", 1.0)
     scale = np.sqrt(np.float32(rows[0].shape[1])) if known.scaled_embeddings else stated

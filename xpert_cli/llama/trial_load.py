@@ -27,7 +27,6 @@ import numpy as np
 from xpert_cli import gguf, paths, platform
 from xpert_cli.errors import BadInput, BadModel, CannotWrite
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
-from xpert_cli.gguf.architectures import ARCHITECTURES
 from xpert_cli.gguf.vocabulary import check_vocabulary
 from xpert_cli.llama import model as llama
 
@@ -40,7 +39,6 @@ SLOWEST = 32 << 20
 # How the process ends; Python's own are 1 and 2.
 _NO_BASE, _REFUSED, _NO_NUMBERS, _NO_MEMORY, _NO_TEXT = 11, 12, 13, 14, 15
 _SAID = {
-    _NO_BASE: "could not load the base: llama.cpp refused it, or too little memory is free",
     _REFUSED: "was refused by llama.cpp",
     _NO_NUMBERS: "gave no finite numbers",
 }
@@ -114,7 +112,7 @@ def _run(base: Path, adapter: Path | None, memory: int, seconds: int) -> None:
         )
     except subprocess.TimeoutExpired:
         raise _failed(base, adapter, f"ran over {seconds} seconds") from None
-    if done.returncode == _NO_TEXT:
+    if done.returncode in (_NO_BASE, _NO_TEXT):
         raise BadModel("".join(filter(str.isprintable, done.stderr.decode("utf-8", "replace")))[:600])
     if done.returncode:
         raise _failed(base, adapter, _reason(done.returncode, done.stderr, memory, seconds))
@@ -127,8 +125,6 @@ def _command(base: Path, adapter: Path | None, memory: int, seconds: int) -> lis
 def _failed(base: Path, adapter: Path | None, what: str) -> BadModel:
     another = f"Use another {'adapter' if adapter else 'base'}."
     fix = "Close other programs or use a smaller base." if "memory" in what else another
-    if what == _SAID[_NO_BASE] and (name := gguf.architecture_of(gguf.read_header(base))) not in ARCHITECTURES:
-        what += f" (its architecture is {ascii(name)[:60]})"
     tried = f"{adapter}: a trial run with {base.name}" if adapter else f"{base}: a trial run"
     return BadModel(f"{tried} {what}. {fix}")
 
@@ -163,7 +159,8 @@ def _attempt(base: Path, adapter: Path | None) -> int:
     try:
         try:
             model = llama.Model(base, context=CONTEXT, outputs=TOKENS, lean=True)
-        except BadModel:
+        except BadModel as error:
+            os.write(2, str(error).encode("utf-8", "replace"))
             return _NO_BASE
         with model:
             try:

@@ -20,14 +20,16 @@ from typing import Any, TypeVar
 
 from xpert_cli import gguf, platform
 from xpert_cli.errors import BadModel
-from xpert_cli.gguf.vocabulary import check_vocabulary
+from xpert_cli.foreign.text import printable
+from xpert_cli.gguf.vocabulary import ANOTHER, check_vocabulary
 from xpert_cli.llama.template import render
 
 _Opened = TypeVar("_Opened", bound="Vocabulary")
 _BPE = 2  # llama.cpp's number for the kind of vocabulary
 LONGEST = 1 << 13  # characters that llama.cpp is given of a text at once: its regular expressions recurse
 MOST_TOKENS = 64  # of a byte
-_AGAIN = "Convert it again with: xpert convert"
+_ERROR = 4  # the level of llama.cpp's log that says why a model is not loaded
+_STARVED = ("allocate", "bad_alloc", "mmap", "memory")  # in its words where memory was short
 
 
 @lru_cache(maxsize=1)
@@ -66,6 +68,28 @@ def _c_library() -> Any:
     return ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)
 
 
+def _refusal(lib: Any, path: Path, params: Any) -> str:
+    """Why a file was not loaded, in llama.cpp's own words: it is loaded once more with its log listened to."""
+    lines: list[str] = []
+
+    def listen(level: int, text: bytes, _: Any) -> None:
+        lines.append(printable(text.decode("utf-8", "replace"))) if level == _ERROR else None
+
+    listener = lib.llama_log_callback(listen)
+    lib.llama_log_set(listener, ctypes.c_void_p(0))
+    try:
+        if model := lib.llama_model_load_from_file(str(path).encode(), params):
+            lib.llama_model_free(model)
+    finally:
+        lib.llama_log_set(library.silencer, ctypes.c_void_p(0))  # type: ignore[attr-defined]
+    said = next((line.partition("error loading model: ")[2] for line in lines if "error loading model: " in line), "")
+    room, size = platform.available_memory(), path.stat().st_size
+    if not said or any(word in said for word in _STARVED):
+        free = "" if room is None else f", and {room >> 20} MB are free"
+        return f"not enough memory: its {size >> 20} MB do not fit{free}. Close other programs or use a smaller model."
+    return f"llama.cpp refuses this model: {' '.join(said.split())[:200]}. {ANOTHER}"
+
+
 class Vocabulary:
     """A GGUF model's tokens and chat template.
 
@@ -91,7 +115,7 @@ class Vocabulary:
         params.use_extra_bufts = copied
         self._model = lib.llama_model_load_from_file(str(self.path).encode(), params)
         if not self._model:
-            raise BadModel(f"{self.path}: llama.cpp cannot load this model. Convert it again with: xpert convert")
+            raise BadModel(f"{self.path}: {_refusal(lib, self.path, params)}")
         self._vocabulary = lib.llama_model_get_vocab(self._model)
         self.vocabulary_size: int = lib.llama_vocab_n_tokens(self._vocabulary)
 
@@ -119,11 +143,11 @@ class Vocabulary:
             BadModel: the model has no tokens of its own.
         """
         if not self.reads_text:  # llama.cpp would abort
-            raise BadModel(f"{self.path} has no tokenizer, so it reads no text. Convert it again with: xpert convert")
+            raise BadModel(f"{self.path} has no tokenizer, so it reads no text. {ANOTHER}")
         parts = _parts(text) if self._lib.llama_vocab_type(self._vocabulary) == _BPE else [text]
         tokens = [token for part in parts for token in self._tokenized(part.encode("utf-8", "replace"), special)]
         if tokens and not 0 <= min(tokens) <= max(tokens) < self.vocabulary_size:
-            raise BadModel(f"{self.path}: its vocabulary has no token for some of this text. {_AGAIN}")
+            raise BadModel(f"{self.path}: its vocabulary has no token for some of this text. {ANOTHER}")
         return tokens
 
     def _tokenized(self, data: bytes, special: bool) -> list[int]:
@@ -134,7 +158,7 @@ class Vocabulary:
             if count >= 0:
                 return list(buffer[:count])
             if -count > MOST_TOKENS * (len(data) + 1):
-                raise BadModel(f"{self.path}: its vocabulary makes {-count:,} tokens of {len(data):,} bytes. {_AGAIN}")
+                raise BadModel(f"{self.path}: its vocabulary makes {-count:,} tokens of {len(data):,} bytes. {ANOTHER}")
             room = -count
 
     def piece(self, token: int) -> bytes:
@@ -185,7 +209,7 @@ class Vocabulary:
         ends = (self._lib.llama_vocab_eot(self._vocabulary), self._lib.llama_vocab_eos(self._vocabulary))
         token = next((int(end) for end in ends if end >= 0), -1)
         if token < 0:
-            raise BadModel(f"{self.path}: its vocabulary has no token that ends an answer. {_AGAIN}")
+            raise BadModel(f"{self.path}: its vocabulary has no token that ends an answer. {ANOTHER}")
         return token
 
     def _render(self, turns: list[dict[str, str]]) -> str:

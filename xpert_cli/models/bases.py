@@ -9,9 +9,11 @@ Not here: where base models come from (hub/sources.py), the trial that a foreign
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from xpert_cli import aliases, paths
-from xpert_cli.gguf import BaseModel
+from xpert_cli.errors import BadModel
+from xpert_cli.gguf import BaseModel, folder_in_place
 from xpert_cli.hub.sources import PACKAGED_BASE, find_base
 from xpert_cli.llama.trial_load import try_base
 
@@ -30,6 +32,8 @@ def open_base(
     """
     name = name or paths.default("base")
     name = aliases.target(name) or name
+    if (folder := Path(name).expanduser()).is_dir():
+        raise BadModel(folder_in_place(folder))
     base = BaseModel.open(find_base(name, offline=offline, progress=progress))
     if name.lower() != PACKAGED_BASE:
         try_base(base)

@@ -20,12 +20,13 @@ from typing import cast
 
 from xpert_cli.errors import BadModel
 from xpert_cli.gguf import read_header
+from xpert_cli.gguf.vocabulary import check_vocabulary
 from xpert_cli.hub.names import on_hub
 from xpert_cli.models.hf_checkpoint import files, locate
 from xpert_cli.models.hf_model import FloatType, write_gguf
 from xpert_cli.models.hf_tokenizer import Unsupported
 from xpert_cli.models.quantize import FLOATS, quantization_type, quantize, quantized_already
-from xpert_cli.paths import identity, share, whole
+from xpert_cli.paths import identity, require_place, share, whole
 from xpert_cli.resume import middle
 
 Progress = Callable[[str, float], None]
@@ -85,12 +86,14 @@ def convert(
     repo = None if is_gguf or Path(model).is_dir() else on_hub(model)
     called = Path(repo.repo).name if repo else Path(model).stem if is_gguf else Path(model).resolve().name
     target = out or Path(f"{called}-{kind}.gguf")
+    require_place(target)
     fallback: dict[str, str] = {}
     requantized = False
     notes: tuple[str, ...] = ()
     to_gguf = partial(_to_gguf, permission=permission, progress=progress)
     if is_gguf:
         requantized = quantized_already(Path(model))
+        check_vocabulary(read_header(Path(model)))  # what no command could use is not made
         fallback = quantize(Path(model), target, kind, progress=lambda f: progress("quantizing", f))
     else:
         progress("fetching", 0.0)

@@ -9,7 +9,6 @@ the tensors' files (models/safetensors_file.py).
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from xpert_cli.errors import BadModel
 from xpert_cli.foreign.data import read_object
+from xpert_cli.gguf.header import PEFT, folder_in_place
 from xpert_cli.hub.sources import find_checkpoint
 from xpert_cli.models.safetensors_file import StoredTensor, read_safetensors
 
@@ -74,11 +74,8 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         BadModel: a file is missing, damaged or in another format; names the fix.
     """
-    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
-        raise BadModel(
-            f"{folder} is an adapter, not a model. Put it into its base model with: "
-            f"xpert merge --adapter {shlex.quote(str(folder))} --base BASE.gguf --out model.gguf"
-        )
+    if (folder / PEFT).is_file() and not (folder / "config.json").is_file():
+        raise BadModel(folder_in_place(folder))
     config = read_json(folder / "config.json")
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.is_file():  # transformers too takes it rather than an index, which may be left from before

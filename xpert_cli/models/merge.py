@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xpert_cli import gguf
-from xpert_cli.errors import BadInput, BadModel
+from xpert_cli import gguf, paths
+from xpert_cli.errors import BadInput, BadModel, BadUsage
 from xpert_cli.gguf import AdapterFile, BaseModel
 from xpert_cli.gguf import adapter as algebra
 from xpert_cli.gguf.adapter import Adapter
@@ -62,8 +62,11 @@ def merge(
         BadInput: nothing to merge, or a PEFT folder without a base.
         BadModel: a file is no sound adapter or model.
         CacheMismatch: the files belong to different base models.
+        CannotWrite: `out` cannot be written.
     """
     started = time.monotonic()
+    if out.suffix == ".gguf":
+        paths.require_place(out)
     base = None if base is None else BaseModel.open(base)
     opened = [(_opened(adapter), weight) for adapter, weight in adapters]
     notes = tuple(note for adapter, _ in opened if base and (note := _note(adapter, base)))
@@ -131,7 +134,7 @@ def _note(adapter: AdapterFile | Path, base: BaseModel) -> str | None:
 
 def _write_folder(merged: Adapter, base: BaseModel | None, out: Path, type_name: str | None) -> str:
     if type_name not in (None, "F32"):
-        raise BadInput(f"PEFT folders are written as F32, not {type_name}. Leave --type out, or end --out in .gguf.")
+        raise BadUsage(f"PEFT folders are written as F32, not {type_name}. Leave --type out, or end --out in .gguf.")
     info = _heads(base, out)
     peft.write_peft(merged, out, heads=info.heads, kv_heads=info.kv_heads, base_name=info.name)
     return "F32"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from xpert_cli import leftovers, platform
-from xpert_cli.errors import BadInput, BadModel, CannotWrite, TimeIsUp
+from xpert_cli.errors import BadInput, BadModel, BadUsage, CannotWrite, TimeIsUp
 from xpert_cli.gguf import BaseModel, read_header, require_model
 from xpert_cli.llama import model as llama
 from xpert_cli.paths import data_dir, notes_dir, whole, writable
@@ -47,10 +47,10 @@ def quantization_type(name: str) -> str:
     """The name of a quantization type as llama.cpp spells it.
 
     Raises:
-        BadInput: there is none of that name.
+        BadUsage: there is none of that name.
     """
     if (upper := name.upper()) not in (types := quantization_types()):
-        raise BadInput(f"{name} is no quantization type. Choose one of {', '.join(sorted(types))}.")
+        raise BadUsage(f"{name} is no quantization type. Choose one of {', '.join(sorted(types))}.")
     return upper
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xpert_cli import paths
-from xpert_cli.errors import BadInput, CannotWrite, MissingExtra
+from xpert_cli.errors import BadInput, BadUsage, MissingExtra
 from xpert_cli.plot.page import page
 from xpert_cli.plot.portrait import Portrait, drawn, for_any_screen
 from xpert_cli.plot.svg import STYLE
@@ -24,21 +24,20 @@ def check(path: Path) -> None:
     """Refuse a file that a portrait could not be written to.
 
     Raises:
-        BadInput: its suffix is none of SUFFIXES, or it is PNG and this machine has no font.
+        BadUsage: its suffix is none of SUFFIXES.
+        BadInput: it is PNG and this machine has no font.
         MissingExtra: it is PNG, and resvg is not installed.
-        CannotWrite: it is a folder, or its folder takes no files.
+        CannotWrite: it is a folder, or its folder is not there or takes no files.
     """
     kind = path.suffix.lower()
     if kind not in SUFFIXES:
         given = kind or "a file without a suffix"
-        raise BadInput(f"--plot draws SVG, HTML or PNG, not {given}. Name it FILE.svg, FILE.html or FILE.png.")
-    if path.is_dir():
-        raise CannotWrite(f"cannot write {path}: it is a folder. Choose another file with --plot.")
+        raise BadUsage(f"--plot draws SVG, HTML or PNG, not {given}. Name it FILE.svg, FILE.html or FILE.png.")
+    paths.require_place(path, "--plot")
     if kind == ".png":
         text = f'<style>{STYLE}</style><text y="20">Aa</text>'
         if _png(_frame(text)) == _png(_frame("")):  # resvg leaves out what it has no font for, and says nothing
             raise BadInput("no font was found to write a PNG with. Install one, or use --plot FILE.html.")
-    paths.writable(path.absolute().parent, "--plot")
 
 
 def write(portrait: Portrait, path: Path) -> None:

@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from xpert_cli.cache.catalogue import OpenCache, base_answers
+from xpert_cli.cache.indexed import IndexedCache
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf import BaseModel
 from xpert_cli.style import described
 from xpert_cli.style.measured import ENGLISH
 from xpert_cli.style.sentences import Sample
-from xpert_cli.style.space import Axis, Floats, Readings, Space, pooled
+from xpert_cli.style.space import FARTHEST, Axis, Floats, Readings, Space, pooled
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,11 +138,27 @@ def project(
         return np.array(flags, np.bool_) & described.understood(axes)
 
     values = described.read(texts, space.axes, space.basis, model, progress).values
-    used = wanted(space.axes)
+    used, at_cache = wanted(space.axes), wanted(cache.bare.axes)
+    absurd = _absurd(space, Readings(values), cache)
+    if names := [axis.name for axis, far in zip(space.axes, absurd & used, strict=True) if far and axis.named]:
+        several = f"{len(names)} axes, " if len(names) > 1 else ""
+        notes.append(f"hardly anything varies in this cache on {several}{', '.join(names[:3])}: left out")
+    used &= ~absurd
+    at_cache &= ~np.isin([axis.name for axis in cache.bare.axes], [space.axes[i].name for i in np.flatnonzero(absurd)])
     unread = np.isnan(values).all(axis=0) & used & [axis.name in ENGLISH for axis in space.axes]
     if not english and (count := int(unread.sum())):
         notes.append(f"your texts are not English, or too short: {count} axes that need English words are left out")
-    return Projection(texts, space.only(used), wanted(cache.bare.axes), Readings(values[:, used]), tuple(notes))
+    return Projection(texts, space.only(used), at_cache, Readings(values[:, used]), tuple(notes))
+
+
+def _absurd(space: Space, readings: Readings, cache: OpenCache) -> npt.NDArray[np.bool_]:
+    """(axes,) on which the writing, or an adapter of a cache that is read whole, lies further than FARTHEST."""
+    own = np.asarray(np.abs(space.shift(readings.mean, writing=True)) > FARTHEST, np.bool_)
+    if isinstance(cache, IndexedCache):
+        return own
+    furthest = np.abs(cache.coordinates).max(axis=0, initial=0.0)
+    far = {axis.name for axis, value in zip(cache.bare.axes, furthest, strict=True) if value > FARTHEST}
+    return own | np.array([axis.name in far for axis in space.axes], np.bool_)
 
 
 def _space_of(cache: OpenCache, summarizer: BaseModel, progress: Callable[[str, float], None]) -> Space:

@@ -21,7 +21,7 @@ from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.llama.model import Model, Vocabulary
 from xpert_cli.llama.samples import PROMPT
 from xpert_cli.style import described
-from xpert_cli.style.space import Axis, Floats, Readings, Space, pooled
+from xpert_cli.style.space import FARTHEST, Axis, Floats, Readings, Space, pooled
 
 ANSWERS = 8
 ANSWER_TOKENS = 64  # some 50 words, enough for a rate a hundred words
@@ -117,6 +117,7 @@ def compared(
     known = ~np.isnan([*means, person]).any(axis=0)
     you = np.where(known, space.shift(person, writing=True), 0.0)
     shifts = [space.shift(mean, writing=False) for mean in means]
+    you = np.where((np.abs([you, *shifts]) > FARTHEST).any(axis=0), 0.0, you)  # divided by next to nothing
     strongest = described.strongest(space, you, SHOWN)
     return [(space.axes[i], [float(shift[i]) for shift in shifts], float(you[i])) for i in strongest]
 

@@ -96,6 +96,10 @@ def summarize(
     )
     space, shift, error = projection.space, projection.shift, projection.error
     shown = described.strongest(space, shift, SHOWN)
+    quotes: dict[int, str] = {}
+    for i in shown:  # the strongest first: a line is quoted for what it shows most
+        column = projection.readings.values[:, i]
+        quotes[i] = described.quote(projection.texts, space.axes[i], shift[i], column, quotes.values())
     axes = tuple(
         AxisReading(
             name=space.axes[i].name,
@@ -105,9 +109,7 @@ def summarize(
             low=space.axes[i].low,
             high=space.axes[i].high,
             words=space.axes[i].words(shift[i]),
-            evidence=described.quote(projection.texts, space.axes[i], shift[i], projection.readings.values[:, i])
-            if i in shown
-            else "",
+            evidence=quotes.get(i, ""),
             shown=i in shown,
         )
         for i in map(int, np.argsort(-np.abs(shift), kind="stable"))

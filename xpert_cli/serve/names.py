@@ -28,6 +28,7 @@ from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.cache.opening import adapter_path, is_file_name, mixture
 from xpert_cli.cache.screening import admitted
 from xpert_cli.errors import BadInput, XpertError
+from xpert_cli.foreign.numbers import number
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter, called
 from xpert_cli.llama.slots import AdapterSet
 from xpert_cli.paths import identity
@@ -128,12 +129,12 @@ class Names:
 
     def _numbered(self, scales: tuple[tuple[int, float], ...]) -> list[tuple[str, float]]:
         files = self.files()
-        for number, weight in scales:
-            if not 0 <= number < len(files):
-                raise ApiError(400, f"There is no adapter {number}. GET /lora-adapters lists them.", param="id")
+        for at, weight in scales:
+            if not 0 <= at < len(files):
+                raise ApiError(400, f"There is no adapter {at}. GET /lora-adapters lists them.", param="id")
             if abs(weight) > MOST_WEIGHT:
                 raise ApiError(400, f"A scale must lie between -{MOST_WEIGHT:g} and {MOST_WEIGHT:g}.", param="scale")
-        return [(files[number][0], weight) for number, weight in scales]
+        return [(files[at][0], weight) for at, weight in scales]
 
     def _parts(self, model: str) -> tuple[tuple[str, float], ...]:
         """Names and weights of a mixture, or of one model at weight 1."""
@@ -222,7 +223,6 @@ class Names:
 
 def _weight(text: str) -> float:
     try:
-        value = float(text)
+        return number(text, -MOST_WEIGHT, MOST_WEIGHT)
     except ValueError:
         return math.nan
-    return value if math.isfinite(value) else math.nan

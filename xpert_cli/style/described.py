@@ -9,7 +9,7 @@ answer's adjective would come. Not here: what readings mean against a base model
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -333,10 +333,11 @@ def source_mean(adapter: Adapter, axes: Sequence[Axis], basis: Basis) -> npt.NDA
     return None if np.isnan(values).all() else np.array(values, np.float64)
 
 
-def quote(texts: Sequence[str], axis: Axis, value: float, column: Floats) -> str:
+def quote(texts: Sequence[str], axis: Axis, value: float, column: Floats, used: Container[str] = ()) -> str:
     """One line of the texts that shows the end of an axis that `value` points to; `column` is their readings.
 
-    Of many texts, the LOOKED_AT whose readings go furthest that way are looked through; of equal ones any, by checksum.
+    A described axis is shown by a line that is not `used` for another, or by none. Of many texts, the LOOKED_AT whose
+    readings go furthest that way are looked through; of equal ones any, by checksum.
     """
     if axis.kind == "measured":
         if len(texts) > LOOKED_AT:
@@ -344,8 +345,12 @@ def quote(texts: Sequence[str], axis: Axis, value: float, column: Floats) -> str
             furthest = np.lexsort((sums, column if value <= 0 else -column))[:LOOKED_AT]
             texts = [texts[index] for index in furthest]
         return evidence(texts, axis.name, 1 if value > 0 else -1)
-    if np.isnan(column).all():
-        return ""
-    best = texts[int(np.nanargmax(column if value > 0 else -column))]
-    line = " ".join(next((line for line in best.splitlines() if len(line.split()) > 4), best).split())
+    order = np.argsort(np.nan_to_num(-column if value > 0 else column, nan=np.inf), kind="stable")
+    quotes = (_quoted(texts[index]) for index in order if not np.isnan(column[index]))
+    return next((one for one in quotes if one not in used), "")
+
+
+def _quoted(text: str) -> str:
+    """The first line of a text that is more than a few words, at most 90 characters of it."""
+    line = " ".join(next((line for line in text.splitlines() if len(line.split()) > 4), text).split())
     return f"“{line if len(line) <= 90 else line[:89].rsplit(' ', 1)[0] + '…'}”"

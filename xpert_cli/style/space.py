@@ -24,6 +24,7 @@ LEAST_SHRINKAGE = 0.01  # of a correlation towards the identity: axes that say n
 WORDING = "spelling and wording"  # the axes that only rank, and are shown as one: their names begin with this
 DRAWN = 10.0  # texts that show an axis, at which half of what they show is believed
 GRID = 4095  # steps from 0 to 1 of a correlation that is written in two bytes, of which one says little
+FARTHEST = 25.0  # standard deviations: what seems further off was divided by a spread of next to nothing
 FLOOR = 0.02  # smallest pooled standard deviation, relative to the axis's spread over all texts
 
 

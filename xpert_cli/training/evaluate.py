@@ -25,7 +25,7 @@ from xpert_cli.llama.model import Model, Sample
 from xpert_cli.llama.samples import tokenized
 from xpert_cli.resume import PartialResults
 from xpert_cli.selection import style_shift
-from xpert_cli.training.starts import trained_keys
+from xpert_cli.training.starts import trained_on
 
 Progress = Callable[[str, float], None]
 
@@ -49,8 +49,8 @@ class Standing:
 class Evaluation:
     """Losses in nats a response token over the same `tokens`; None for what was not given.
 
-    `trained_on` is how many of the messages an adapter or the merged model was trained on, as far as the folders that
-    they lie in tell; None where only the base was measured.
+    `trained_on` is how many of the messages an adapter or the merged model was trained on; None where only the base was
+    measured, and where no run that made them is on this machine.
     """
 
     samples: int
@@ -88,7 +88,7 @@ def evaluate(
         BadModel, CacheMismatch: a model or adapter cannot be used.
     """
     started, partials = time.monotonic(), list[PartialResults]()
-    base = BaseModel.open(base)
+    base, merged = BaseModel.open(base), None if merged is None else BaseModel.open(merged)
     with _opened(base, max_tokens) as model:
         samples = tokenized(model, corpus, max_tokens)
         loss_adapter = None
@@ -99,24 +99,16 @@ def evaluate(
         loss_base, tokens = _loss(model, samples, (), partials, partial(progress, "base model"))
     loss_merged = None
     if merged is not None:
-        merged = BaseModel.open(merged)
         with _opened(merged, max_tokens) as model:
             others = tokenized(model, corpus, max_tokens)
             loss_merged, _ = _loss(model, others, (), partials, partial(progress, "merged model"))
     axes = _standings(corpus, base, adapters, merged, cache, seed, progress)
     for one in partials:
         one.drop()
-    folders = [one.file.path.parent for one in adapters] + ([merged.path.parent] if merged else [])
-    trained_on = _trained_on(corpus, folders) if folders else None
-    notes = _warned(trained_on, len(corpus)) if trained_on else ()
+    known = trained_on(corpus, [*(one.file.path for one in adapters), *([merged.path] if merged else [])])
+    notes = _warned(known, len(corpus)) if known else ()
     seconds = time.monotonic() - started
-    return Evaluation(len(samples), tokens, loss_base, loss_adapter, loss_merged, axes, seconds, trained_on, notes)
-
-
-def _trained_on(corpus: Corpus, folders: Sequence[Path]) -> int:
-    """How many of the messages a run in one of the folders was trained on."""
-    keys = {key for folder in set(folders) for key in trained_keys(folder)}
-    return sum(message.key() in keys for message in corpus.messages)
+    return Evaluation(len(samples), tokens, loss_base, loss_adapter, loss_merged, axes, seconds, known, notes)
 
 
 def _warned(trained_on: int, messages: int) -> tuple[str, ...]:

@@ -217,11 +217,8 @@ def _step_reporter(progress: Progress) -> Callable[[loop.Progress], None]:
 
 def _report(run: Prepared, trained: loop.Trained, files: Files) -> Finetuned:
     """Ask the model before and after, and tell what came of the run."""
-    merged = BaseModel.open(Path(files.merged))
-    after = style_shift.answers(
-        merged, run.prompts, seed=run.settings.seed, progress=lambda done: run.progress("asking the model", done)
-    )
-    space = run.cache.space if run.cache else style_shift.own_space(run.before, run.messages.texts)
+    same = not trained.best_step and not run.parts  # the base as it was: what its answers differ in is chance
+    changed = Answers(axes=()) if same else _changed(run, files)
     return Finetuned(
         started_from=tuple(Chosen(part.file.name, part.weight) for part in run.parts),
         start_check=run.check,
@@ -242,15 +239,25 @@ def _report(run: Prepared, trained: loop.Trained, files: Files) -> Finetuned:
         data=Data(messages=len(run.training), replayed=run.replayed, held_out=len(run.held)),
         memory=Memory(memory_estimate_bytes=run.plan.memory, peak_rss_bytes=platform.peak_memory()),
         files=files,
-        answers=Answers(
-            axes=style_shift.style_shifts(run.before, after, run.messages.texts, space),
-            prompt=run.prompts[0],
-            before=run.before[0].strip(),
-            after=after[0].strip(),
-        ),
+        answers=changed,
         layout=run.plan,
         seconds=run.seconds,
         notes=_notes(trained),
+    )
+
+
+def _changed(run: Prepared, files: Files) -> Answers:
+    """Ask the model after training what the base was asked before."""
+    merged = BaseModel.open(Path(files.merged))
+    after = style_shift.answers(
+        merged, run.prompts, seed=run.settings.seed, progress=lambda done: run.progress("asking the model", done)
+    )
+    space = run.cache.space if run.cache else style_shift.own_space(run.before, run.messages.texts)
+    return Answers(
+        axes=style_shift.style_shifts(run.before, after, run.messages.texts, space),
+        prompt=run.prompts[0],
+        before=run.before[0].strip(),
+        after=after[0].strip(),
     )
 
 
@@ -279,10 +286,12 @@ def _notes(trained: loop.Trained) -> tuple[str, ...]:
         notes.append(f"carried on from step {trained.resumed} of a run that was stopped")
     if trained.ended == "patience":
         notes.append(f"ended at step {trained.steps}: the held-out messages were predicted best at {trained.best_step}")
-    if trained.ended == "time":
+    if trained.ended == "time" and trained.steps:
         notes.append(
             f"the time was up at step {trained.steps}; the best adapter so far (step {trained.best_step}) was kept"
         )
-    if trained.best_step == 0:
+    if trained.steps == 0:
+        notes.append("no step was trained: the model is what it was started from")
+    elif trained.best_step == 0:
         notes.append("no step was better on the held-out messages than the start, which was kept as it is")
     return tuple(notes)

@@ -21,7 +21,7 @@ from pathlib import Path
 from xpert_cli import gguf, paths, platform, runs
 from xpert_cli.cache.catalogue import Chosen, OpenCache
 from xpert_cli.corpus import Corpus, Message
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.llama.model import Sample, Vocabulary
@@ -55,7 +55,7 @@ class Settings:
         for_ollama: write a Modelfile beside the merged model.
 
     Raises:
-        BadInput: a number is out of its range.
+        BadUsage: a number is out of its range.
     """
 
     steps: int | None = None
@@ -72,13 +72,13 @@ class Settings:
     def __post_init__(self) -> None:
         for name, value in (("--steps", self.steps), ("--rank", self.rank), ("--max-tokens", self.max_tokens)):
             if value is not None and value < 1:
-                raise BadInput(f"{name} must be at least 1, not {value}.")
+                raise BadUsage(f"{name} must be at least 1, not {value}.")
         if self.rank is not None and self.rank > gguf.MAX_RANK:
-            raise BadInput(f"--rank must be at most {gguf.MAX_RANK}, not {self.rank}.")
+            raise BadUsage(f"--rank must be at most {gguf.MAX_RANK}, not {self.rank}.")
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
-            raise BadInput(f"--learning-rate must lie between 0 and 1, not {self.learning_rate:g}. Try {RATE:g}.")
+            raise BadUsage(f"--learning-rate must lie between 0 and 1, not {self.learning_rate:g}. Try {RATE:g}.")
         if not 0 < self.held_out < 1:
-            raise BadInput(f"--held-out is a share between 0 and 1, not {self.held_out:g}. Try 0.2.")
+            raise BadUsage(f"--held-out is a share between 0 and 1, not {self.held_out:g}. Try 0.2.")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Budget:
     """What a run may use: seconds, bytes of memory, and whether it may run at this moment.
 
     Raises:
-        BadInput: a number is out of its range.
+        BadUsage: a number is out of its range.
     """
 
     seconds: float | None = None
@@ -95,9 +95,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.seconds is not None and not self.seconds >= 0:
-            raise BadInput("--minutes must not be negative.")
+            raise BadUsage("--minutes must not be negative.")
         if self.memory is not None and self.memory <= 0:
-            raise BadInput("--memory must be more than 0. Write 900M or 2G, or leave it out.")
+            raise BadUsage("--memory must be more than 0. Write 900M or 2G, or leave it out.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,6 +205,9 @@ def prepare(
     require()
     messages, replayed = _with_earlier(corpus, start.earlier, settings.seed)
     training, held = split(messages, settings.held_out, settings.seed)
+    if len(held) > len(training):
+        share = f"{len(held)} of the {len(messages)} messages are held out"
+        note(f"{share}, and only {len(training)} trained on. Give a smaller --held-out, such as 0.2.")
     for part in start.parts:
         gguf.check_adapter(part.file, base)
     measured = _measured(training, base, start, settings, progress) if start.parts and start.check else None

@@ -10,17 +10,18 @@ Not here: choosing from a cache (selection/select.py), training (training/finetu
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xpert_cli import aliases, corpus, runs
+from xpert_cli import aliases, corpus, paths, runs
 from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.cache.opening import adapter_path, expanded, is_file_name
-from xpert_cli.corpus import Corpus
+from xpert_cli.corpus import Corpus, Message
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.selection.select import select
 
+LONG = 5  # words from which on a message is known again without its prompt
 BASE, LAST, SELECTION = "base", "last", "selection"
 
 
@@ -108,17 +109,42 @@ def earlier_messages(folder: Path) -> Corpus | None:
     return corpus.read([str(messages)]) if messages.exists() else None
 
 
-def trained_keys(folder: Path) -> frozenset[str]:
-    """The keys of the messages that a run's adapter was trained on, as far as its folder tells: all that it kept but
-    those that its record says were held out.
+def trained_on(written: Corpus, files: Sequence[Path]) -> int | None:
+    """How many of the messages the runs that made these files learnt from; None where no such run is on this machine.
+
+    A message counts where the same was said in answer to the same, and one of LONG words or more wherever it was said:
+    an export, a table and plain text of one writing show different prompts for it.
     """
+    folders = {folder for file in files if (folder := _run_of(file)) is not None}
+    learnt = [message for folder in folders for message in learnt_from(folder)]
+    keys, said = {message.key() for message in learnt}, {text for one in learnt if (text := _words(one))}
+    count = sum(message.key() in keys or _words(message) in said for message in written.messages)
+    return count if folders else None
+
+
+def learnt_from(folder: Path) -> list[Message]:
+    """The messages that a run was trained on: all that it kept but those that its record says were held out."""
     messages = earlier_messages(folder)
-    if messages is None:
-        return frozenset()
     data = runs.record(folder).get("data")
     lines = data.get("held_out_lines") if isinstance(data, dict) else None
     held_out_lines = set(lines) if isinstance(lines, list) else set()
-    return frozenset(message.key() for message in messages.messages if _line(message.source) not in held_out_lines)
+    return [one for one in (messages.messages if messages else ()) if _line(one.source) not in held_out_lines]
+
+
+def _words(message: Message) -> str:
+    """A long message's words, "" of a short one: many people say the same in few words."""
+    words = message.response.split()
+    return " ".join(words) if len(words) >= LONG else ""
+
+
+def _run_of(file: Path) -> Path | None:
+    """The folder of the run that made an adapter or a merged model: the file's own, or that of a run with its like."""
+    if (file.parent / runs.MESSAGES).exists():
+        return file.parent
+    size = file.stat().st_size
+    files = [(run.folder, one) for run in runs.finished_runs() for one in (run.adapter, run.folder / runs.MERGED)]
+    alike = [(folder, one) for folder, one in files if one.is_file() and one.stat().st_size == size]
+    return next((folder for folder, one in alike if paths.digest(one) == paths.digest(file)), None)
 
 
 def _line(source: str) -> int:

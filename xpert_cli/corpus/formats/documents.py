@@ -195,6 +195,8 @@ def _pdf(file: File) -> Parsed:
         raise BadInput(f"{file.name}: this PDF {why}. Save its text as a text file.") from error
     parsed = Parsed(PDF)
     parsed.messages = paragraphs(file.name, _flowing(pages), parsed.left_out)
+    if b"%%EOF" not in file.data[-4096:]:
+        parsed.notes.append(f"{file.name}: the end of this PDF is missing, and some of its text may be too")
     if not any(page.strip() for page in pages):
         raise BadInput(f"{file.name}: this PDF holds pictures of text only. Save its text as a text file.")
     return parsed

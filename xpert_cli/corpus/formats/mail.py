@@ -14,6 +14,7 @@ from email.parser import BytesParser
 from email.utils import parseaddr
 
 from xpert_cli.corpus.encodings import decode
+from xpert_cli.corpus.formats.threads import Mail, lines
 from xpert_cli.corpus.markup import prose
 from xpert_cli.corpus.quoted import own
 from xpert_cli.corpus.sources import File
@@ -39,6 +40,7 @@ _HEADERS = {
     b"reply-to",
     b"content-type",
 }
+_IDS = re.compile(r"<[^<>\s]{1,250}>")
 _AUTOMATIC = re.compile(r"no-?reply|mailer-daemon|donotreply|notifications?@|postmaster", re.IGNORECASE)
 
 
@@ -50,21 +52,17 @@ def read(file: File) -> Parsed | None:
     if first is None and not _begins_with_header(data):
         return None
     parsed = Parsed(KIND)
-    turns: list[tuple[Turn, str]] = []
+    mails: list[Mail] = []
     sent: Counter[str] = Counter()
     others: dict[str, set[str]] = {}
     for offset, raw in _messages(data, first is not None):
         line = data.count(b"\n", 0, offset) + 1
-        if parsed_turn := _turn(f"{file.name}:{line}", raw, parsed, others, sent):
-            turns.append(parsed_turn)
+        if mail := _turn(f"{file.name}:{line}", raw, parsed, others, sent):
+            mails.append(mail)
     owner = sent.most_common(1)[0][0] if sent else ""
-    threads: dict[str, list[Turn]] = {}
-    for turn, thread in turns:
-        threads.setdefault(thread, []).append(turn)
     aliases = {name: frozenset(names) for name, names in others.items()}
-    for several in threads.values():
-        ordered = sorted(several, key=lambda one: one.time or 0)
-        parsed.conversations.append(Conversation(file.name, ordered, owner, aliases))
+    for turns, linked in lines(mails):
+        parsed.conversations.append(Conversation(file.name, turns, owner, aliases, linked=linked))
     return parsed
 
 
@@ -95,10 +93,8 @@ def _messages(data: bytes, mbox: bool) -> Iterator[tuple[int, bytes]]:
         yield start, re.sub(rb"^>(>*From )", rb"\1", data[body:end], flags=re.MULTILINE)
 
 
-def _turn(
-    source: str, raw: bytes, parsed: Parsed, others: dict[str, set[str]], sent: Counter[str]
-) -> tuple[Turn, str] | None:
-    """A mail as a turn, and its thread; `sent` counts who a mailbox's owner is, where it says what was sent."""
+def _turn(source: str, raw: bytes, parsed: Parsed, others: dict[str, set[str]], sent: Counter[str]) -> Mail | None:
+    """A mail as a turn, with what it answers; `sent` counts who a mailbox's owner is, where it says what was sent."""
     mail = BytesParser(policy=policy.default).parsebytes(raw)
     assert isinstance(mail, EmailMessage)
     name, address = parseaddr(_header(mail, "From"))
@@ -134,7 +130,10 @@ def _turn(
         .strip()
         .lower()
     )
-    return Turn(who, text, source, moment(_header(mail, "Date"))), thread or source
+    answered = _IDS.findall(_header(mail, "In-Reply-To")) or _IDS.findall(_header(mail, "References"))
+    ids = _IDS.findall(_header(mail, "Message-ID"))
+    turn = Turn(who, text, source, moment(_header(mail, "Date")))
+    return Mail(turn, thread or source, ids[0] if ids else "", answered[-1] if answered else "")
 
 
 def _header(mail: EmailMessage, name: str) -> str:
