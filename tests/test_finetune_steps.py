@@ -223,11 +223,12 @@ def test_a_budget_leaves_time_for_what_comes_after_training(tiny, tmp_path, monk
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0], strftime=time.strftime))
     monkeypatch.setattr(finetune.style_shift, "answers", taking(10, finetune.style_shift.answers))
     monkeypatch.setattr(Plan, "open", taking(5, Plan.open))
+    monkeypatch.setattr(finetune, "merging_seconds", lambda *_: 7.0)
     monkeypatch.setattr(
         finetune.loop, "train", lambda *a, **more: given.append(more.pop("seconds")) or train(*a, seconds=None, **more)
     )
     quick(tiny, tmp_path / "run", budget=prepare.Budget(seconds=100.0))
-    assert given == [100 - 10 - 5 - 10 - 2 * 5]  # asked, loaded, asked again, merged
+    assert given == [100 - 10 - 5 - 10 - 7]  # asked, loaded, asked again, merged
 
 
 def test_more_held_out_than_trained_on_is_said(tiny, tmp_path):

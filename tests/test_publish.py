@@ -245,7 +245,7 @@ def test_canaries_are_tried_unless_told_otherwise(server, copy, tmp_path, monkey
 
 def test_quiet_publishing_has_to_be_agreed_to_beforehand(server, copy, monkeypatch, capsys):
     status, _, err = called(monkeypatch, capsys, "cache", "publish", str(copy), REPO, "--quiet")
-    assert (status, posts(server)) == (1, [])
+    assert (status, posts(server)) == (2, [])
     assert "Say --yes with it" in err
 
 
