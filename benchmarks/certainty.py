@@ -24,7 +24,8 @@ from xpert_cli.cache.catalogue import open_cache
 from xpert_cli.corpus import Corpus, read
 from xpert_cli.hub.sources import open_source
 from xpert_cli.selection import score
-from xpert_cli.style.measured import measure_all
+from xpert_cli.style import described
+from xpert_cli.style.measured import readings_on
 from xpert_cli.style.space import Floats, Readings, Space, measured
 
 POOL, PLAIN = 60, 40  # test and plain-text rows of a style
@@ -59,6 +60,10 @@ class Cache:
         shift = self.space.shift(mean, writing=True)
         return int(np.argmax(score.scores(shift, adapters, self.space)))
 
+    def read(self, texts: Sequence[str]) -> Floats:
+        """(texts, axes) what is counted in texts, on the axes of the whole cache."""
+        return readings_on([axis.name for axis in self.space.axes], texts)
+
     def pair(self, one: int, other: int) -> Floats:
         """The adapters of two styles, as a cache of two has them."""
         return self.adapters[[one, other]]
@@ -82,9 +87,12 @@ class Setting:
 def setting(run: Run) -> Setting:
     """What all parts share."""
     opened = open_cache(open_source("embedded"))
-    cache = Cache(opened.space, opened.coordinates).only(measured(opened.space.axes))
+    ids = [entry.id for entry in opened.entries]
+    adapters = opened.coordinates[[ids.index(name) for name in STYLES.values()]]
+    counted = measured(opened.space.axes) & described.understood(opened.space.axes)
+    cache = Cache(opened.space, adapters).only(counted)
     texts = [[row.response for row in run.rows(f"{style}_test")[:POOL]] for style in STYLES]
-    pools = [measure_all(some) for some in texts]
+    pools = [cache.read(some) for some in texts]
     return Setting(cache, texts, pools, [user for size in SIZES for user in users(pools, size)])
 
 
@@ -219,7 +227,7 @@ def nearer(style: int, parts: dict[int, float], cache: Cache) -> bool:
 def one_text(run: Run) -> str:
     """How often one text less, or one far longer, changes which adapter is first, and which are selected."""
     here, draw, lines = setting(run), np.random.default_rng(1), []
-    long = [measure_all(["\n\n".join([text] * LONGER) for text in some]) for some in here.texts]
+    long = [here.cache.read(["\n\n".join([text] * LONGER) for text in some]) for some in here.texts]
 
     def picked(values: Floats) -> tuple[int, list[int]]:
         readings, cache = Readings(values), here.cache
@@ -248,10 +256,10 @@ def plain_text(run: Run) -> str:
     here = setting(run)
     places = np.array([not axis.length for axis in here.cache.space.axes])
     timeless, texts, lines = here.cache.only(places), [some[:PLAIN] for some in here.texts], []
-    flat = [measure_all([" ".join(text.split()) for text in some])[:, places] for some in texts]
+    flat = [here.cache.read([" ".join(text.split()) for text in some])[:, places] for some in texts]
     parsed = [[read(["-"], stdin=io.BytesIO(text.encode())).messages for text in some] for some in texts]
-    joined = [[measure_all(Corpus(tuple(own)).passages)[:, places] for own in some] for some in parsed]
-    single = [[measure_all([one.response for one in own])[:, places] for own in some] for some in parsed]
+    joined = [[here.cache.read(Corpus(tuple(own)).passages)[:, places] for own in some] for some in parsed]
+    single = [[here.cache.read([one.response for one in own])[:, places] for own in some] for some in parsed]
     for size in (5, 20):
         right: list[list[bool]] = [[] for _ in range(4)]
         draw = np.random.default_rng(size)

@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import figures, merging, outcomes, report, selection, writers
+from benchmarks import certainty, figures, merging, outcomes, report, selection, writers
 from benchmarks.__main__ import NAMES, benchmark
 from benchmarks.outcomes import Arm, Outcome
 from benchmarks.run import Options, Run
 from benchmarks.store import Missing, Store
+from xpert_cli.cache.catalogue import open_cache
 from xpert_cli.corpus import Message
 from xpert_cli.gguf.adapter import Adapter
-from xpert_cli.style.space import Axis, Space
+from xpert_cli.hub.sources import open_source
+from xpert_cli.style.space import Axis, Space, measured
 
 ROOT = Path(__file__).resolve().parent.parent
 WITHOUT_REPORT = {"generation"}  # a few figures each, which stand in other pages
@@ -215,3 +217,15 @@ def test_a_message_is_one_sample_however_long_it_is():
 def test_outcomes_come_back_as_they_were_written():
     seen = json.loads((report.REPORTS / "warmstart.json").read_text("utf-8"))
     assert Outcome.from_record(seen[0]).saved() == pytest.approx((1 - 29.367622870144764 / 46.386223628339096, 0.0))
+
+
+def test_users_are_read_on_the_axes_of_the_cache_whatever_is_counted_beside() -> None:
+    opened = open_cache(open_source("embedded"))
+    known = measured(opened.space.axes)
+    cache = certainty.Cache(opened.space, opened.coordinates).only(known)
+    values = cache.read(["Wow! The sea is so flat today!", "The weather is calm."])
+    assert values.shape == (2, int(known.sum()))
+    at = [axis.name for axis in cache.space.axes].index("exclamations")
+    assert values[:, at].tolist() == [1.0, 0.0]
+    user = certainty.users([np.repeat(values, 20, axis=0)] * 8, 5)[0]
+    assert (len(user.readings), len(user.others)) == (5, 35)
