@@ -25,8 +25,8 @@ from xpert_cli import platform
 from xpert_cli.errors import XpertError
 
 NAMES = (
-    *("adapters", "certainty", "finetune", "generation", "memory", "mixed", "people", "scale", "selection"),
-    *("threads", "warmstart"),
+    *("adapters", "certainty", "finetune", "generation", "memory", "mixed", "people", "persons"),
+    *("scale", "selection", "threads", "warmstart"),
 )
 
 

@@ -98,7 +98,8 @@ def _fitted(text: str, width: int) -> Text:
 def summary(result: Summary, top: int) -> RenderableType:
     """The explanation in a sentence, then the strongest axes, those that say something of their own first."""
     axes = sorted(result.axes, key=lambda axis: not axis.shown)
-    return Group(Text(result.explanation, "bold"), Text(), Bars(axes[:top]))
+    among = [Text(result.apart), Text()] if result.apart else []
+    return Group(Text(result.explanation, "bold"), Text(), *among, Bars(axes[:top]))
 
 
 def selection(result: Selection, top: int) -> RenderableType:

@@ -19,6 +19,7 @@ from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.corpus import Corpus
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel
+from xpert_cli.selection.apart import apart
 from xpert_cli.selection.project import project
 from xpert_cli.style import described
 
@@ -43,13 +44,17 @@ class AxisReading:
 
 @dataclass(frozen=True)
 class Summary:
-    """An explained corpus, strongest axis first; `shown` marks the axes that say different things to a reader."""
+    """An explained corpus, strongest axis first; `shown` marks the axes that say different things to a reader.
+
+    `apart` is what the writing shares with the adapters of the cache and what not (selection/apart.py).
+    """
 
     samples: int
     axes: tuple[AxisReading, ...]
     explanation: str
     notes: tuple[str, ...]
     seconds: float
+    apart: str = ""
 
 
 SHOWN = 8
@@ -116,4 +121,5 @@ def summarize(
         if space.axes[i].named
     )
     explanation = f"Compared with the base model {described.sentence(space, shift)}."
-    return Summary(len(corpus), axes, explanation, projection.notes, time.monotonic() - began)
+    among = apart(projection, cache)
+    return Summary(len(corpus), axes, explanation, projection.notes, time.monotonic() - began, among)

@@ -1,0 +1,193 @@
+"""Is the right one of many real people found from 20 or 5 turns, and do explanations tell people apart?
+
+    python -m benchmarks persons --people DIR [--only right,families,comparison,tune,explained]
+
+DIR is what a tool wrote of a public chat corpus: PERSON/{train,tune,test}.jsonl of turns, split by conversation. A
+person's train turns stand for the adapter that would be trained on them; users are drawn from the same people's test
+turns, for the part `tune` from their tune turns. No adapter is trained: what adapters answer is not known, and shifts
+are counted from the base's own answers, with no gap between people's texts and answers. Reads --people. Not here:
+whether a near start helps (people.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.figures import estimate
+from benchmarks.report import table
+from benchmarks.run import Run
+from benchmarks.statements import SHOWN, Statements, nearest, shared, strongest_of
+from benchmarks.writers import turns
+from xpert_cli.cache.build import build_space
+from xpert_cli.cache.catalogue import base_answers
+from xpert_cli.hub.sources import open_source
+from xpert_cli.style import described
+from xpert_cli.style.chat import CHAT
+from xpert_cli.style.measured import measure_all
+from xpert_cli.style.space import Floats, Readings, Space
+
+LEAST, MOST = 20, {"train": 150, "tune": 60, "test": 60}  # turns of a person in a split
+COUNTS, CACHES = (20, 5), (8, 50, 0)  # turns of a user, and people in a cache; 0 is for all
+DRAWS = 3  # users drawn of one person
+
+Keep = npt.NDArray[np.bool_]
+Score = Callable[[Floats, Floats], Floats]
+
+
+@dataclass(frozen=True, eq=False)
+class Cached:
+    """People in a space: where their train turns lie, and the readings that users are drawn from."""
+
+    space: Space
+    places: Floats
+    pools: tuple[Floats, ...]
+
+    @cached_property
+    def root(self) -> Floats:
+        """(axes, axes) to coordinates in which the metric is the identity: rows times this."""
+        return np.asarray(np.linalg.cholesky(self.space.precision))
+
+    @cached_property
+    def whitened(self) -> Floats:
+        """(people, axes) the places in these coordinates."""
+        return np.asarray(self.places @ self.root)
+
+    def user(self, person: int, count: int, draw: int) -> Floats:
+        """(axes,) where `count` turns of a person lie."""
+        pool = self.pools[person]
+        rows = np.random.default_rng([person, count, draw]).permutation(len(pool))[:count]
+        return self.space.position(Readings(pool[rows]))
+
+    def others(self, person: int, size: int, draw: int) -> list[int]:
+        """The person, and others up to `size` people."""
+        order = np.random.default_rng([person, size, draw, 1]).permutation(len(self.pools))
+        return [person, *[int(one) for one in order if one != person][: size - 1]]
+
+
+def readings(run: Run, who: str, part: str) -> Floats:
+    """(turns, axes) readings of a person's turns of one split."""
+    return measure_all(turn.response for turn in turns(run, who, part)[: MOST[part]])
+
+
+@lru_cache(maxsize=4)
+def texts_of(run: Run, split: str) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
+    """Readings of train turns, and of those of a split, of all people who have enough of both."""
+    names = sorted(path.name for path in (run.options.people or run.store.folder).iterdir() if path.is_dir())
+    pairs = [(readings(run, who, "train"), readings(run, who, split)) for who in names]
+    enough = [pair for pair in pairs if min(map(len, pair)) >= LEAST]
+    return tuple(pair[0] for pair in enough), tuple(pair[1] for pair in enough)
+
+
+def cached(run: Run, split: str, keep: Keep | None = None) -> Cached:
+    """People as a cache, on some of the axes."""
+    axes = described.measured_axes()
+    wanted_axes = np.ones(len(axes), np.bool_) if keep is None else keep
+    chosen = [axis for axis, wanted in zip(axes, wanted_axes, strict=True) if wanted]
+    answers = measure_all([answer for _, answer in base_answers(open_source("embedded"))])[:, wanted_axes]
+    trained, pools = texts_of(run, split)
+    own, base = [Readings(one[:, wanted_axes]) for one in trained], Readings(answers)
+    scatters, nothing = [one.scatter for one in own], np.empty((0, 0), np.float32)
+    space, *_ = build_space(chosen, nothing, [base, base], [base.mean], scatters)
+    places = np.array([space.shift(one.mean, writing=True) for one in own])
+    return Cached(space, places, tuple(pool[:, wanted_axes] for pool in pools))
+
+
+def from_base(user: Floats, places: Floats) -> Floats:
+    """(people,) cosines of a user's and people's shifts, in coordinates in which the metric is the identity."""
+    lengths = np.linalg.norm(places, axis=1) * np.linalg.norm(user)
+    return np.where(lengths > 0, places @ user / np.where(lengths > 0, lengths, 1.0), 0.0)
+
+
+def about_mean(user: Floats, places: Floats) -> Floats:
+    """The same, counted from the mean of the people."""
+    mean = places.mean(axis=0)
+    return from_base(user - mean, places - mean)
+
+
+def both(user: Floats, places: Floats) -> Floats:
+    """The mean of both: `selection.score.scores`, without going through the metric for every user."""
+    return (from_base(user, places) + about_mean(user, places)) / 2
+
+
+def shares(people: Cached, score: Score) -> tuple[str, ...]:
+    """For each size of cache and number of turns: users whose own person is first, with an interval over people."""
+    cells = []
+    for size in CACHES:
+        for count in COUNTS:
+            right = np.zeros((len(people.places), DRAWS))
+            for person, draw in np.ndindex(*right.shape):
+                them = people.others(person, size or len(people.places), draw)
+                likeness = score(people.user(person, count, draw) @ people.root, people.whitened[them])
+                right[person, draw] = np.argmax(likeness) == 0
+            over = estimate([100 * float(one) for one in right.mean(axis=1)])
+            cells.append(f"{over.middle:.1f} ({over.low:.0f}-{over.high:.0f})")
+    return tuple(cells)
+
+
+def _head(run: Run, split: str, first: str) -> tuple[str, ...]:
+    most = len(texts_of(run, split)[0])
+    return (first, *(f"{size or most} people, {count} turns" for size in CACHES for count in COUNTS))
+
+
+def right(run: Run) -> str:
+    """On test turns, as `xpert select` scores."""
+    return table(_head(run, "test", ""), [("all axes", *shares(cached(run, "test"), both))])
+
+
+def tune(run: Run) -> str:
+    """The same on tune turns, on which constants may be set."""
+    return table(_head(run, "tune", ""), [("all axes", *shares(cached(run, "tune"), both))])
+
+
+def families() -> Mapping[str, Keep]:
+    """Which axes belong to which family."""
+    axes, chats = described.measured_axes(), {axis.name for axis, _ in CHAT}
+    chat = np.array([axis.name in chats for axis in axes])
+    wording = np.array([not axis.named for axis in axes])
+    return {"prose": ~chat & ~wording, "chats": chat, "wording": wording}
+
+
+def by_family(run: Run) -> str:
+    """Each family of axes alone, and all others without it."""
+    rows = []
+    for name, keep in families().items():
+        rows.append((f"{name} alone", *shares(cached(run, "test", keep), both)))
+        rows.append((f"without {name}", *shares(cached(run, "test", ~keep), both)))
+    return table(_head(run, "test", "axes"), rows)
+
+
+def comparison(run: Run) -> str:
+    """Cosines from the base, about the cache's mean, and the mean of both, which the product uses."""
+    ways: Mapping[str, Score] = {"from the base": from_base, "about the mean": about_mean, "both, as used": both}
+    people = cached(run, "test")
+    return table(_head(run, "test", "compared"), [(name, *shares(people, way)) for name, way in ways.items()])
+
+
+def blind(people: Cached, explanations: list[Statements], mean: Floats) -> list[float]:
+    """Per person, how often their explanation of 8 is nearest to 20 turns of theirs, in per cent."""
+    percent = []
+    for person in range(len(explanations)):
+        drawn = [
+            (people.others(person, CACHES[0], draw), people.user(person, COUNTS[0], draw)) for draw in range(DRAWS)
+        ]
+        hits = [nearest([explanations[one] for one in them], user - mean) == 0 for them, user in drawn]
+        percent.append(100 * float(np.mean(hits)))
+    return percent
+
+
+def explained(run: Run) -> str:
+    """Explanations from the base and about the cache's mean: statements that two people share, and the blind test."""
+    people, rows = cached(run, "test"), []
+    for name, mean in (("from the base", 0 * people.places[0]), ("about the mean", people.places.mean(axis=0))):
+        explanations = [strongest_of(people.space, place - mean) for place in people.places]
+        over = estimate(blind(people, explanations, mean))
+        rows.append((name, f"{shared(explanations):.2f}", f"{over.middle:.1f} ({over.low:.0f}-{over.high:.0f})"))
+    return table(("explained", f"of {SHOWN} statements, two people share", "right explanation of 8, 20 turns, %"), rows)
+
+
+PARTS = {"right": right, "families": by_family, "comparison": comparison, "tune": tune, "explained": explained}
