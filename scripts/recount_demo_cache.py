@@ -4,7 +4,8 @@
 
 Adapters are not trained again: each tells anew where the rows that it was trained on lie, its weights stay as they are.
 Described axes keep what a model read. Of axes that are new, only the base's answers are known: what people's texts and
-answers differ in there whatever the style counts as nothing, and so do the adapters' answers. Not here: training
+answers differ in there whatever the style counts as nothing, and so do the adapters' answers. Communities keep the
+places that they have on the axes that count as before. Not here: training
 (scripts/build_demo_cache.py).
 """
 
@@ -23,6 +24,7 @@ from xpert_cli import corpus, gguf, paths
 from xpert_cli.cache import card
 from xpert_cli.cache.build import MOST_TEXTS, PRIOR
 from xpert_cli.cache.catalogue import ANSWERS, OpenCache, open_cache, write_cache
+from xpert_cli.cache.communities import described_file, placed_in, write_communities
 from xpert_cli.cache.entries import Entry
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf.adapter import Adapter
@@ -96,9 +98,12 @@ def main() -> None:
     training = np.array([space.shift(mean, writing=True) for mean in means if mean is not None])
     entries = [written(space, *one, options.cache) for one in zip(cache.entries, adapters, training, strict=True)]
     made_with = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
-    write_cache(options.cache, made_with, entries, space, answers, training)
+    groups = [placed_in(one, cache.space, space) for one in cache.communities]
+    if groups:
+        write_communities(options.cache, groups, space.axes)
+    write_cache(options.cache, made_with | {"files": described_file(options.cache)}, entries, space, answers, training)
     readme = options.cache / card.FILE
-    readme.write_text(card.renewed(readme.read_text("utf-8"), entries, {}), "utf-8")
+    readme.write_text(card.renewed(readme.read_text("utf-8"), entries, {}, 0, groups), "utf-8")
 
 
 def written(space: Space, entry: Entry, adapter: Adapter, shift: Floats, folder: Path) -> Entry:

@@ -277,8 +277,8 @@ def test_merging_through_a_peft_folder(tmp_path, base):
         merge_files([(tmp_path / "peft", 1.0)], None, tmp_path / "again.gguf")
     with pytest.raises(BadInput, match="F32, not Q8_0"):
         merge_files([(tmp_path / "1.gguf", 1.0)], base, tmp_path / "peft", type_name="Q8_0")
-    with pytest.raises(BadInput, match="F16 or F32, not Q8_0"):
-        merge_files([(tmp_path / "1.gguf", 1.0)], None, tmp_path / "no.gguf", type_name="Q8_0")
+    with pytest.raises(BadInput, match="F16, F32 or Q8_0, not Q4_0"):
+        merge_files([(tmp_path / "1.gguf", 1.0)], None, tmp_path / "no.gguf", type_name="Q4_0")
 
 
 @pytest.mark.parametrize(("kind", "stored"), [("F32", "F32"), ("F16", "F16"), ("BF16", "BF16"), ("Q8_0", "Q8_0")])

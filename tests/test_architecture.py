@@ -58,7 +58,7 @@ PURE = {
 }
 EXTRAS = {"accelerate", "peft", "resvg_py", "safetensors", "scipy", "sentence_transformers", "sklearn", "torch"}
 EXTRAS.add("transformers")
-HEAVY = EXTRAS | {"gguf", "huggingface_hub", "jinja2", "llama_cpp"}
+HEAVY = EXTRAS | {"gguf", "huggingface_hub", "jinja2", "llama_cpp", "pyarrow", "ray"}
 TENSORS = {
     f"xpert_cli.training.{name}" for name in ("attention", "decoder", "operations", "packed", "packed_head")
 }  # torch is what they are made of

@@ -25,6 +25,7 @@ from xpert_cli import gguf, paths
 from xpert_cli.cache import card
 from xpert_cli.cache.answers import answer_probes, drop
 from xpert_cli.cache.catalogue import ANSWERS, OpenCache, write_cache
+from xpert_cli.cache.communities import described_file, write_communities
 from xpert_cli.cache.entries import Entry
 from xpert_cli.cache.gains import Gains, gains
 from xpert_cli.cache.index import add_to_index, made_with, members_of, write_cache_indexed
@@ -186,12 +187,17 @@ def add(
     readme = cache.source.optional(card.FILE)
     text = paths.text(readme) if readme else ""
     with paths.whole(out / card.FILE) as part:
-        part.write_text(card.renewed(text, entries, {}, count), "utf-8")
+        part.write_text(card.renewed(text, entries, {}, count, cache.communities), "utf-8")
+    beside: dict[str, Any] = {}
+    if cache.communities:
+        write_communities(out, cache.communities, space.axes)
+        beside = {"files": described_file(out)}
     if isinstance(cache, IndexedCache):
-        add_to_index(out, cache, made_with(cache), members_of(new, answer_coordinates, training_coordinates))
+        members = members_of(new, answer_coordinates, training_coordinates)
+        add_to_index(out, cache, made_with(cache) | beside, members)
         drop(out)
         return _built(out, new, space, answer_coordinates, training_coordinates, began)
-    whole, entries = made_with(cache), [*cache.entries, *new]
+    whole, entries = made_with(cache) | beside, [*cache.entries, *new]
     write_cache(
         out,
         whole,

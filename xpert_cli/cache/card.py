@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from xpert_cli.foreign.text import markdown
 
 if TYPE_CHECKING:
+    from xpert_cli.cache.communities import Community
     from xpert_cli.cache.entries import Entry
 
 FILE = "README.md"
@@ -23,14 +24,20 @@ _GENERATED = "## Adapters"
 _MANY = "\n\nA cache of {} for `xpert select`. Its index describes each.\n"
 
 
-def write_card(base: str, about: str, entries: Sequence[Entry]) -> str:
+def write_card(base: str, about: str, entries: Sequence[Entry], communities: Sequence[Community] = ()) -> str:
     """A card for adapters of a base; `about` is its owner's Markdown: the data, and its terms."""
     front = "base_model_relation: adapter\nlibrary_name: gguf\npipeline_tag: text-generation\ntags: [xpert, lora, gguf]"
     head = f"---\nbase_model: {json.dumps(base)}\n{front}\n---\n\n# LoRA adapters of {markdown(base)}\n\n"
-    return head + (f"{about.strip()}\n\n" if about.strip() else "") + _adapters(entries)
+    return head + (f"{about.strip()}\n\n" if about.strip() else "") + _adapters(entries) + _communities(communities)
 
 
-def renewed(card: str, entries: Sequence[Entry], metadata: Mapping[str, str], count: int = 0) -> str:
+def renewed(
+    card: str,
+    entries: Sequence[Entry],
+    metadata: Mapping[str, str],
+    count: int = 0,
+    communities: Sequence[Community] = (),
+) -> str:
     """A card for other entries, and with other values of keys of its front matter.
 
     Args:
@@ -43,7 +50,7 @@ def renewed(card: str, entries: Sequence[Entry], metadata: Mapping[str, str], co
     other_lines = [line for line in front.splitlines() if line.partition(":")[0] not in metadata]
     front = "\n".join([*(f"{key}: {json.dumps(value)}" for key, value in metadata.items()), *other_lines])
     listed = _adapters(entries) if len(entries) >= count else _GENERATED + _MANY.format(count)
-    return f"---\n{front}\n---\n{body}\n\n{listed}"
+    return f"---\n{front}\n---\n{body}\n\n{listed}{_communities(communities)}"
 
 
 def _adapters(entries: Sequence[Entry]) -> str:
@@ -60,6 +67,25 @@ def _adapters(entries: Sequence[Entry]) -> str:
             "deviations of single texts, from the base model's own answers. Losses are nats a response token on",
             "held-out messages, before and after training. Of the training text is told what its owner checked.\n",
             "| adapter | explanation | messages | loss | training text |\n|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _communities(communities: Sequence[Community]) -> str:
+    """A table of the communities; nothing where there are none."""
+    if not communities:
+        return ""
+    made = {"average": "the average of its people's adapters", "text": "trained on text of all its people"}
+    rows = []
+    for one in communities:
+        values = one.id, one.parent or "everybody", one.count, made.get(one.made, one.made), one.entry.explanation
+        rows.append(f"| {' | '.join(markdown(str(part)) for part in (*values, checked(one.entry.checked)))} |")
+    return "\n".join(
+        [
+            "\n### Communities\n\nPeople who write alike, and one adapter for each group of them.\n",
+            "| community | part of | people | adapter | its people write | training text |\n|---|---|---|---|---|---|",
             *rows,
             "",
         ]

@@ -14,8 +14,9 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,8 +29,11 @@ from xpert_cli.hub.files import CATALOGUE, Source, kept
 from xpert_cli.style import described as style
 from xpert_cli.style.space import Axis, Floats, Space
 
+if TYPE_CHECKING:
+    from xpert_cli.cache.communities import Community
+
 SCHEMA, INDEXED = 1, 2  # one file of coordinates that is read whole, and an index (cache/indexed.py)
-COORDINATES, ANSWERS = "coordinates.npz", "base_answers.jsonl"
+COORDINATES, ANSWERS, COMMUNITIES = "coordinates.npz", "base_answers.jsonl", "communities.json"
 MOST_ANSWERS = 16 << 20  # bytes of the base's answers: 200 take 60 kB
 MOST_BASIS = 64 << 20  # bytes of the described axes' directions
 MOST_BYTES = 256 << 20  # of coordinates.npz: 100,000 adapters on 500 axes take 200 MB
@@ -94,7 +98,14 @@ class OpenCache:
 
         What is described rests on a few of the training texts only, and has made selection worse.
         """
-        return not np.isnan(self.training_coordinates).all()
+        return not self.entries or not np.isnan(self.training_coordinates).all()
+
+    @cached_property
+    def communities(self) -> tuple[Community, ...]:
+        """Groups of people, each after the larger one that it is part of; read when they are first asked for."""
+        from xpert_cli.cache.communities import read_communities
+
+        return read_communities(self.source, self.space.axes)
 
     def has(self, adapter: str) -> bool:
         """Whether there is an adapter of an id."""
@@ -104,16 +115,20 @@ class OpenCache:
             return False
 
     def entry(self, adapter: str) -> Entry:
-        """The entry with an id.
+        """The entry with an id, a community's too.
 
         Raises:
             BadInput: there is none; the ids there are, are named.
         """
-        for entry in self.entries:
+        for entry in (*self.entries, *self._groups()):
             if entry.id == adapter:
                 return entry
         known = ", ".join(entry.id for entry in self.entries[:12]) + (", …" if len(self.entries) > 12 else "")
         raise BadInput(f"{self.source.name} has no adapter {adapter!r}. It has: {known}.")
+
+    def _groups(self) -> tuple[Entry, ...]:
+        """The entries of the communities."""
+        return tuple(one.entry for one in self.communities)
 
     def open_adapter(self, adapter: str) -> gguf.AdapterFile:
         """An adapter, fetched, verified and opened."""

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xpert_cli import paths
-from xpert_cli.cache.catalogue import COORDINATES, INDEXED, OpenCache, axis_fields, described
+from xpert_cli.cache.catalogue import COMMUNITIES, COORDINATES, INDEXED, OpenCache, axis_fields, described
 from xpert_cli.cache.cells import MOST_IN_CELL, READ_WHOLE, ROOT, Cells, Record, cell_bytes, cells_file, write_cells
 from xpert_cli.cache.clusters import clusters
 from xpert_cli.cache.codes import Coding, Singles, coding_for, directions_of
@@ -151,7 +151,9 @@ def to_index(cache: OpenCache, folder: Path, progress: Progress = lambda message
 
 def made_with(cache: OpenCache) -> dict[str, Any]:
     """What a catalogue says of how its adapters were explained."""
-    return {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
+    fields = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
+    known = cache.source.known.get(COMMUNITIES)
+    return fields | ({"files": {COMMUNITIES: {"sha256": known[0], "bytes": known[1]}}} if known else {})
 
 
 def add_to_index(folder: Path, cache: IndexedCache, made_with: Mapping[str, Any], more: Members) -> None:

@@ -148,6 +148,9 @@ class IndexedCache(OpenCache):
         Raises:
             BadInput: there is none.
         """
+        for entry in self._groups():
+            if entry.id == adapter:
+                return entry
         if self.size <= READ_WHOLE:
             return super().entry(adapter)
         if adapter not in self._known:

@@ -32,9 +32,11 @@ def admitted(adapter: AdapterFile, base: BaseModel) -> AdapterFile:
 
 def oddities(cache: OpenCache, adapter: AdapterFile) -> tuple[str, ...]:
     """A warning where an adapter's weights are unlike those of the others, as the catalogue tells them."""
+    groups = [one.entry for one in cache.communities]
+    alike = groups if any(entry.id == adapter.name for entry in groups) else cache.entries
     others = [
         entry.traits
-        for entry in cache.entries
+        for entry in alike
         if entry.id != adapter.name and entry.traits and WORDS.keys() <= entry.traits.keys()
     ]
     score, what = outlier_score(traits(adapter.adapter), others)

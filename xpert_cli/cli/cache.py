@@ -18,7 +18,7 @@ import typer
 
 from xpert_cli import corpus, paths
 from xpert_cli.cache import signing
-from xpert_cli.cli import views
+from xpert_cli.cli import cache_train, views
 from xpert_cli.cli.options import (
     AuthorOpt,
     BaseOpt,
@@ -108,10 +108,19 @@ def build(
         o.hint(again("cache verify", base=base, cache=out))
 
 
+app.command()(cache_train.train)
+
+
 @app.command()
 def verify(
     cache: CacheOpt = None,
     base: BaseOpt = None,
+    answers: Annotated[
+        int,
+        typer.Option(
+            "--answers", parser=whole(0, 1_000_000), metavar="N", help="Ask N adapters too: do they write as they say?"
+        ),
+    ] = 0,
     offline: OfflineOpt = False,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
@@ -120,7 +129,8 @@ def verify(
     from xpert_cli.cache import verify
 
     with Output(json=json, quiet=quiet) as out:
-        result = verify.verify(opened_cache(cache, offline, out), open_base(base, offline, out), out.progress)
+        model = open_base(base, offline, out)
+        result = verify.verify(opened_cache(cache, offline, out), model, out.progress, ask=answers)
         out.show(result, views.verified(result))
         out.notes(result.notes)
 
@@ -187,8 +197,20 @@ def words(
 
 @app.command()
 def add(
-    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="A folder that xpert finetune wrote, or a file.")],
+    adapter: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ADAPTER",
+            help="A folder that xpert finetune wrote, a file, or a cache with communities to add.",
+        ),
+    ],
     cache: Annotated[str, typer.Option("--cache", metavar="DIR|REPO", help="The cache: a folder, or a Hub repo.")],
+    least: Annotated[
+        int,
+        typer.Option(
+            "--least", parser=whole(1, 1_000_000), metavar="K", help="Of a cache: only communities of K people or more."
+        ),
+    ] = 10,
     text: TrainedOnOpt = None,
     canaries: CanariesOpt = None,
     base: BaseOpt = None,
@@ -208,6 +230,18 @@ def add(
     with Output(json=json, quiet=quiet, minutes=minutes) as o:
         model, opened = open_base(base, offline, o), opened_cache(cache, offline, o)
         own = Path(cache).is_dir()
+        if (adapter / "catalogue.json").is_file():
+            if not own:
+                raise BadInput(f"communities are added to a folder, and {cache} is none. Fetch it, add, publish.")
+            from xpert_cli.cache.communities import add_communities
+
+            opened.require(model)
+            added = add_communities(_opened(str(adapter), offline, o), opened, Path(cache), least)
+            listed = [{"id": one.id, "people": one.count, "explanation": one.entry.explanation} for one in added]
+            names = ", ".join(one.id for one in added)
+            o.show({"out": cache, "communities": listed}, f"{cache}: added {names}")
+            o.hint(again("cache publish", [cache, "OWNER/NAME"]))
+            return
         folder = Path(cache) if own else paths.data_dir() / "proposals" / cache.replace("/", "--") / adapter.name
         summarizer_model = open_base(summarizer, offline, o) if summarizer else None
         result = build.add(
@@ -237,6 +271,12 @@ def publish(
     days: Annotated[
         int | None, typer.Option("--expires", parser=whole(1, 36_500), metavar="DAYS", help="Days until it expires.")
     ] = None,
+    least: Annotated[
+        int | None,
+        typer.Option(
+            "--least", parser=whole(1, 1_000_000), metavar="K", help="Only communities of K people, and nobody's own."
+        ),
+    ] = None,
     license: Annotated[str | None, typer.Option("--license", help="For the card, as in apache-2.0.")] = None,
     base_model: Annotated[
         str | None, typer.Option("--base-model", metavar="OWNER/NAME", help="For the card: the base model's Hub repo.")
@@ -254,7 +294,17 @@ def publish(
         model = open_base(base, False, o) if text else None
         secret = signing.read_key(key) if key else None
         options = {"public": public, "key": secret, "days": days, "metadata": metadata}
-        _send(_opened(cache, False, o), repo, o, model, text, author, canaries, yes, **options)
+        opened = _opened(cache, False, o)
+        if least is None:
+            _send(opened, repo, o, model, text, author, canaries, yes, **options)
+            return
+        from xpert_cli.cache.communities import at_least
+
+        folder = paths.data_dir() / "proposals" / f"least-{repo.replace('/', '--')}"
+        rmtree(folder, ignore_errors=True)
+        at_least(opened, least, paths.writable(folder))
+        _send(_opened(str(folder), True, o), repo, o, model, text, author, canaries, yes, **options)
+        rmtree(folder)
 
 
 def _opened(name: str, offline: bool, out: Output) -> OpenCache:
@@ -285,7 +335,8 @@ def _send(
     twins = publish.can_train() if canaries is None else canaries
     for one in text or ():
         written = corpus.read([one], author=author)
-        entry = publish.trained_on(written, opened.entries)
+        groups = (group.entry for group in opened.communities)
+        entry = publish.trained_on(written, (*opened.entries, *groups))
         recipe = entry.provenance.get("recipe") if twins else None
         assert base is not None
         looked = publish.look_through(

@@ -71,6 +71,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "xpert cache build runs/mara runs/okoro -o my-cache",
         "xpert cache build adapters/ --base qwen3.gguf -o my-cache",
     ),
+    "cache train": (
+        "xpert cache train writers/ -o my-cache",
+        "xpert cache train messages.jsonl --author-column user -o my-cache --communities text --no-people",
+    ),
     "cache add": (
         "xpert cache add runs/zoe --cache my-cache",
         "xpert cache add runs/zoe --cache anna/styles",
@@ -82,6 +86,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "cache publish": (
         "xpert cache publish my-cache anna/styles",
         "xpert cache publish my-cache anna/styles --key ~/.config/xpert/signing.key --public",
+        "xpert cache publish my-cache anna/people --least 20",
     ),
     "cache key": ("xpert cache key", "xpert cache key --json"),
     "cache trust": (

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from xpert_cli.sharing.upload import Sent
     from xpert_cli.training.evaluate import Evaluation, Standing
     from xpert_cli.training.finetune import Finetuned
+    from xpert_cli.training.many import TrainedCache
     from xpert_cli.training.peft_engine import PeftTrained
 
 _NARROW = 60  # columns under which a bar goes on a line of its own
@@ -107,9 +108,9 @@ def selection(result: Selection, top: int) -> RenderableType:
     chosen = " + ".join(
         item.adapter if len(result.selected) == 1 else f"{item.weight:.2f} {item.adapter}" for item in result.selected
     )
-    head = {"best": f"Nearest: {chosen}", "mixture": f"Nearest mixture: {chosen}"}.get(
-        result.verdict, "No adapter is near enough: start from the base model"
-    )
+    heads = {"best": "Nearest", "mixture": "Nearest mixture", "community": "Nearest people"}
+    none = "No adapter is near enough: start from the base model"
+    head = f"{heads[result.verdict]}: {chosen}" if result.verdict in heads else none
     ranking = Table.grid(padding=(0, 2))
     ranking.add_column(justify="right", no_wrap=True)
     ranking.add_column(overflow="fold")
@@ -121,6 +122,20 @@ def selection(result: Selection, top: int) -> RenderableType:
         (head, "bold"), (f" (nearness {result.nearness:.2f}, confidence {result.confidence:.2f})", "dim")
     )
     return Group(title, Text(result.explanation), Text(), ranking)
+
+
+def trained_cache(result: TrainedCache) -> RenderableType:
+    """How many writers a cache has, how fast they were trained, and its communities."""
+    done = f"{result.writers} writers, {result.trained} of them trained now ({result.tokens_per_second:.0f} tokens/s)"
+    left_out = f", {len(result.left_out)} left out" if result.left_out else ""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for one in result.communities:
+        table.add_row(one.id, f"{one.people} people", Text(one.explanation, "dim"))
+    head = Text(f"{result.out}: {done}{left_out}", "bold")
+    return Group(head, Text(), table) if result.communities else head
 
 
 def starts(result: StartCheck) -> RenderableType:
@@ -277,14 +292,17 @@ def listing(result: Listing) -> RenderableType:
     here = "" if len(result.adapters) == result.count else f", of which {len(result.adapters)} are on this machine"
     head = f"{count(result.count, 'adapter')} of {called(result.base)} in {result.cache}{here}"
     rows = [(one.id, f"{size(one.bytes)}, rank {one.rank}", one.explanation) for one in result.adapters]
-    return Group(Text(head, "bold"), _adapters(rows))
+    groups = [(one.id, f"{one.people} people", one.explanation) for one in result.communities]
+    listed = Group(Text(head, "bold"), _adapters(rows))
+    return Group(listed, Text("\nCommunities", "bold"), _adapters(groups)) if groups else listed
 
 
 def verified(result: Verified) -> RenderableType:
     """That all is well: what is not, is an error."""
-    return Text(
-        f"{result.cache}: {count(result.adapters, 'adapter')} ({size(result.bytes)}) are what the catalogue says."
-    )
+    head = f"{result.cache}: {count(result.adapters, 'adapter')} ({size(result.bytes)}) are what the catalogue says."
+    rows = [f"{one.agreement:+.2f}  {one.id}" for one in result.answers]
+    lines = ["", "Answers and the place of the training text agree by (1 at most):", *rows] if rows else []
+    return Text("\n".join([head, *lines]))
 
 
 def looked(adapter: str, result: Looked) -> str:

@@ -31,7 +31,7 @@ __all__ = ["Header", "MetadataView", "TensorInfo", "encode", "read_header"]  # t
 
 MAX_RANK = 1024
 MAX_WORD = 1 << 10  # bytes of a name or a type
-_FLOATS = ("F32", "F16", "BF16")
+_FACTORS = ("F32", "F16", "BF16", "Q8_0")  # types of an adapter's factors
 _ALPHA = "adapter.lora.alpha"
 
 
@@ -268,8 +268,8 @@ def _pairs(tensors: Mapping[str, TensorInfo]) -> tuple[list[str], list[str]]:
             problems.append(f"{name} is no LoRA factor")
         elif a is None or b is None:
             problems.append(f"{name} has only one of its two factors")
-        elif a.type not in _FLOATS or b.type not in _FLOATS:
-            problems.append(f"{name} is of type {a.type}, {b.type} instead of F32, F16 or BF16")
+        elif a.type not in _FACTORS or b.type not in _FACTORS:
+            problems.append(f"{name} is of type {a.type}, {b.type} instead of F32, F16, BF16 or Q8_0")
         elif len(a.shape) != 2 or len(b.shape) != 2 or a.shape[0] != b.shape[1]:
             problems.append(f"{name} has factors of shapes {a.shape}, {b.shape} that do not fit")
         elif a.shape[0] > MAX_RANK:
@@ -282,15 +282,18 @@ def _factors(header: Header, name: str) -> Factors:
 
 
 def write_adapter(adapter: Adapter, path: Path, dtype: str = "F16") -> None:
-    """Write a GGUF LoRA adapter that llama.cpp loads; `dtype` is "F16" (factors rounded) or "F32" (exact).
+    """Write a GGUF LoRA adapter that llama.cpp loads; `dtype` is "F16" (factors rounded), "F32" (exact) or "Q8_0".
+
+    A row of Q8_0 is of whole blocks of 32 numbers. That holds for A of most bases, and for B only where the rank is a
+    multiple of 32; other factors are then F16.
 
     Raises:
         BadModel: a factor is too large for F16.
         CannotWrite: the file cannot be written.
     """
-    kinds = {"F16": np.float16, "F32": np.float32}
+    kinds = {"F16": np.float16, "F32": np.float32, "Q8_0": np.float16}
     if dtype not in kinds:
-        raise BadUsage(f"adapters are written as F16 or F32, not {dtype}. Choose one of these with --type.")
+        raise BadUsage(f"adapters are written as F16, F32 or Q8_0, not {dtype}. Choose one of these with --type.")
     metadata = {
         "general.architecture": encode("string", adapter.architecture),
         "general.type": encode("string", "adapter"),
@@ -307,7 +310,12 @@ def write_adapter(adapter: Adapter, path: Path, dtype: str = "F16") -> None:
                 raise BadModel(
                     f"{name}.{suffix} does not fit in {dtype}. Write the adapter as F32, or train it at a lower rate."
                 )
-            tensors[f"{name}.{suffix}"] = Planned(factor.shape, dtype, lambda data=data: data)  # type: ignore[misc]
+            kind = "F16" if dtype == "Q8_0" else dtype
+            if dtype == "Q8_0" and factor.shape[1] % BLOCKS["Q8_0"][1] == 0:
+                from gguf import GGMLQuantizationType, quants
+
+                kind, data = dtype, quants.quantize(np.asarray(factor, np.float32), GGMLQuantizationType.Q8_0)
+            tensors[f"{name}.{suffix}"] = Planned(factor.shape, kind, lambda data=data: data)  # type: ignore[misc]
     write_model(path, metadata, tensors)
 
 

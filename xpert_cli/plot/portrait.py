@@ -61,6 +61,7 @@ def of_selection(result: Selection) -> Portrait:
     title = {
         "best": f"Nearest: {best.adapter}, score {signed(best.score, 2)}",
         "mixture": f"Nearest: a mixture of {len(result.selected)} adapters",
+        "community": f"Nearest: the people of {best.adapter}, score {signed(best.score, 2)}",
     }.get(result.verdict, "No adapter is near")
     ids = tuple(one.adapter for one in nearest)
     chosen = tuple((ids.index(one.adapter), one.weight) for one in result.selected)

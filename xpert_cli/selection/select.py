@@ -19,12 +19,24 @@ from typing import ClassVar
 import numpy as np
 
 from xpert_cli.cache.catalogue import Chosen, OpenCache
+from xpert_cli.cache.communities import people
 from xpert_cli.cache.screening import admitted, oddities
 from xpert_cli.corpus import Corpus
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel, WeightedAdapter
+from xpert_cli.selection import community
 from xpert_cli.selection.project import AxisPosition, Projection, project
-from xpert_cli.selection.score import ENOUGH, Rest, choose, confidence, mean_of, nearness, scores, shares
+from xpert_cli.selection.score import (
+    ENOUGH,
+    Rest,
+    choose,
+    confidence,
+    direction_scores,
+    mean_of,
+    nearness,
+    scores,
+    shares,
+)
 from xpert_cli.selection.search import nearest
 from xpert_cli.style import described
 from xpert_cli.style.space import WORDING, Floats, Space
@@ -54,10 +66,12 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Selection:
-    """A ranked cache, or the adapters of a large one that are nearest. `verdict` is best, mixture or none.
+    """A ranked cache, or the adapters of a large one that are nearest. `verdict` is best, mixture, community or none.
 
     `nearness` says how near the first is, whichever is right; `confidence` how likely the first is the nearest, if one
     of them is near at all.
+
+    `others` are starts that are worth measuring beside what was selected.
 
     `places` are the axes on which the writer and what was chosen stand out; their adapters are the first of `ranking`.
     """
@@ -74,8 +88,9 @@ class Selection:
     files: tuple[WeightedAdapter, ...] = ()
     places: tuple[AxisPosition, ...] = ()
     nearness: float = 0.0
+    others: tuple[tuple[Chosen, ...], ...] = ()
 
-    json_omit: ClassVar[tuple[str, ...]] = ("files", "places")
+    json_omit: ClassVar[tuple[str, ...]] = ("files", "places", "others")
 
 
 def select(
@@ -100,7 +115,7 @@ def select(
     """
     began = time.monotonic()
     base = BaseModel.open(base) if base is not None else None
-    if not cache.size:
+    if not cache.size and not cache.communities:
         raise BadInput(f"{cache.source.name} holds no adapters. Choose another with --cache.")
     counted = not needs_model(cache, measured_only, summarizer is not None)
     projection = project(corpus, cache, base, measured_only=counted, summarizer=summarizer, progress=progress)
@@ -108,8 +123,29 @@ def select(
     near, rest = nearest(cache, projection)
     rows = sorted(range(near.size), key=lambda row: near.entries[row].id)  # the cache's order decides nothing
     adapters, ids = near.coordinates[rows][:, projection.used], [near.entries[row].id for row in rows]
-    ranking = _ranking(projection, adapters, ids, rest)
-    verdict, chosen = _verdict(projection, adapters, ids, rest)
+    ranking = _ranking(projection, adapters, ids, rest) if ids else ()
+    group = community.nearest(projection, cache)
+    own = people(cache) if group else frozenset()
+    apart = [row for row, name in enumerate(ids) if name not in own]  # adapters that are of no community
+    verdict, chosen = (
+        _verdict(projection, adapters[apart], [ids[row] for row in apart], rest) if apart else ("none", ())
+    )
+    others: tuple[tuple[Chosen, ...], ...] = ()
+    if group and not chosen:
+        others = tuple((Chosen(one.id, 1.0),) for one in reversed(group.path[-2:]))
+    if group and group.score > _nearest_of(projection, adapters[apart]):
+        others = (*((Chosen(one.id, 1.0),) for one in group.path[-2:-1]), *([chosen] if chosen else []))
+        verdict, chosen = "community", (Chosen(group.community.id, 1.0),)
+        upwards = group.path[::-1]
+        means = np.array([community.place(projection, one) for one in upwards])
+        ranking = (*_as_ranked(projection, group), *ranking)
+        adapters, ids = np.concatenate([means, adapters]), [*(one.id for one in upwards), *ids]
+        sure, nearby = group.sure, nearness(projection.readings, means[:1], projection.space)
+        why = community.in_words(projection, group)
+    else:
+        sure = confidence(projection.readings, adapters, projection.space, rest=rest)
+        nearby = nearness(projection.readings, adapters, projection.space, rest)
+        why = _in_words(verdict, chosen, ranking, cache.size)
     if any(near.here(near.entry(one.adapter)) is None for one in chosen):
         progress("fetching", 1.0)
     opened = [(near.open_adapter(one.adapter), one.weight) for one in chosen]
@@ -119,21 +155,40 @@ def select(
         selected=chosen,
         ranking=ranking,
         verdict=verdict,
-        confidence=confidence(projection.readings, adapters, projection.space, rest=rest),
+        confidence=sure,
         samples=len(corpus),
-        explanation=_in_words(verdict, chosen, ranking, cache.size),
+        explanation=why,
         notes=(*projection.notes, *_few(len(projection.texts)), *odd),
         downloaded_bytes=cache.source.downloaded_bytes,
         seconds=time.monotonic() - began,
         files=files,
         places=_places(projection, adapters, ids, ranking, chosen),
-        nearness=nearness(projection.readings, adapters, projection.space, rest),
+        nearness=nearby,
+        others=others,
     )
 
 
 def needs_model(cache: OpenCache, measured_only: bool, summarizer: bool) -> bool:
     """Whether a selection asks a model: not where it only counts, as with adapters that brought their texts' places."""
     return not measured_only and (summarizer or not cache.by_source)
+
+
+def _nearest_of(projection: Projection, adapters: Floats) -> float:
+    """The largest cosine, from the base, of the writing and adapters; below all that are where there are none."""
+    if not len(adapters):
+        return -np.inf
+    return float(direction_scores(projection.shift, adapters, projection.space.precision).max())
+
+
+def _as_ranked(projection: Projection, group: community.Nearest) -> tuple[Ranked, ...]:
+    """The communities that a person is of, the smallest first, with reasons."""
+    space, shift = projection.space, projection.shift
+    ranked = []
+    for one in reversed(group.path):
+        mean = community.place(projection, one)[None]
+        score = float(direction_scores(shift, mean, space.precision)[0])
+        ranked.append(Ranked(one.id, score, _reasons(space, shift, mean, 0, None)))
+    return tuple(ranked)
 
 
 def _few(texts: int) -> tuple[str, ...]:

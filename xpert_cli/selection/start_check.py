@@ -94,16 +94,18 @@ def check_starts(
     base: BaseModel | Path,
     parts: Sequence[WeightedAdapter],
     *,
+    others: Sequence[Sequence[WeightedAdapter]] = (),
     rank: int | None = None,
     named: bool = False,
     messages: int = MOST,
     seed: int = 0,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
 ) -> StartCheck:
-    """Measure the base, the adapters together, and each alone, on a few messages.
+    """Measure the base, the adapters together, each alone, and other starts, on a few messages.
 
     Args:
         corpus: the messages to take a few from, drawn by their hashes and `seed`.
+        others: starts to be measured as well.
         messages: at most so many.
         rank: see `common_rank`.
         named: the user named this start, so that it is the choice whatever is measured; `why` then says so.
@@ -114,8 +116,8 @@ def check_starts(
     """
     began, base = time.monotonic(), BaseModel.open(base)
     starts = [(), tuple(parts), *((WeightedAdapter(part.file),) for part in parts if len(parts) > 1)]
-    starts = starts if parts else starts[:1]
-    size = common_rank(parts, rank)
+    starts = [*(starts if parts else starts[:1]), *map(tuple, others)]
+    size = common_rank([*parts, *(part for start in others for part in start)], rank)
     few = sorted(corpus.messages, key=lambda message: message.key(seed))[:messages]
     losses = []
     with Model(base, context=TOKENS, outputs=64, lean=True) as model, _scratch() as scratch:

@@ -11,6 +11,7 @@ here: asking the user (cli/cache.py), the Hub (sharing/upload.py), making a cach
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -22,7 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from xpert_cli import gguf, paths
-from xpert_cli.cache import card, signing
+from xpert_cli.cache import card, communities, signing
 from xpert_cli.cache.catalogue import ANSWERS, COORDINATES, OpenCache, described, encoded
 from xpert_cli.cache.cells import ROOT, cells_file
 from xpert_cli.cache.entries import Entry
@@ -45,13 +46,14 @@ from xpert_cli.sharing import memorization, upload
 Progress = Callable[[str, float], None]
 HELD_OUT = 0.1  # of the messages, which a twin is not trained on
 MOST = 10_000  # files of a folder, by the Hub's documentation on repository limits
-_BESIDE = (COORDINATES, SPACE, BASIS, ANSWERS, word_index.FILE, card.FILE, CATALOGUE)
+_BESIDE = (COORDINATES, SPACE, BASIS, ANSWERS, word_index.FILE, communities.FILE, card.FILE, CATALOGUE)
 INDEX = (
     COORDINATES,
     SPACE,
     BASIS,
     ANSWERS,
     word_index.FILE,
+    communities.FILE,
     card.FILE,
     SIGNATURE,
     CATALOGUE,
@@ -154,7 +156,7 @@ def _twin(
 
 
 def trained_on(corpus: Corpus, entries: Sequence[Entry]) -> Entry:
-    """The adapter that says it was trained on a text.
+    """The adapter, a person's or a community's, that says it was trained on a text.
 
     Raises:
         CacheMismatch: none does.
@@ -232,6 +234,11 @@ def prepare(
         entries = [replace(e, checked=(checked or {}).get(e.id, e.checked)) for e in sent]
     else:
         entries = [replace(e, checked=(checked or {}).get(e.id, e.checked)) for e in cache.entries]
+    groups = [
+        replace(one, entry=replace(one.entry, checked=(checked or {}).get(one.id, one.entry.checked)))
+        for one in cache.communities
+    ]
+    everything = [*entries, *(one.entry for one in groups)]
     known = there.files if there else {}
     if len({e.file for e in entries} | {name for name in known if name.startswith("adapters/")}) > MOST:
         raise BadInput(
@@ -240,7 +247,7 @@ def prepare(
         )
     contents: dict[str, upload.Content] = {
         entry.file: cache.fetch(entry.id) if entry.offset is None else cache.source.file(entry.file)
-        for entry in entries
+        for entry in everything
         if known.get(entry.file) != entry.sha256
     }
     if links := [name for name in (*contents, *others, *_BESIDE) if cache.source.leads_outside(name)]:
@@ -250,10 +257,14 @@ def prepare(
     readme = cache.source.optional(card.FILE)
     contents |= others | listed
     text = readme.read_text("utf-8") if readme else ""
-    contents[card.FILE] = card.renewed(text, entries, metadata or {}, cache.size).encode()
+    contents[card.FILE] = card.renewed(text, entries, metadata or {}, cache.size, groups).encode()
     version = (before or {}).get("version", 0) + 1
     by = Published(key.public if key else "", version, *_times(now or datetime.now(timezone.utc), days))
-    data = contents[CATALOGUE] = _catalogue(cache, entries, listed, by)
+    files = {name: described(path) for name, path in listed.items() if name != COORDINATES}
+    if groups:
+        listing = contents[communities.FILE] = communities.encoded(groups, cache.space.axes)
+        files[communities.FILE] = {"sha256": hashlib.sha256(listing).hexdigest(), "bytes": len(listing)}
+    data = contents[CATALOGUE] = _catalogue(cache, entries, files, by)
     if key is not None:
         contents[SIGNATURE] = signing.sign(data, key, f"{repo} version {version}").encode()
     names = upload.changed(contents, there)
@@ -264,7 +275,7 @@ def prepare(
         names=tuple(names),
         bytes=sum(upload.size_of(contents[name]) for name in names),
         signed_by=by.key,
-        unchecked=tuple(entry.id for entry in entries if not entry.checked),
+        unchecked=tuple(entry.id for entry in everything if not entry.checked),
         contents=contents,
         there=there,
         propose=propose,
@@ -307,10 +318,9 @@ def _times(now: datetime, days: int | None) -> tuple[str, str]:
     return now.isoformat(), "" if days is None else (now + timedelta(days=days)).isoformat()
 
 
-def _catalogue(cache: OpenCache, entries: Sequence[Entry], others: Mapping[str, Path], by: Published) -> bytes:
+def _catalogue(cache: OpenCache, entries: Sequence[Entry], files: Mapping[str, Any], by: Published) -> bytes:
     """catalogue.json with its publisher, what was checked, and the digests of all files beside the adapters."""
     contents = read_object(cache.source.file(CATALOGUE).read_bytes())
-    files = {name: described(path) for name, path in others.items() if name != COORDINATES}
     more = {"files": files, "published": asdict(by)}
     if isinstance(cache, IndexedCache):
         looked = {entry.id: dict(entry.checked) for entry in entries if entry.checked}

@@ -208,16 +208,16 @@ def prepare(
     if len(held) > len(training):
         share = f"{len(held)} of the {len(messages)} messages are held out"
         note(f"{share}, and only {len(training)} trained on. Give a smaller --held-out, such as 0.2.")
-    for part in start.parts:
+    for part in start.files:
         gguf.check_adapter(part.file, base)
-    measured = _measured(training, base, start, settings, progress) if start.parts and start.check else None
+    measured = _measured(training, base, start, settings, progress) if start.files and start.check else None
     if measured:
         for line in measured.lines:
             note(line)
     parts = measured.parts if measured else start.parts
     rank = measured.rank if measured else common_rank(parts, settings.rank)
     first, error = gguf.combined(parts, rank) if parts else (None, None)
-    for part in start.parts:
+    for part in start.files:
         part.file.release()
     recipe = recipe_for(len(training), rank, settings)
     identity = _identity(base, messages, parts, recipe, settings)
@@ -286,6 +286,7 @@ def _measured(training: Corpus, base: BaseModel, start: Start, settings: Setting
         "base": base.digest,
         "data": training.digest,
         "start": [[part.file.digest, part.weight] for part in start.parts],
+        "others": [[[part.file.digest, part.weight] for part in one] for one in start.others],
         "how": [settings.rank, settings.seed, start.named, MESSAGES, MOST, SCORED],
     }
     fresh: list[StartCheck] = []
@@ -295,6 +296,7 @@ def _measured(training: Corpus, base: BaseModel, start: Start, settings: Setting
             training,
             base,
             start.parts,
+            others=start.others,
             rank=settings.rank,
             named=start.named,
             seed=settings.seed,
@@ -312,7 +314,7 @@ def _measured(training: Corpus, base: BaseModel, start: Start, settings: Setting
         for arm in record.pop("arms")  # type: ignore[attr-defined]
     )
     check = StartCheck(arms=arms, **record)  # type: ignore[arg-type]
-    files = {part.file.name: part.file for part in start.parts}
+    files = {part.file.name: part.file for part in start.files}
     parts = tuple(WeightedAdapter(files[part.adapter], part.weight) for part in check.chosen.parts)
     return dataclasses.replace(check, parts=parts)
 

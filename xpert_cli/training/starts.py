@@ -17,6 +17,7 @@ from pathlib import Path
 from xpert_cli import aliases, corpus, paths, runs
 from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.cache.opening import adapter_path, expanded, is_file_name
+from xpert_cli.cache.screening import admitted
 from xpert_cli.corpus import Corpus, Message
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.selection.select import select
@@ -35,6 +36,7 @@ class Start:
         earlier: messages of the run that is gone on from.
         named: the user named it; it is then measured beside the base, and taken whatever comes of that.
         check: measure it, and each of its parts, beside the base before training.
+        others: starts that are measured beside it.
     """
 
     parts: tuple[WeightedAdapter, ...] = ()
@@ -42,6 +44,12 @@ class Start:
     earlier: Corpus | None = None
     named: bool = False
     check: bool = True
+    others: tuple[tuple[WeightedAdapter, ...], ...] = ()
+
+    @property
+    def files(self) -> tuple[WeightedAdapter, ...]:
+        """All adapters that training may begin with."""
+        return (*self.parts, *(part for start in self.others for part in start))
 
 
 def needs_cache(name: str) -> bool:
@@ -82,9 +90,12 @@ def find_start(
         return Start(opened, earlier=earlier_messages(run.folder) if run else None, named=True)
     assert cache is not None
     chosen = select(written, cache, base, progress=progress)
-    return Start(
-        chosen.files, chosen.explanation if chosen.selected else f"{chosen.explanation} Starting from the base model."
+    others = tuple(
+        tuple(WeightedAdapter(admitted(cache.open_adapter(one.adapter), base), one.weight) for one in start)
+        for start in chosen.others
     )
+    why = "" if chosen.selected or others else " Starting from the base model."
+    return Start(chosen.files, f"{chosen.explanation}{why}", others=others)
 
 
 def _run(name: str) -> runs.Run | None:

@@ -1,0 +1,275 @@
+"""`xpert cache train`: from many writers to a cache, killed and made again, one process or several, the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import ROOT, called
+from many_writers import Prepared, answer, contents, messages, prepare
+from tiny_run import one_thread
+
+from xpert_cli import gguf, paths
+from xpert_cli.cache.catalogue import OpenCache, open_cache
+from xpert_cli.cache.communities import add_communities, at_least
+from xpert_cli.cache.groups import grouped
+from xpert_cli.corpus.writers import find_writers, usable
+from xpert_cli.errors import BadInput, BadUsage, TimeIsUp
+from xpert_cli.gguf import BaseModel
+from xpert_cli.gguf.adapter import merge
+from xpert_cli.gguf.averaging import average
+from xpert_cli.hub.sources import open_source
+from xpert_cli.training.many import Settings, TrainedCache, train_cache
+from xpert_cli.training.writer import How
+
+pytest.importorskip("torch")
+single = pytest.fixture(scope="module", autouse=True)(one_thread)
+
+HOW = How(base="", rank=2, steps=3, community_steps=4, max_tokens=64)
+SETTINGS = Settings(HOW, jobs=1, least=4)
+
+
+def made(
+    prepared: Prepared, out: str = "cache", settings: Settings = SETTINGS, after: int | None = None
+) -> TrainedCache:
+    """The cache of the writers; stopped after so many looks at the clock."""
+    looks = [0]
+
+    def progress(message: str, fraction: float) -> None:
+        looks[0] += 1
+        if looks[0] == after:
+            raise TimeIsUp("now")
+
+    folder, work = prepared.folder / out, prepared.folder / f"{out}.work"
+    if not (work / "base_answers.jsonl").exists():
+        answer(prepared, f"{out}.work")
+    writers = find_writers(prepared.writers, work / "texts")
+    return train_cache(writers, folder, work, BaseModel.open(prepared.base), settings, progress)
+
+
+def opened(folder: Path) -> OpenCache:
+    return open_cache(open_source(str(folder)))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return prepare(tmp_path_factory.mktemp("many"))
+
+
+@pytest.fixture(scope="module")
+def whole(prepared: Prepared) -> Path:
+    """An undisturbed cache of the nine writers, and of one without text."""
+    (prepared.writers / "nobody.txt").write_text("\n", "utf-8")
+    told = made(prepared)
+    assert (told.writers, told.trained, list(told.left_out)) == (9, 9, ["nobody"])
+    assert "is empty" in told.left_out["nobody"]
+    return prepared.folder / "cache"
+
+
+def test_quiet_and_loud_people_are_two_communities(whole):
+    cache = opened(whole)
+    assert [entry.id for entry in cache.entries] == [f"w{number}" for number in range(9)]
+    assert [(one.id, one.parent, one.count) for one in cache.communities] == [
+        ("people", "", 9),
+        ("people-1", "people", 5),
+        ("people-2", "people", 4),
+    ]
+    assert cache.communities[1].members == ("w0", "w2", "w4", "w6", "w8")
+    assert cache.communities[0].members == ()
+    assert cache.entries[0].explained_by == ("source",)
+    ran = cache.entries[0].provenance
+    assert (ran["messages"] + ran["held_out"], ran["data"]["messages"], ran["steps"]) == (8, 8, 3)
+    assert np.allclose(
+        cache.communities[0].mean, cache.coordinates.mean(axis=0), rtol=2e-3, atol=5e-3
+    )  # coordinates are float16
+    assert np.allclose(
+        cache.communities[2].spread, cache.coordinates[1::2].std(axis=0), rtol=2e-3, atol=5e-3
+    )  # coordinates are float16
+
+
+def test_a_community_has_the_average_of_its_peoples_adapters(whole):
+    cache = opened(whole)
+    members = [gguf.read_adapter(cache.fetch(name)) for name in cache.communities[2].members]
+    exact = merge([(one, 0.25) for one in members])
+    own = gguf.read_adapter(cache.fetch("people-2"))
+    assert own.rank == 2
+    name = "blk.0.ffn_up.weight"
+    values = np.linalg.svd(exact.delta(name), compute_uv=False)
+    lost = np.linalg.norm(exact.delta(name) - own.delta(name))
+    assert lost == pytest.approx(np.sqrt((values[2:] ** 2).sum()), rel=0.01)  # the best that a rank of two can be
+
+
+def test_the_same_call_changes_nothing(prepared, whole):
+    before = contents(whole)
+    told = made(prepared)
+    assert (told.writers, told.trained, told.tokens) == (9, 0, 0)
+    assert contents(whole) == before
+
+
+def test_stopped_at_any_moment_and_made_again_it_is_the_same(prepared, whole):
+    draw = random.Random(3)
+    for _ in range(40):
+        try:
+            made(prepared, "stopped", after=draw.randrange(1, 12))
+            break
+        except TimeIsUp:
+            continue
+    else:
+        made(prepared, "stopped")
+    assert contents(prepared.folder / "stopped") == contents(whole)
+
+
+def test_only_new_and_changed_writers_are_trained(tmp_path):
+    prepared = prepare(tmp_path, 5)
+    assert made(prepared).trained == 5
+    (prepared.writers / "w7.jsonl").write_text(messages(7), "utf-8")
+    assert (made(prepared).writers, made(prepared).trained) == (6, 0)
+    (prepared.writers / "w2.jsonl").write_text(messages(12), "utf-8")
+    (prepared.writers / "w4.jsonl").write_text("\n", "utf-8")
+    told = made(prepared)
+    assert (told.writers, told.trained, list(told.left_out)) == (5, 1, ["w4"])
+    assert sorted(path.stem for path in (tmp_path / "cache" / "adapters").iterdir()) == ["w0", "w1", "w2", "w3", "w7"]
+
+
+def test_a_table_is_the_same_as_files(prepared, whole, tmp_path):
+    rows = []
+    for path in sorted(prepared.writers.glob("*.jsonl")):
+        rows += [{"author": path.stem, **json.loads(line)} for line in path.read_text("utf-8").splitlines()]
+    random.Random(0).shuffle(rows)
+    table = tmp_path / "all.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    answer(prepared, "table.work")
+    work = prepared.folder / "table.work"
+    writers = find_writers(table, work / "texts")
+    assert [writer.name for writer in writers] == [f"w{number}" for number in range(9)]
+    train_cache(writers, prepared.folder / "table", work, BaseModel.open(prepared.base), SETTINGS)
+    assert contents(prepared.folder / "table") == contents(whole)
+
+
+def test_names_are_files_names(tmp_path):
+    assert usable("anna") == "anna"
+    assert usable("Anna Müller").startswith("Anna-M-ller-")
+    assert usable("../x") != usable("x")
+    table = tmp_path / "chat.csv"
+    table.write_text("text,who\nhello there you,Ünal\nfine and you too,Ünal\n", "utf-8")
+    with pytest.raises(BadInput, match=r"no author column .*It has: text, who\. Name it with --author-column"):
+        find_writers(table, tmp_path / "parts")
+    (writer,) = find_writers(table, tmp_path / "parts", "who")
+    assert writer.path.read_text("utf-8").count("\n") == 2
+
+
+def test_communities_of_text_and_nobodys_adapter(prepared):
+    settings = replace(SETTINGS, how=replace(HOW, adapters=False), communities="text", prefix="chat")
+    told = made(prepared, "text", settings)
+    cache = opened(prepared.folder / "text")
+    assert (told.writers, len(cache.entries), [one.count for one in cache.communities]) == (9, 0, [9, 5, 4])
+    assert [one.made for one in cache.communities] == ["text"] * 3
+    assert cache.communities[0].entry.provenance["steps"] == 4
+    before = contents(prepared.folder / "text")
+    made(prepared, "text", settings)
+    assert contents(prepared.folder / "text") == before
+    with pytest.raises(BadUsage, match="nothing to average"):
+        replace(settings, communities="average")
+
+
+def test_least_publishes_no_person(whole, tmp_path):
+    assert at_least(opened(whole), 5, tmp_path / "five") == 2
+    left = opened(tmp_path / "five")
+    assert (left.entries, [(one.id, one.parent, one.members) for one in left.communities]) == (
+        (),
+        [("people", "", ()), ("people-1", "people", ())],
+    )
+    everything = b"".join(contents(tmp_path / "five").values())
+    assert not any(f"w{number}".encode() + b'"' in everything for number in range(9))
+    assert sorted(path.name for path in (tmp_path / "five").rglob("*.gguf")) == ["people-1.gguf", "people.gguf"]
+    with pytest.raises(BadInput, match="no community of at least 10 people: its largest has 9"):
+        at_least(opened(whole), 10, tmp_path / "ten")
+
+
+def test_communities_are_put_beside_other_adapters(whole, prepared, tmp_path):
+    alone = made(prepared, "alone", replace(SETTINGS, communities="none"))
+    assert alone.communities == ()
+    target = shutil.copytree(prepared.folder / "alone", tmp_path / "target")
+    added = add_communities(opened(whole), opened(target), target, least=5)
+    both = opened(target)
+    assert [one.id for one in added] == [one.id for one in both.communities] == ["people", "people-1"]
+    assert len(both.entries) == 9
+    before, after = (np.nan_to_num(cache.communities[1].mean) for cache in (opened(whole), both))
+    assert np.allclose(after, before, atol=1e-3)  # axes that never vary are told as unknown, and count for nothing
+    with pytest.raises(BadInput, match="has people already"):
+        add_communities(opened(whole), both, target, least=5)
+
+
+def test_many_adapters_are_averaged_as_few_are(tmp_path, monkeypatch):
+    import tiny_gguf
+
+    files = []
+    for seed in range(5):
+        files.append(tmp_path / f"{seed}.gguf")
+        gguf.write_adapter(tiny_gguf.adapter(seed, rank=2), files[-1], "F32")
+    few = average(files, 3)
+    monkeypatch.setattr("xpert_cli.gguf.averaging.TOGETHER", 2)
+    many = average(files, 3)
+    for name in few.factors:
+        assert np.allclose(few.delta(name), many.delta(name), atol=1e-6)
+
+
+def test_groups_are_no_smaller_than_the_least():
+    draw = np.random.default_rng(0)
+    points = np.concatenate([draw.normal(0, 1, (14, 5)), draw.normal(9, 1, (26, 5)), draw.normal(-9, 1, (3, 5))])
+    tree = grouped(points, 10)
+    assert [(one.parent, len(one.members)) for one in tree] == [(-1, 43), (0, 26), (0, 17)]
+    assert [len(one.members) for one in grouped(points[:19], 10)] == [19]
+
+
+def test_another_cache_is_not_overwritten(prepared, tmp_path):
+    shutil.copytree(paths.packaged("adapters"), tmp_path / "other")
+    with pytest.raises(BadInput, match="holds a cache that was not trained here"):
+        train_cache(
+            find_writers(prepared.writers, tmp_path / "texts"),
+            tmp_path / "other",
+            tmp_path / "work",
+            BaseModel.open(prepared.base),
+            SETTINGS,
+        )
+
+
+def test_options_that_do_not_fit_are_one_line(prepared, monkeypatch, capsys):
+    status, _, err = called(monkeypatch, capsys, *prepared.command("wrong", "--engine", "cloud"))
+    assert status == 2
+    assert "--engine is local or ray, not 'cloud'." in err
+    status, _, err = called(monkeypatch, capsys, *prepared.command("wrong", "--no-people"))
+    assert "Say --communities text." in err
+    assert status == 2
+
+
+@pytest.mark.slow
+def test_killed_several_times_two_workers_make_the_same_bytes(prepared, whole):
+    answer(prepared, "killed.work")
+    command = [sys.executable, "-m", "xpert_cli", *prepared.command("killed", "--jobs", "2", "--json")]
+    draw, killed = random.Random(7), 0
+    for _ in range(4):
+        process = subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        try:
+            process.communicate(timeout=draw.uniform(3, 7))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            killed += 1
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=True)
+    assert json.loads(done.stdout)["writers"] == 9
+    assert killed
+    assert contents(prepared.folder / "killed") == contents(whole)
+    time.sleep(1)  # workers of the killed ones have found their pipes closed

@@ -1,0 +1,246 @@
+"""`xpert cache train`: from many writers' texts to a cache, in one call that can be killed and made again.
+
+    trained = train_cache(find_writers(folder, parted), Path("my-cache"), base, Settings(jobs=2))
+
+Writers are trained by workers (training/workers.py, training/ray_workers.py), one at a time each; what is done is
+found again. Then everybody is placed, communities are made, and the cache is written, anew each time: the same writers
+give the same bytes. Not here: one writer (training/writer.py), the cache's files (cache/writers.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from xpert_cli import __version__, corpus, gguf, paths, platform, runs
+from xpert_cli.cache.verify import Grouped
+from xpert_cli.cache.writers import PLACE, Tree, build_cache, plan, read_place, weights_told
+from xpert_cli.corpus.writers import Writer
+from xpert_cli.errors import BadInput, BadUsage
+from xpert_cli.gguf import BaseModel
+from xpert_cli.gguf.averaging import average
+from xpert_cli.style import described
+from xpert_cli.training.plan import require
+from xpert_cli.training.workers import local
+from xpert_cli.training.writer import How, Outcome, Task, number_type, read_writer
+
+Progress = Callable[[str, float], None]
+ENGINES = ("local", "ray")
+MADE = ("average", "text", "none")
+POOLED = 640  # messages that a community's adapter is trained on, as many of each of its people
+LEAST = 10  # people of a community
+NAMED = 5  # writers without a cache entry who are named
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person may decide of a cache's training.
+
+    Attributes:
+        how: of each writer; its base, number type and threads are filled in.
+        communities: how their adapters are made: "average" of their people's, or trained on their "text"; or "none".
+        least: people of a community.
+        prefix: the id of everybody; smaller communities add a number.
+        address: of a Ray cluster; "" for one on this machine.
+    """
+
+    how: How
+    engine: str = "local"
+    jobs: int | None = None
+    communities: str = "average"
+    least: int = LEAST
+    prefix: str = "people"
+    about: str = ""
+    address: str = ""
+
+    def __post_init__(self) -> None:
+        for option, value, known in (("--engine", self.engine, ENGINES), ("--communities", self.communities, MADE)):
+            if value not in known:
+                raise BadUsage(f"{option} is {' or '.join(known)}, not {value!a}.")
+        if not self.how.adapters and self.communities != "text":
+            raise BadUsage("without people's adapters there is nothing to average. Say --communities text.")
+
+
+@dataclass(frozen=True)
+class TrainedCache:
+    """A cache that was made of writers.
+
+    Attributes:
+        trained: writers of this call; the others of `writers` were done before.
+        left_out: writers whose text cannot be used, with the reason.
+        tokens_per_second: of all workers together, in this call.
+    """
+
+    out: str
+    writers: int
+    trained: int
+    left_out: dict[str, str]
+    communities: tuple[Grouped, ...]
+    tokens: int
+    tokens_per_second: float
+    seconds: float
+    work: str
+    notes: tuple[str, ...] = field(default=())
+
+
+def train_cache(
+    writers: Sequence[Writer],
+    out: Path,
+    work: Path,
+    base: BaseModel,
+    settings: Settings,
+    progress: Progress = lambda message, fraction: None,
+) -> TrainedCache:
+    """Train what is missing of each writer, then write the cache.
+
+    Args:
+        work: where writers' adapters are kept, and found again by the next call; holds texts of pooled communities.
+
+    Raises:
+        BadInput: nobody's text can be used, or `out` is another cache.
+        CannotWrite: a folder cannot be written.
+        MissingExtra: torch, or Ray, is not installed.
+    """
+    require()
+    began = time.monotonic()
+    if (out / "catalogue.json").exists() and not work.is_dir():
+        raise BadInput(f"{out} holds a cache that was not trained here. Choose another folder with -o.")
+    if taken := [one.name for one in writers if _is_community(one.name, settings.prefix)]:
+        raise BadInput(f"a writer is called {taken[0]}, as a community would be. Choose another --prefix.")
+    work = paths.writable(work)
+    how = replace(settings.how, base=str(base.path.resolve()), dtype=number_type())
+    settings = replace(settings, how=how)
+    tasks = [Task(one.name, str(one.path.resolve())) for one in writers]
+    done = _run(tasks, work, settings, progress, "writers")
+    failed = {one.name: one.error for one in done if one.error}
+    usable = {one.name: one for one in done if not one.error}
+    if not usable:
+        first = next(iter(failed.items()))
+        raise BadInput(f"none of {len(failed)} writers has a text that can be used. {first[0]}: {first[1]}")
+    axes = described.measured_axes()
+    places = {name: place for name in usable if (place := read_place(work / name / PLACE, axes)) is not None}
+    least = 0 if settings.communities == "none" else settings.least
+    tree = plan(places, base, work, settings.prefix, least, progress)
+    if settings.communities == "average":
+        _average(tree, work, how, base, progress)
+    else:
+        sources = {one.name: one.path for one in writers}
+        pooled = [_pooled(tree, at, sources, work, how) for at in range(len(tree.groups))]
+        all_of_them = replace(how, adapters=True, most=None, steps=how.community_steps)
+        done += _run(pooled, work / "communities", replace(settings, how=all_of_them), progress, "communities")
+    _, communities = build_cache(
+        out, work, base, tree, settings.communities, adapters=how.adapters, about=settings.about
+    )
+    seconds = time.monotonic() - began
+    tokens = sum(one.tokens for one in done)
+    return TrainedCache(
+        out=str(out),
+        writers=len(usable),
+        trained=sum(one.fresh for one in usable.values()),
+        left_out=dict(sorted(failed.items())),
+        communities=tuple(Grouped(c.id, c.parent, c.count, c.entry.explanation) for c in communities),
+        tokens=tokens,
+        tokens_per_second=tokens / seconds,
+        seconds=seconds,
+        work=str(work),
+        notes=_notes(failed, least, tree),
+    )
+
+
+def _is_community(name: str, prefix: str) -> bool:
+    return name in (prefix, "communities") or (name.startswith(f"{prefix}-") and name[len(prefix) + 1 :].isdigit())
+
+
+def _notes(failed: dict[str, str], least: int, tree: Tree) -> tuple[str, ...]:
+    notes = [f"left out: {name}: {why}" for name, why in sorted(failed.items())[:NAMED]]
+    if len(failed) > NAMED:
+        notes.append(f"left out: {len(failed) - NAMED} more writers; --json names all")
+    if least and not tree.groups:
+        notes.append(f"{len(tree.names)} writers are too few for a community of {least}: there is none")
+    return tuple(notes)
+
+
+def _run(tasks: Sequence[Task], folder: Path, settings: Settings, progress: Progress, what: str) -> list[Outcome]:
+    """The outcome of each task, whichever engine does it."""
+    began, outcomes = time.monotonic(), list[Outcome]()
+
+    def tick() -> None:
+        progress(_told(outcomes, len(tasks), time.monotonic() - began, what), len(outcomes) / max(1, len(tasks)))
+
+    outcomes_of: Iterator[Outcome]
+    if settings.engine == "ray":
+        from xpert_cli.training.ray_workers import on_ray
+
+        outcomes_of = on_ray(settings.how, folder, tasks, settings.jobs, tick, settings.address)
+    else:
+        jobs = settings.jobs or max(1, platform.cores() // settings.how.threads)
+        outcomes_of = local(settings.how, folder, tasks, jobs, tick)
+    for outcome in outcomes_of:
+        outcomes.append(outcome)
+        tick()
+    return sorted(outcomes, key=lambda one: one.name)
+
+
+def _told(outcomes: Sequence[Outcome], count: int, seconds: float, what: str) -> str:
+    """How far it is: done, left out, tokens a second, and the time left, by what those trained in this call took."""
+    failed, fresh = sum(bool(one.error) for one in outcomes), [one for one in outcomes if one.fresh]
+    parts = [f"{len(outcomes)} of {count} {what}"]
+    if failed:
+        parts.append(f"{failed} left out")
+    if fresh:
+        parts.append(f"{sum(one.tokens for one in fresh) / max(seconds, 1e-9):.0f} tokens/s")
+        left = seconds / len(fresh) * (count - len(outcomes))
+        parts.append(f"{math.ceil(left / 60)} min left" if left > 90 else f"{left:.0f} s left")
+    return ", ".join(parts)
+
+
+def _average(tree: Tree, work: Path, how: How, base: BaseModel, progress: Progress) -> None:
+    """The average of each community's people, unless it is there: of these adapters, at this rank."""
+    for done, (group, name) in enumerate(zip(tree.groups, tree.ids, strict=True)):
+        files = [work / member / runs.ADAPTER for member in tree.members(group)]
+        folder = paths.writable(work / "communities" / name)
+        made_of = json.dumps([[paths.digest(path) for path in files], how.rank, how.type_name])
+        identity = hashlib.sha256(made_of.encode()).hexdigest()
+        try:
+            if json.loads((folder / runs.RECORD).read_text("utf-8"))["identity"] == identity:
+                continue
+        except (OSError, ValueError, KeyError):
+            pass
+        (folder / runs.RECORD).unlink(missing_ok=True)
+        progress(f"averaging {name}, {len(files)} people", done / len(tree.groups))
+        adapter = average(files, how.rank, lambda part, name=name: progress(f"averaging {name}", part))  # type: ignore[misc]
+        gguf.check_adapter(adapter, base)
+        gguf.write_adapter(adapter, folder / runs.ADAPTER, how.type_name)
+        record = {
+            "xpert": __version__,
+            "identity": identity,
+            "data": {},
+            "recipe": {},
+            "result": {},
+            **weights_told(folder / runs.ADAPTER),
+        }
+        with paths.whole(folder / runs.RECORD) as part:
+            part.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+
+
+def _pooled(tree: Tree, index: int, sources: dict[str, Path], work: Path, how: How) -> Task:
+    """The messages of a community: as many of each of its people, drawn by their hashes; written once."""
+    members = tree.members(tree.groups[index])
+    each = max(1, math.ceil(POOLED / len(members)))
+    seed = how.seed_of(tree.ids[index])
+    lines = []
+    for member in members:
+        said = read_writer(Task(member, str(sources[member]))).messages
+        some = sorted({one.key(): one for one in said}.values(), key=lambda one: one.key(seed))[:each]
+        lines += [json.dumps(corpus.record(one), ensure_ascii=False) + "\n" for one in some]
+    path = work / "pooled" / f"{tree.ids[index]}.jsonl"
+    text = "".join(lines)
+    if not path.is_file() or path.read_text("utf-8") != text:
+        with paths.whole(path) as part:
+            part.write_text(text, "utf-8")
+    return Task(tree.ids[index], str(path))
