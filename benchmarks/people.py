@@ -113,16 +113,16 @@ def loss(run: Run, user: Writer, start: Path | None, steps: int = 0, size: int =
         if not steps:
             run.decoder.begin(begin, RANK, 2.0, 0)
             return {"loss": evaluate(run.decoder, test)}
-        found: list[float] = []
+        ends: list[float] = []
 
         def last(at: Progress) -> None:
             if at.step == steps:
-                found.append(evaluate(run.decoder, test))
+                ends.append(evaluate(run.decoder, test))
 
         own = run.samples(user.train[:size])
         plan = Recipe(steps=steps, rank=RANK, learning_rate=RATE, batch=BATCH, evaluate_every=steps, seed=seed)
         train(run.decoder, own, own[:1], plan, start=begin, progress=last)
-        return {"loss": found[-1]}
+        return {"loss": ends[-1]}
 
     name = f"losses/{user.name}-{short_key(made_of)}"
     return float(run.store.record(name, made_of, measure)["loss"])
@@ -136,24 +136,24 @@ def compared(among: Population, starts: Mapping[str, Start], measure: Measure, a
 
     A start that is not stored for a user, with --stored, leaves that user out of its line; "" where nothing is there.
     """
-    found: dict[str, dict[str, float]] = {name: {} for name in starts}
+    measured: dict[str, dict[str, float]] = {name: {} for name in starts}
     for number, user in enumerate(among.users):  # user by user, so that what a stopped run leaves is paired
         for name, start in starts.items():
             try:
-                found[name][user.name] = measure(user, start)
+                measured[name][user.name] = measure(user, start)
             except Missing:
                 continue
         say(f"{number + 1} of {len(among.users)} users")
     rows = []
     for kind in ("person", "style"):
         names = [user.name for user in among.users if user.kind == kind]
-        for name, losses in found.items():
+        for name, losses in measured.items():
             if not (some := [losses[user] for user in names if user in losses]):
                 continue
             cells: list[str] = []
             for other in against:
-                both = [user for user in names if user in losses and user in found[other]]
-                pair = [losses[user] for user in both], [found[other][user] for user in both]
+                both = [user for user in names if user in losses and user in measured[other]]
+                pair = [losses[user] for user in both], [measured[other][user] for user in both]
                 better = sum(own < their for own, their in zip(*pair, strict=True))
                 cells.append("" if name == other or not both else f"{paired(*pair)}; {better} of {len(both)} better")
             rows.append((kind, name, len(some), f"{mean(some):.3f}", *cells))
