@@ -42,6 +42,12 @@ COMMANDS = (
     "doctor",
     "cache",
     "serve",
+    "import",
+    "models",
+    "runs",
+    "aliases",
+    "disk",
+    "config",
 )
 
 
@@ -83,6 +89,7 @@ def test_every_command_explains_itself(monkeypatch, capsys, command):
     status, out, _ = called(monkeypatch, capsys, command, "--help")
     assert status == 0
     assert "Usage: xpert " + command in out
+    assert "<bool>" not in out
 
 
 @pytest.mark.parametrize(

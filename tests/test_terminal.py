@@ -103,7 +103,7 @@ def test_progress_shows_a_message_and_reads_no_markup(monkeypatch, capsys):
     with Output() as out:
         out._err._force_terminal = True  # type: ignore[attr-defined]
         out.progress(f"fetching {EVIL}", 0.5)
-        out._settle()
+        out._clear_progress()
     said = capsys.readouterr().err
     assert "[/x]" in said
     assert "\x07" not in said

@@ -32,7 +32,7 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Verified:
-    """A cache whose files were all read, digested, and checked against its base's description."""
+    """A cache whose files were all read, hashed, and checked against its base's description."""
 
     cache: str
     adapters: int

@@ -111,8 +111,17 @@ def _complete(one: Any, name: str) -> None:
     for param in one.params:
         if param.metavar is None and param.param_type_name == "option":
             param.metavar = " " if param.is_flag else _VALUES.get(_kind(param), "VALUE")
+    one.get_help_option = partial(_help_option, one.get_help_option)
     for below, part in getattr(one, "commands", {}).items():
         _complete(part, f"{name} {below}".strip())
+
+
+def _help_option(usual: Callable[[Any], Any], ctx: Any) -> Any:
+    """--help itself, which takes no value: Typer would show <bool>."""
+    option = usual(ctx)
+    if option is not None:
+        option.metavar = " "
+    return option
 
 
 def _help(one: Any, usual: Callable[[Any, Any], None], ctx: Any, formatter: Any) -> None:

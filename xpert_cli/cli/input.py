@@ -18,7 +18,7 @@ from pathlib import Path
 from xpert_cli import paths
 from xpert_cli.errors import BadInput
 
-PASTED = 0.05  # seconds: what comes sooner after a line was pasted with it
+PASTE_WAIT = 0.05  # seconds: what comes sooner after a line was pasted with it
 KEPT_LINES = 1000
 _NO_TEXT = "standard input is no UTF-8 text. Convert it first: iconv -t UTF-8"
 
@@ -89,7 +89,7 @@ def next_message(prompt: str = "> ") -> str | None:
 def _more_is_there() -> bool:
     """Whether a terminal holds more than the line that was read: faster than anybody types."""
     try:
-        return bool(select.select([sys.stdin], [], [], PASTED)[0])
+        return bool(select.select([sys.stdin], [], [], PASTE_WAIT)[0])
     except (OSError, ValueError):  # Windows, or a stream that is no file
         return False
 

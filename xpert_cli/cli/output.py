@@ -73,7 +73,7 @@ class Output:
         self._task: TaskID | None = None
         self._message = ""
         self._noted: set[str] = set()
-        self._spoken = time.monotonic()  # when progress was last said where no terminal shows it
+        self._last_progress_at = time.monotonic()  # when progress was last said where no terminal shows it
         self.beside: dict[str, object] = {}  # fields that the result gets with --json: what was read
         self._streamed = self._shown = False
 
@@ -88,7 +88,7 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._settle()
+        self._clear_progress()
         if isinstance(error, KeyboardInterrupt):
             from xpert_cli import resume
 
@@ -102,7 +102,7 @@ class Output:
 
     def show(self, result: object, view: RenderableType | None = None) -> None:
         """Print a result: its fields with --json, `view` otherwise (None: it was streamed by `write`)."""
-        self._settle()
+        self._clear_progress()
         self._shown = True
         if self.json:
             fields = plain(result)
@@ -115,7 +115,7 @@ class Output:
         """A piece of a streamed text."""
         self._streamed = True
         if not self.json:
-            self._settle()
+            self._clear_progress()
             with _standard_output():
                 sys.stdout.write(printable(text))
 
@@ -136,7 +136,7 @@ class Output:
 
         page = Growing(self._out)
         self._streamed = True
-        self._settle()
+        self._clear_progress()
         try:
             with _standard_output():
                 yield page.add
@@ -148,8 +148,8 @@ class Output:
         """Something worth knowing beside the result, said once; the result holds it with --json."""
         if not self.json and not self.quiet and text not in self._noted:
             self._noted.add(text)
-            self._settle()
-            before, command = parted(text)
+            self._clear_progress()
+            before, command = split_command(text)
             whole = not command or cell_len(text) <= self._err.width
             with suppress(OSError):  # a full disk behind standard error ends no work
                 self._err.print(Text(text if whole else before, style="dim"))
@@ -162,14 +162,14 @@ class Output:
         self.note(text)
 
     def notes(self, texts: Iterable[str]) -> None:
-        """Several of them."""
+        """Show several notes."""
         for text in texts:
             self.note(text)
 
     def hint(self, command: str) -> None:
         """The next step: a command to type, on one line so that it can be copied."""
         if not self.json and not self.quiet:
-            self._settle()
+            self._clear_progress()
             with suppress(OSError):
                 self._err.print(Text(f"Next: {command}", style="dim"), soft_wrap=True)
 
@@ -177,7 +177,7 @@ class Output:
         """Whether the user, told `what`, wants it; False where nobody can be asked."""
         if self.json or self.quiet or not (sys.stdin.isatty() and self._err.is_terminal):
             return False
-        self._settle()
+        self._clear_progress()
         self._err.print(Text(what))
         return typer.confirm("Run it?", err=True)
 
@@ -210,12 +210,12 @@ class Output:
     def _say_progress(self, message: str, fraction: float) -> None:
         """A line now and then for a log: what takes no longer than EVERY seconds says nothing."""
         now = time.monotonic()
-        if now - self._spoken >= EVERY:
-            self._spoken = now
+        if now - self._last_progress_at >= EVERY:
+            self._last_progress_at = now
             with suppress(OSError):
                 self._err.print(Text(f"{one_line(message)} ({fraction:.0%})", "dim"), soft_wrap=True)
 
-    def _settle(self) -> None:
+    def _clear_progress(self) -> None:
         """Take the progress line away, so that it does not mix with what follows."""
         if self._progress is not None:
             self._progress.stop()
@@ -234,7 +234,7 @@ def reason(error: Exception) -> str:
     return f"internal error ({where}). Run again with XPERT_DEBUG=1 for the traceback, and report it."
 
 
-def parted(text: str) -> tuple[str, str]:
+def split_command(text: str) -> tuple[str, str]:
     """A sentence and the command that it ends with, as in "Make one with: xpert finetune TEXT"; "" where none does.
 
     A command is never broken into lines: it could not be copied.

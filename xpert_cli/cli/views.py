@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xpert_cli.cache.card import checked
-from xpert_cli.cli.output import parted
+from xpert_cli.cli.output import split_command
 
 if TYPE_CHECKING:
     from xpert_cli.cache.build import Built
@@ -43,7 +43,7 @@ _NARROW = 60  # columns under which a bar goes on a line of its own
 _LEAST_CELLS = 6  # of each half of a bar; the words before it have the rest of the line
 _LONG = 3.0  # a shift, in standard deviations, that fills a bar; larger ones shrink the scale
 _LESS, _MORE = "yellow", "cyan"
-FOUND = 20  # findings that are shown
+MOST_FINDINGS = 20  # findings that are shown
 
 
 class Axis(Protocol):
@@ -308,9 +308,9 @@ def verified(result: Verified) -> RenderableType:
 def looked(adapter: str, result: Looked) -> str:
     """What was found in a training text, without repeating it, and what its adapter remembers."""
     lines = [f"{adapter}: {checked(result.checks)}"]
-    lines += [f"  message {one.message + 1}, line {one.line}: {one.hint}" for one in result.findings[:FOUND]]
-    if len(result.findings) > FOUND:
-        lines.append(f"  and {len(result.findings) - FOUND} more")
+    lines += [f"  message {one.message + 1}, line {one.line}: {one.hint}" for one in result.findings[:MOST_FINDINGS]]
+    if len(result.findings) > MOST_FINDINGS:
+        lines.append(f"  and {len(result.findings) - MOST_FINDINGS} more")
     return "\n".join(lines)
 
 
@@ -337,7 +337,7 @@ def diagnosis(result: Diagnosis) -> RenderableType:
     widest = max((cell_len(check.name) for check in result.checks), default=0)
     parts: list[RenderableType] = []
     for check in result.checks:
-        said = [parted(line) for line in check.fix.splitlines()]
+        said = [split_command(line) for line in check.fix.splitlines()]
         table = Table.grid(padding=(0, 1))
         table.add_column()
         table.add_column(min_width=widest, no_wrap=True)

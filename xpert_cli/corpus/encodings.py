@@ -88,13 +88,13 @@ def _wide(name: str, data: bytes) -> Decoded:
                 text = data.decode(encoding)
             except UnicodeDecodeError:
                 continue
-            if _reads(text):
+            if _looks_like_text(text):
                 return Decoded(plain(text), f"{name} has no byte order mark; read as {encoding.upper()}")
     raise _not_text(name, data, data.find(b"\0"))
 
 
-def _reads(text: str) -> bool:
-    """Whether nearly all characters are letters, spaces and common marks of at most two scripts."""
+def _looks_like_text(text: str) -> bool:
+    """Whether nearly all characters are letters, spaces and common marks of at most four scripts."""
     sample = text[:5000]
     odd = sum(unicodedata.category(one) in ("Cc", "Cn", "Co", "Cs") and one not in "\n\r\t" for one in sample)
     scripts = {unicodedata.name(one, "?").split()[0] for one in sample if one.isalpha()}

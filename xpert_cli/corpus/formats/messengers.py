@@ -16,8 +16,8 @@ from xpert_cli.errors import BadInput
 
 LINE, KAKAO, SIGNAL, IMESSAGE, SMS = "LINE chat", "KakaoTalk chat", "Signal chat", "iMessage chat", "SMS backup"
 
-_HALF = r"(?:(?:AM|PM|am|pm|a\.m\.|p\.m\.|上午|下午|午前|午後|오전|오후|ก่อนเที่ยง|หลังเที่ยง) ?)?"
-_CLOCK = rf"{_HALF}(\d{{1,2}}):(\d{{2}})(?::\d{{2}})?(?: ?[APap]\.?[Mm]\.?)?"
+_AM_PM = r"(?:(?:AM|PM|am|pm|a\.m\.|p\.m\.|上午|下午|午前|午後|오전|오후|ก่อนเที่ยง|หลังเที่ยง) ?)?"
+_CLOCK = rf"{_AM_PM}(\d{{1,2}}):(\d{{2}})(?::\d{{2}})?(?: ?[APap]\.?[Mm]\.?)?"
 _LINE_SAID = re.compile(rf"^({_CLOCK})\t([^\t\n]+)\t(.*)$")
 _LINE_OTHER = re.compile(rf"^{_CLOCK}\t")
 _LINE_SPACED = re.compile(rf"^({_CLOCK}) (\S+) (.*)$")
@@ -89,7 +89,7 @@ def read(file: File) -> Parsed | None:
     )
 
 
-def _joined(
+def _conversation(
     name: str, kind: str, entries: Iterator[tuple[int, str, list[str], float | None]], noticed: re.Pattern[str]
 ) -> Parsed:
     """The turns of (line, author, lines of text, time), without notices."""
@@ -116,7 +116,7 @@ def _line(file: File, lines: list[str]) -> Parsed | None:
     for number, line in enumerate(lines, 1):
         if match := pattern.match(line):
             body = match[5]
-            entries.append((number, match[4], [body], _at(day, match[1], int(match[2]), int(match[3]))))
+            entries.append((number, match[4], [body], _timestamp(day, match[1], int(match[2]), int(match[3]))))
             inside = True
         elif date := _LINE_DATE.match(line.strip()):
             day, inside = _day(date), False
@@ -131,7 +131,7 @@ def _line(file: File, lines: list[str]) -> Parsed | None:
             while len(body) > 1 and not body[-1].strip():
                 body.pop()
             body[0], body[-1] = body[0][1:], body[-1].removesuffix('"')
-    return _joined(file.name, LINE, iter(entries), _LINE_NOTICE)
+    return _conversation(file.name, LINE, iter(entries), _LINE_NOTICE)
 
 
 def _day(match: re.Match[str]) -> tuple[int, int, int]:
@@ -139,7 +139,7 @@ def _day(match: re.Match[str]) -> tuple[int, int, int]:
     return (a, b, c) if a > 31 else (c, b, a) if a > 12 else (c, a, b)
 
 
-def _at(day: tuple[int, int, int] | None, clock: str, hour: int, minute: int) -> float | None:
+def _timestamp(day: tuple[int, int, int] | None, clock: str, hour: int, minute: int) -> float | None:
     if re.search(r"PM|pm|p\.m|下午|午後|오후|หลังเที่ยง", clock):
         hour = hour % 12 + 12
     elif re.search(r"AM|am|a\.m|上午|午前|오전|ก่อนเที่ยง", clock):
@@ -153,12 +153,12 @@ def _kakao(file: File, lines: list[str]) -> Parsed | None:
     inside = False
     for number, line in enumerate(lines, 1):
         if match := _KAKAO_PC.match(line):
-            entries.append((number, match[1], [match[5]], _at(day, match[2], int(match[3]), int(match[4]))))
+            entries.append((number, match[1], [match[5]], _timestamp(day, match[2], int(match[3]), int(match[4]))))
             inside = True
         elif match := _KAKAO_PHONE.match(line):
             numbers = [int(one) for one in re.findall(r"\d+", match[1])]
             when = (
-                _at((numbers[0], numbers[1], numbers[2]), match[1], int(match[2]), int(match[3]))
+                _timestamp((numbers[0], numbers[1], numbers[2]), match[1], int(match[2]), int(match[3]))
                 if numbers[0] > 1000
                 else None
             )
@@ -170,7 +170,7 @@ def _kakao(file: File, lines: list[str]) -> Parsed | None:
             inside = False
         elif inside and entries and not re.search(r"님이 .*(?:초대|나갔습니다|들어왔습니다)", line):
             entries[-1][2].append(line)
-    return _joined(file.name, KAKAO, iter(entries), _KAKAO_NOTICE) if entries else None
+    return _conversation(file.name, KAKAO, iter(entries), _KAKAO_NOTICE) if entries else None
 
 
 def _sigtop(file: File) -> Parsed:
