@@ -55,9 +55,9 @@ class Cache:
         """The adapters of the other styles."""
         return np.delete(self.adapters, style, axis=0)
 
-    def first(self, mean: Floats, adapters: Floats) -> int:
-        """The adapter ranked first for a mean reading."""
-        shift = self.space.shift(mean, writing=True)
+    def first(self, readings: Readings, adapters: Floats) -> int:
+        """The adapter ranked first for some texts."""
+        shift = self.space.position(readings)
         return int(np.argmax(score.scores(shift, adapters, self.space)))
 
     def read(self, texts: Sequence[str]) -> Floats:
@@ -131,9 +131,9 @@ def confidence(run: Run) -> str:
     def resampled(user: User, adapters: Floats) -> float:
         """The simple alternative: the share of bootstrap draws of the texts in which the first stays first."""
         draw, values = np.random.default_rng(0), user.readings.values
-        best = cache.first(user.readings.mean, adapters)
+        best = cache.first(user.readings, adapters)
         picks = draw.integers(0, len(values), (100, len(values)))
-        return float(np.mean([cache.first(Readings(values[pick]).mean, adapters) == best for pick in picks]))
+        return float(np.mean([cache.first(Readings(values[pick]), adapters) == best for pick in picks]))
 
     lines = [[name, *_judged(some, cache, modelled)] for name, some in by_size(here.users).items()]
     for name, adapters in CANDIDATES.items():
@@ -153,8 +153,8 @@ def _judged(
         adapters = candidates(cache, user)
         sure[at] = confidence(user, adapters)
         own = np.flatnonzero((adapters == cache.adapters[user.style]).all(axis=1))
-        truth = int(own[0]) if len(own) else cache.first(user.others.mean, adapters)
-        right[at] = cache.first(user.readings.mean, adapters) == truth
+        truth = int(own[0]) if len(own) else cache.first(user.others, adapters)
+        right[at] = cache.first(user.readings, adapters) == truth
     picks = np.random.default_rng(0).integers(0, len(sure), (500, len(sure)))
     low, high = np.quantile([calibration_error(sure[pick], right[pick]) for pick in picks], (0.025, 0.975))
     error, brier = calibration_error(sure, right), float(((sure - right) ** 2).mean())
@@ -232,7 +232,7 @@ def one_text(run: Run) -> str:
     def picked(values: Floats) -> tuple[int, list[int]]:
         readings, cache = Readings(values), here.cache
         chosen = sorted(score.choose(readings, cache.adapters, cache.space))
-        return cache.first(readings.mean, cache.adapters), chosen
+        return cache.first(readings, cache.adapters), chosen
 
     for size, draws in ((20, 12), (POOL, 1)):
         changed: dict[str, list[tuple[bool, bool]]] = {"deleted": [], f"made {LONGER} times longer": []}
@@ -273,7 +273,7 @@ def plain_text(run: Run) -> str:
                     (np.concatenate([single[style][row] for row in rows]), timeless),
                 )
                 for hits, (values, where) in zip(right, cases, strict=True):
-                    hits.append(where.first(Readings(values).mean, where.adapters) == style)
+                    hits.append(where.first(Readings(values), where.adapters) == style)
         lines.append([size, *map(share, right)])
     kinds = ("prompt-response", "each response one plain paragraph", "as its own paragraphs", "the same, not joined")
     return table(("texts", *kinds), lines)

@@ -92,8 +92,8 @@ def cached(run: Run, split: str, keep: Keep | None = None) -> Cached:
     trained, pools = texts_of(run, split)
     own, base = [Readings(one[:, wanted_axes]) for one in trained], Readings(answers)
     scatters, nothing = [one.scatter for one in own], np.empty((0, 0), np.float32)
-    space, *_ = build_space(chosen, nothing, [base, base], [base.mean], scatters)
-    places = np.array([space.shift(one.mean, writing=True) for one in own])
+    space, _ = build_space(chosen, nothing, [base, base], [base.mean], scatters)
+    places = np.array([space.position(one) for one in own])
     return Cached(space, places, tuple(pool[:, wanted_axes] for pool in pools))
 
 

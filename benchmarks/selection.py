@@ -94,10 +94,11 @@ def placed(run: Run, level: Level, *, short: bool) -> Placement:
     rows = [diluted(run, style, level.similarity, level.rows)[0] for style in STYLES]
     trained = [read(message.response for message in messages) for messages in rows]
     means, scatters = [one.mean for one in trained], [one.scatter for one in trained]
-    space, _, adapters = build_space(axes, NOTHING, answered, means, scatters)
+    space, _ = build_space(axes, NOTHING, answered, means, scatters)
+    adapters = np.array([space.position(one) for one in trained])
     keep = np.array([not (short and axis.length) for axis in axes])
     pools = [read(row.response for row in run.rows(f"{style}_test")[:POOL]).values for style in STYLES]
-    return Placement(space.only(keep), np.nan_to_num(adapters)[:, keep], tuple(pool[:, keep] for pool in pools))
+    return Placement(space.only(keep), adapters[:, keep], tuple(pool[:, keep] for pool in pools))
 
 
 def users(count: int, samples: int, pool: int, seed: int = 0) -> Counts:
@@ -109,7 +110,7 @@ def users(count: int, samples: int, pool: int, seed: int = 0) -> Counts:
 def counted(placement: Placement, draws: Counts) -> Counts:
     """(styles, adapters) how many of the drawn users of a style have each adapter first."""
     shifts = [
-        [placement.space.shift(Readings(pool[rows]).mean, writing=True) for rows in some]
+        [placement.space.position(Readings(pool[rows])) for rows in some]
         for pool, some in zip(placement.users, draws, strict=True)
     ]
     return confusion(np.array([[scores(one, placement.adapters, placement.space) for one in some] for some in shifts]))

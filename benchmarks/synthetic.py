@@ -72,7 +72,7 @@ def people(folder: Path) -> People:
     means = np.array([np.nan_to_num(one.mean) for one in known])
     gap = (means.mean(axis=0) - reference) * (1 - AWAY)
     space = Space(axes, np.zeros((0, 0), np.float32), reference, gap, spread, precision)
-    return People(space, np.array([space.shift(mean, writing=True) for mean in means]))
+    return People(space, np.array([space.position(one) for one in known]))
 
 
 def users(folder: Path) -> list[list[str]]:

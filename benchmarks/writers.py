@@ -158,8 +158,8 @@ class Cache:
         keep = [[axis.name for axis in packaged.space.axes].index(name) for name in names]
         styles = packaged.training_coordinates[:, keep] * whole.spread + whole.reference + whole.gap
         ids = [entry.id for entry in packaged.entries]
-        rows = [one.mean for one in readings] + [styles[ids.index(name)] for name in STYLES.values()]
-        return space, np.array([space.shift(row, writing=True) for row in rows])
+        rows = [space.shift(styles[ids.index(name)], writing=True) for name in STYLES.values()]
+        return space, np.array([*(space.position(one) for one in readings), *rows])
 
     def scores(self, texts: Sequence[str]) -> Floats:
         """(adapters,) similarity of each cached writer to somebody's texts."""
@@ -169,7 +169,7 @@ class Cache:
     def shift(self, texts: Sequence[str]) -> Floats:
         """(axes,) of somebody's texts."""
         space = self._placed[0]
-        return space.shift(Readings(readings_on([axis.name for axis in space.axes], texts)).mean, writing=True)
+        return space.position(Readings(readings_on([axis.name for axis in space.axes], texts)))
 
     @cached_property
     def communities(self) -> tuple[Floats, npt.NDArray[np.int64]]:

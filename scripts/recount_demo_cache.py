@@ -22,7 +22,7 @@ from build_demo_cache import ROWS, STYLES
 
 from xpert_cli import corpus, gguf, paths
 from xpert_cli.cache import card
-from xpert_cli.cache.build import MOST_TEXTS, PRIOR
+from xpert_cli.cache.build import MOST_TEXTS, PRIOR, claimed
 from xpert_cli.cache.catalogue import ANSWERS, OpenCache, open_cache, write_cache
 from xpert_cli.cache.communities import described_file, placed_in, write_communities
 from xpert_cli.cache.entries import Entry
@@ -94,8 +94,7 @@ def main() -> None:
         adapters.append(retold(adapter, writings[-1], axes, cache.space.basis))
         print(f"{entry.id}: {len(texts)} texts", flush=True)
     space, answers = recounted(cache, writings, base, axes)
-    means = [described.source_mean(adapter, axes, space.basis) for adapter in adapters]
-    training = np.array([space.shift(mean, writing=True) for mean in means if mean is not None])
+    training = claimed(space, adapters)
     entries = [written(space, *one, options.cache) for one in zip(cache.entries, adapters, training, strict=True)]
     made_with = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
     groups = [placed_in(one, cache.space, space) for one in cache.communities]

@@ -31,7 +31,7 @@ from xpert_cli.style import axes as axes_table
 from xpert_cli.style import described, measured
 from xpert_cli.style.formula import Formula, MeasuredAxis, Rule
 from xpert_cli.style.measured import MEASURED
-from xpert_cli.style.space import WORDING, Axis, Readings, Scatter
+from xpert_cli.style.space import WORDING, Axis, Readings, Scatter, Space
 
 EMBEDDED = paths.packaged("adapters")
 Edit = Callable[[dict[str, Any]], object]
@@ -260,12 +260,28 @@ def test_measured_axes_are_scaled_as_people_write_and_described_ones_as_models_a
     answers = Readings(np.array([[0.0, 0.0], [2.0, 4.0]] * 40))
     people = Scatter(5000.0, np.array([5000.0]), np.array([0.0]), np.array([[5000.0 * 100]]))
     claim = np.array([5.0, np.nan])
-    space, _, told = build.build_space(axes, np.ones((1, 3), np.float32), [answers, answers], [claim], [people])
+    space, _ = build.build_space(axes, np.ones((1, 3), np.float32), [answers, answers], [claim], [people])
     # people: variance 100, of 1000 texts at most; answers: variance 80/79, standing in for 100
     assert space.spread[0] ** 2 == pytest.approx((999 * 500000 / 4999 + 100 * 80 / 79) / 1099)
     assert space.spread[1] ** 2 == pytest.approx(4 * 80 / 79)
     assert space.precision[0, 1] == 0
-    assert told[0, 0] == 0  # the gap takes the one claim out
+    assert space.shift(claim, writing=True)[0] == 0  # the gap takes the one claim out
+
+
+def test_training_text_is_drawn_to_0_on_axes_that_few_of_its_texts_show():
+    values = np.full((30, len(MEASURED)), 1.0)
+    values[2:, 0] = np.nan  # two of thirty texts show the first axis
+    space = Space(
+        described.measured_axes(),
+        np.zeros((0, 0), np.float32),
+        *(np.zeros(len(MEASURED)), np.zeros(len(MEASURED)), np.ones(len(MEASURED)), np.eye(len(MEASURED))),
+    )
+    claimed = build.claimed(space, [told_of(values), told_of(values, **{"xpert.source.known": "none"})])
+    assert claimed[0, 0] == pytest.approx(2 / 12 * 40 / 30)
+    assert claimed[0, 1] == 1.0
+    assert claimed[1, 0] == 1.0  # how many texts show it is not told
+    np.testing.assert_allclose(claimed[0], space.position(Readings(values)), atol=1e-6)
+    np.testing.assert_allclose(claimed[0], space.position(Readings(values).scatter), atol=1e-6)
 
 
 def test_where_the_gap_is_not_known_the_metric_is_drawn_towards_the_identity():

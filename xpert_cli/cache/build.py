@@ -35,6 +35,7 @@ from xpert_cli.cache.outliers import traits
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.foreign.data import read_object
 from xpert_cli.gguf import AdapterFile, BaseModel
+from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.resume import PartialResults
 from xpert_cli.style import described
 from xpert_cli.style.likelihood import blended, fitted
@@ -105,9 +106,8 @@ def build(
     readings = _read(answers, axes, basis, summarizer_model, progress)
     source_means = [described.source_mean(one.adapter, axes, basis) for one in files.values()]
     trained_on = [described.source_scatter(one.adapter, axes) for one in files.values()]
-    space, answer_coordinates, training_coordinates = build_space(
-        axes, basis, readings, source_means, [one for one in trained_on if one]
-    )
+    space, answer_coordinates = build_space(axes, basis, readings, source_means, [one for one in trained_on if one])
+    training_coordinates = claimed(space, [one.adapter for one in files.values()])
     by = ["answers"]
     if np.isnan(training_coordinates).all() and len(files) >= FEWEST:
         by.append("likelihood")
@@ -174,9 +174,7 @@ def add(
     space = cache.space
     readings = _read(answers, space.axes, space.basis, summarizer_model, progress)
     answer_coordinates = np.array([space.shift(one.mean, writing=False) for one in readings])
-    training_coordinates = _claimed(
-        space, [described.source_mean(one.adapter, space.axes, space.basis) for one in files.values()]
-    )
+    training_coordinates = claimed(space, [one.adapter for one in files.values()])
     by = ["answers"]
     new = [
         _entry(one, out, space, answer_coordinates[i], training_coordinates[i], by)
@@ -285,8 +283,8 @@ def build_space(
     readings: Sequence[Readings],
     claims: Sequence[Floats | None],
     writings: Sequence[Scatter] = (),
-) -> tuple[Space, Floats, Floats]:
-    """The space of a cache, and the shifts of its adapters by their answers and by their training text.
+) -> tuple[Space, Floats]:
+    """The space of a cache, and the shifts of its adapters by their answers.
 
     What is measured is scaled as people's texts vary where adapters tell of that, for it is people who are compared.
     Where none does, what people's texts and answers differ in anyway is an error of unknown direction, and directions
@@ -308,8 +306,7 @@ def build_space(
         gap, precision = np.zeros(len(axes)), shrunk(np.asarray(np.linalg.inv(precision), np.float64), UNKNOWN)
     rows = basis.astype(np.float16).astype(np.float32)
     space = Space(tuple(axes), rows, reference, gap, spread, rounded(precision))
-    shown = np.array([space.shift(mean, writing=False) for mean in answered])
-    return space, shown, _claimed(space, claims)
+    return space, np.array([space.shift(mean, writing=False) for mean in answered])
 
 
 def _metric(axes: Sequence[Axis], readings: Sequence[Readings], writings: Sequence[Scatter]) -> tuple[Floats, Floats]:
@@ -326,10 +323,23 @@ def _metric(axes: Sequence[Axis], readings: Sequence[Readings], writings: Sequen
     return joined(pooled([*prior, *own]), pooled([one.on(~counted) for one in answers]), counted)
 
 
-def _claimed(space: Space, claims: Sequence[Floats | None]) -> Floats:
-    """(adapters, axes) shifts of what adapters claim of their training text; NaN where they claim nothing."""
-    nothing = np.full(len(space.axes), np.nan)
-    return np.array([nothing if claim is None else space.shift(claim, writing=True) for claim in claims])
+def claimed(space: Space, adapters: Sequence[Adapter]) -> Floats:
+    """(adapters, axes) shifts of what adapters tell of their training text; NaN where one tells nothing.
+
+    Axes that few of the texts show are drawn to 0, as those of a user are (`Space.position`). An adapter that does not
+    tell how many of its texts show an axis is taken as it is.
+    """
+    return np.array([_claimed(space, adapter) for adapter in adapters])
+
+
+def _claimed(space: Space, adapter: Adapter) -> Floats:
+    mean = described.source_mean(adapter, space.axes, space.basis)
+    if mean is None:
+        return np.full(len(space.axes), np.nan)
+    share, texts = np.ones(len(space.axes)), described.source_scatter(adapter, space.axes)
+    if texts is not None:
+        share[measured(space.axes)] = texts.believed
+    return np.asarray(space.shift(mean, writing=True) * share)
 
 
 def _agreement(space: Space, answer: Floats, training: Floats) -> float | None:

@@ -114,7 +114,7 @@ def plan(
     names = tuple(sorted(places))
     answers = tuple(_base_answers(base, work, progress))
     space = _space(axes, described.read(answers, axes, _NOTHING, None), [places[name] for name in names])
-    coordinates = np.array([space.shift(places[name].mean, writing=True) for name in names])
+    coordinates = np.array([space.position(places[name]) for name in names])
     points = coordinates @ np.linalg.cholesky(space.precision)
     groups = tuple(grouped(points, least)) if 0 < least <= len(names) else ()
     ids = tuple(prefix if not at else f"{prefix}-{at}" for at in range(len(groups)))

@@ -57,6 +57,12 @@ def measured(axes: Sequence[Axis]) -> npt.NDArray[np.bool_]:
     return np.array([axis.kind == "measured" for axis in axes])
 
 
+def believed(known: npt.ArrayLike, samples: float) -> Floats:
+    """(axes,) k / (k + DRAWN) for the k texts that show an axis, over the same for all texts; 0 to 1."""
+    shown, most = np.asarray(known, np.float64), max(1.0, samples)
+    return np.asarray(shown / (shown + DRAWN) * (most + DRAWN) / most)
+
+
 @dataclass(frozen=True, eq=False)
 class Scatter:
     """What is known of one writer's texts once their readings are added up.
@@ -79,6 +85,11 @@ class Scatter:
         known = np.where(self.known > 0, 1 + (self.known - 1) * part, 0.0)
         return replace(self, samples=samples, known=known, squares=self.squares * part)
 
+    @property
+    def believed(self) -> Floats:
+        """(axes,) how much of the mean is believed: see `believed`."""
+        return believed(self.known, self.samples)
+
     def on(self, axes: npt.NDArray[np.bool_]) -> Scatter:
         """On a subset of the axes."""
         return replace(self, known=self.known[axes], mean=self.mean[axes], squares=self.squares[np.ix_(axes, axes)])
@@ -100,9 +111,8 @@ class Readings:
 
     @property
     def believed(self) -> Floats:
-        """(axes,) k / (k + DRAWN) for the k texts that show an axis, over the same for all texts; 0 to 1."""
-        known, most = (~np.isnan(self.values)).sum(axis=0), max(1, len(self.values))
-        return np.asarray(known / (known + DRAWN) * (most + DRAWN) / most)
+        """(axes,) how much of the mean is believed: see `believed`."""
+        return believed((~np.isnan(self.values)).sum(axis=0), len(self.values))
 
     @property
     def scatter(self) -> Scatter:
@@ -154,12 +164,13 @@ class Space:
         origin = self.reference + self.gap if writing else self.reference
         return np.nan_to_num((mean - origin) / self.spread)
 
-    def position(self, readings: Readings) -> Floats:
+    def position(self, texts: Readings | Scatter) -> Floats:
         """(axes,) shift of a person's texts, drawn to 0 on axes that few of the texts show.
 
-        By `Readings.believed`: what every text shows is left as it is.
+        By `believed`: what every text shows is left as it is. A user's texts and an adapter's training texts are both
+        placed so. Otherwise a habit that two of a hundred texts show would throw an adapter far off by chance.
         """
-        return np.asarray(self.shift(readings.mean, writing=True) * readings.believed)
+        return np.asarray(self.shift(texts.mean, writing=True) * texts.believed)
 
     def around(self, shift: Floats) -> Space:
         """The space with people's texts counted from another place than the base: from `shift`, such as a cache's mean.
