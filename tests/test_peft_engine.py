@@ -87,4 +87,5 @@ def test_without_the_converter_it_is_refused_before_it_trains(folder, tmp_path, 
     ],
 )
 def test_what_it_cannot_do_is_one_line(monkeypatch, capsys, arguments, why):
-    assert called(monkeypatch, capsys, "finetune", MARA, *arguments) == (1, "", f"error: {why}\n")
+    status = 1 if "no/folder" in arguments else 2  # what is not there, and what can never be
+    assert called(monkeypatch, capsys, "finetune", MARA, *arguments) == (status, "", f"error: {why}\n")

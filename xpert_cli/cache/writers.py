@@ -226,7 +226,7 @@ def _entry(name: str, run: Path, file: str, out: Path, space: Space, shift: Floa
             part.unlink()
             try:
                 os.link(path, part)
-            except OSError:  # another disk, or one without links
+            except (OSError, AttributeError):  # another disk, or a system without links, as Android
                 part.write_bytes(path.read_bytes())
     fields = _told(run)
     recipe, result = fields.get("recipe", {}), fields["result"]
