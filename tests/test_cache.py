@@ -277,8 +277,8 @@ def test_training_text_is_drawn_to_0_on_axes_that_few_of_its_texts_show():
         *(np.zeros(len(MEASURED)), np.zeros(len(MEASURED)), np.ones(len(MEASURED)), np.eye(len(MEASURED))),
     )
     claimed = build.claimed(space, [told_of(values), told_of(values, **{"xpert.source.known": "none"})])
-    assert claimed[0, 0] == pytest.approx(2 / 12 * 40 / 30)
-    assert claimed[0, 1] == 1.0
+    assert claimed[0, 0] == pytest.approx(2 / 82 * 110 / 30)
+    assert claimed[0, 1] == pytest.approx(1.0)
     assert claimed[1, 0] == 1.0  # how many texts show it is not told
     np.testing.assert_allclose(claimed[0], space.position(Readings(values)), atol=1e-6)
     np.testing.assert_allclose(claimed[0], space.position(Readings(values).scatter), atol=1e-6)

@@ -99,8 +99,8 @@ def test_an_axis_few_texts_tell_is_as_uncertain_as_those_texts():
     nan = np.nan
     # 4 x 2, the product of the two texts that tell the second axis, for its squared length
     texts = writing([4, 4, 0], [4, 2, 0], [4, nan, 0], [4, nan, 0])
-    # drawn to 0 by 2 / (2 + 10) over 4 / (4 + 10), for half of the texts tell it
-    assert misfit(texts, ADAPTERS, plain()) == pytest.approx(8 / 16 * (7 / 12) ** 2)
+    # drawn to 0 by 2 / (2 + 80) over 4 / (4 + 80), for half of the texts tell it
+    assert misfit(texts, ADAPTERS, plain()) == pytest.approx(8 / 16 * (21 / 41) ** 2)
 
 
 # -- mixtures

@@ -324,22 +324,8 @@ def _metric(axes: Sequence[Axis], readings: Sequence[Readings], writings: Sequen
 
 
 def claimed(space: Space, adapters: Sequence[Adapter]) -> Floats:
-    """(adapters, axes) shifts of what adapters tell of their training text; NaN where one tells nothing.
-
-    Axes that few of the texts show are drawn to 0, as those of a user are (`Space.position`). An adapter that does not
-    tell how many of its texts show an axis is taken as it is.
-    """
-    return np.array([_claimed(space, adapter) for adapter in adapters])
-
-
-def _claimed(space: Space, adapter: Adapter) -> Floats:
-    mean = described.source_mean(adapter, space.axes, space.basis)
-    if mean is None:
-        return np.full(len(space.axes), np.nan)
-    share, texts = np.ones(len(space.axes)), described.source_scatter(adapter, space.axes)
-    if texts is not None:
-        share[measured(space.axes)] = texts.believed
-    return np.asarray(space.shift(mean, writing=True) * share)
+    """(adapters, axes) shifts of what adapters tell of their training text; NaN where one tells nothing."""
+    return np.array([described.source_position(space, adapter) for adapter in adapters])
 
 
 def _agreement(space: Space, answer: Floats, training: Floats) -> float | None:

@@ -333,6 +333,21 @@ def source_mean(adapter: Adapter, axes: Sequence[Axis], basis: Basis) -> npt.NDA
     return None if np.isnan(values).all() else np.array(values, np.float64)
 
 
+def source_position(space: Space, adapter: Adapter) -> Floats:
+    """(axes,) shift of what an adapter tells of its training text; NaN where it tells nothing.
+
+    Axes that few of the texts show are drawn to 0, as those of a user are (`Space.position`). An adapter that does not
+    tell how many of its texts show an axis is taken as it is.
+    """
+    mean = source_mean(adapter, space.axes, space.basis)
+    if mean is None:
+        return np.full(len(space.axes), np.nan)
+    share, texts = np.ones(len(space.axes)), source_scatter(adapter, space.axes)
+    if texts is not None:
+        share[measured(space.axes)] = texts.believed
+    return np.asarray(space.shift(mean, writing=True) * share)
+
+
 def quote(texts: Sequence[str], axis: Axis, value: float, column: Floats, used: Container[str] = ()) -> str:
     """One line of the texts that shows the end of an axis that `value` points to; `column` is their readings.
 

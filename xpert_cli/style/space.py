@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 LEAST_SHRINKAGE = 0.01  # of a correlation towards the identity: axes that say nearly the same must not cancel
 WORDING = "spelling and wording"  # the axes that only rank, and are shown as one: their names begin with this
-DRAWN = 10.0  # texts that show an axis, at which half of what they show is believed
+DRAWN = 80.0  # texts that show an axis, at which half of what they show is believed; set on tune turns of 101 people
 GRID = 4095  # steps from 0 to 1 of a correlation that is written in two bytes, of which one says little
 FARTHEST = 25.0  # standard deviations: what seems further off was divided by a spread of next to nothing
 FLOOR = 0.02  # smallest pooled standard deviation, relative to the axis's spread over all texts
