@@ -9,7 +9,6 @@ some minutes, and nothing is stored. Reads --styles. Not here: accuracy by level
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,14 +20,13 @@ from benchmarks.figures import calibration_error, share_text
 from benchmarks.report import table
 from benchmarks.run import STYLES, Run
 from xpert_cli.cache.catalogue import open_cache
-from xpert_cli.corpus import Corpus, read
 from xpert_cli.hub.sources import open_source
 from xpert_cli.selection import score
 from xpert_cli.style import described
 from xpert_cli.style.measured import readings_on
 from xpert_cli.style.space import Floats, Readings, Space, measured
 
-POOL, PLAIN = 60, 40  # test and plain-text rows of a style
+POOL = 60  # test rows of a style
 SIZES, DRAWS = (5, 10, 20), 50  # texts a user; users of a style and size
 LONGER = 50
 
@@ -251,32 +249,4 @@ def one_text(run: Run) -> str:
     return table(("change", "another is first", "other adapters are selected"), lines)
 
 
-def plain_text(run: Run) -> str:
-    """Whole responses, and what is read from them as plain text: each as one paragraph, or as the paragraphs it has."""
-    here = setting(run)
-    places = np.array([not axis.length for axis in here.cache.space.axes])
-    timeless, texts, lines = here.cache.only(places), [some[:PLAIN] for some in here.texts], []
-    flat = [here.cache.read([" ".join(text.split()) for text in some])[:, places] for some in texts]
-    parsed = [[read(["-"], stdin=io.BytesIO(text.encode())).messages for text in some] for some in texts]
-    joined = [[here.cache.read(Corpus(tuple(own)).passages)[:, places] for own in some] for some in parsed]
-    single = [[here.cache.read([one.response for one in own])[:, places] for own in some] for some in parsed]
-    for size in (5, 20):
-        right: list[list[bool]] = [[] for _ in range(4)]
-        draw = np.random.default_rng(size)
-        for style, pool in enumerate(here.pools):
-            for _ in range(DRAWS):
-                rows = draw.choice(PLAIN, size, replace=False)
-                cases = (
-                    (pool[rows], here.cache),
-                    (flat[style][rows], timeless),
-                    (np.concatenate([joined[style][row] for row in rows]), timeless),
-                    (np.concatenate([single[style][row] for row in rows]), timeless),
-                )
-                for hits, (values, where) in zip(right, cases, strict=True):
-                    hits.append(where.first(Readings(values), where.adapters) == style)
-        lines.append([size, *map(share, right)])
-    kinds = ("prompt-response", "each response one plain paragraph", "as its own paragraphs", "the same, not joined")
-    return table(("texts", *kinds), lines)
-
-
-PARTS = {"confidence": confidence, "nearness": nearness, "fit": fit, "one-text": one_text, "plain-text": plain_text}
+PARTS = {"confidence": confidence, "nearness": nearness, "fit": fit, "one-text": one_text}
