@@ -105,7 +105,7 @@ class OpenCache:
         """Groups of people, each after the larger one that it is part of; read when they are first asked for."""
         from xpert_cli.cache.communities import read_communities
 
-        return read_communities(self.source, self.space.axes)
+        return read_communities(self.source, self.bare.axes)
 
     def has(self, adapter: str) -> bool:
         """Whether there is an adapter of an id."""
