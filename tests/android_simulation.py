@@ -25,6 +25,7 @@ PACKAGES = {
     "peft": "peft",
     "phonenumbers": "phonenumbers",
     "python-stdnum": "stdnum",
+    "ray": "ray",
     "resvg-py": "resvg_py",
     "safetensors": "safetensors",
     "scikit-learn": "sklearn",
