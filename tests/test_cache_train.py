@@ -248,6 +248,10 @@ def test_options_that_do_not_fit_are_one_line(prepared, monkeypatch, capsys):
     status, _, err = called(monkeypatch, capsys, *prepared.command("wrong", "--engine", "cloud"))
     assert status == 2
     assert "--engine is local or ray, not 'cloud'." in err
+    status, _, err = called(monkeypatch, capsys, *prepared.command("wrong", "--prefix", "../../evil"))
+    assert (status, "'../../evil' cannot be an adapter's id" in err) == (2, True)
+    status, _, err = called(monkeypatch, capsys, *prepared.command(str(prepared.writers)))
+    assert (status, "holds the writers' texts" in err) == (2, True)
     status, _, err = called(monkeypatch, capsys, *prepared.command("wrong", "--no-people"))
     assert "Say --communities text." in err
     assert status == 2

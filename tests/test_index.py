@@ -21,6 +21,7 @@ from xpert_cli.cache.clusters import clusters
 from xpert_cli.cache.codes import Coding, coding_for, directions_of
 from xpert_cli.cache.indexed import IndexedCache
 from xpert_cli.cache.metric import metric_arrays, metric_of
+from xpert_cli.cache.verify import verify
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.gguf import BaseModel
 from xpert_cli.hub.sources import open_source
@@ -471,6 +472,15 @@ def test_nothing_of_described_axes_is_read_unless_a_model_is_asked(converted, tm
     assert select(few, opened(folder), base).verdict in ("best", "mixture")
     with pytest.raises(CacheMismatch, match=r"has no file basis\.npz"):
         project(few, opened(folder), base)
+
+
+@pytest.mark.model
+def test_a_damaged_table_of_names_does_not_pass_verification(converted, tmp_path, base):
+    folder = shutil.copytree(converted, tmp_path / "cache")
+    names = folder / "index" / "names.bin"
+    names.write_bytes(bytes(byte ^ 255 for byte in names.read_bytes()))
+    with pytest.raises(CacheMismatch, match=r"names\.bin"):
+        verify(opened(folder), base)
 
 
 @pytest.mark.model

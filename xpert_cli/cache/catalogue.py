@@ -100,6 +100,15 @@ class OpenCache:
         """
         return not self.entries or not np.isnan(self.training_coordinates).all()
 
+    def verify_files(self) -> None:
+        """Check what is there beside adapters: the files that the catalogue lists.
+
+        Raises:
+            CacheMismatch: one is missing, or another than the catalogue says.
+        """
+        for name in self.source.known:
+            self.source.file(name)
+
     @cached_property
     def communities(self) -> tuple[Community, ...]:
         """Groups of people, each after the larger one that it is part of; read when they are first asked for."""

@@ -26,7 +26,7 @@ from xpert_cli.cache.cells import READ_WHOLE, ROOT, Cells, Record, read_cells, r
 from xpert_cli.cache.codes import Bytes
 from xpert_cli.cache.entries import Entry, entry_of
 from xpert_cli.cache.metric import metric_of
-from xpert_cli.cache.names import Place, places_of
+from xpert_cli.cache.names import Place, places_of, verify_names
 from xpert_cli.cache.trust import Published
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.foreign.data import read_arrays
@@ -165,6 +165,11 @@ class IndexedCache(OpenCache):
         if adapter not in self._known:
             raise BadInput(f"{self.source.name} has no adapter {adapter!r} among its {self.size}. Check its name.")
         return self._known[adapter]
+
+    def verify_files(self) -> None:
+        """Check what is there beside adapters and cells: the files that the catalogue lists, and the table of names."""
+        super().verify_files()
+        verify_names(self.source, self.names)
 
     def groups(self) -> Iterator[OpenCache]:
         """All adapters, cell by cell where they are many."""

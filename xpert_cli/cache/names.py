@@ -63,6 +63,26 @@ def places_of(source: Source, file: Mapping[str, Any], adapter: str) -> list[Pla
     Raises:
         CacheMismatch: the table is damaged.
     """
+    ends, digests = _table(source, file)
+    wanted = _hash(adapter)
+    bucket = wanted >> (64 - (len(ends) - 1).bit_length())
+    rows = np.frombuffer(source.parts([_bucket(ends, digests, bucket)])[0], _ROW)
+    return [(int(one["cell"]), int(one["row"])) for one in rows[rows["hash"] == np.uint64(wanted)]]
+
+
+def verify_names(source: Source, file: Mapping[str, Any]) -> None:
+    """Read the whole table, bucket by bucket.
+
+    Raises:
+        CacheMismatch: it is not what the catalogue says.
+    """
+    ends, digests = _table(source, file)
+    for bucket in range(len(ends)):
+        source.parts([_bucket(ends, digests, bucket)])
+
+
+def _table(source: Source, file: Mapping[str, Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """Where each bucket ends, in rows, and the sha256 of each."""
     path = source.file(TABLE, file["sha256"], file["bytes"])
     try:
         arrays = read_arrays(path, most_bytes=40 * MOST_BUCKETS)
@@ -74,10 +94,11 @@ def places_of(source: Source, file: Mapping[str, Any], adapter: str) -> list[Pla
             raise ValueError("its buckets are in no order")
     except (ValueError, KeyError) as error:
         raise CacheMismatch(f"{source.name}: {TABLE} is damaged ({error}). Get the cache anew.") from error
-    wanted = _hash(adapter)
-    bucket = wanted >> (64 - bits)
+    return ends, digests
+
+
+def _bucket(ends: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8], bucket: int) -> Part:
+    """The part of names.bin that is a bucket."""
     begin, digest = int(ends[bucket - 1]) if bucket else 0, digests[bucket].tobytes()
     size = _ROW.itemsize * (int(ends[bucket]) - begin)
-    part = Part(NAMES, _ROW.itemsize * begin, size, digest.hex(), lambda data: sha256(data).digest() == digest)
-    rows = np.frombuffer(source.parts([part])[0], _ROW)
-    return [(int(one["cell"]), int(one["row"])) for one in rows[rows["hash"] == np.uint64(wanted)]]
+    return Part(NAMES, _ROW.itemsize * begin, size, digest.hex(), lambda data: sha256(data).digest() == digest)

@@ -66,6 +66,7 @@ def verify(
     cache.require(base)
     notes, done, total = list(cache.notes), 0, 0
     known: set[str] = set()
+    cache.verify_files()
     for group in cache.groups():
         for entry in group.entries:
             if entry.id in known:

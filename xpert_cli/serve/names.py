@@ -193,9 +193,9 @@ class Names:
     def _path(self, name: str) -> Path | None:
         """The file that a name stands for, None if there is none."""
         kind, _, rest = name.partition(":")
-        if name == ME or kind == "run":
+        if name in NEWEST or kind == "run":
             runs = self.runs()
-            return next((run.adapter for run in runs if name == ME or rest in (run.name, run.folder.name)), None)
+            return next((run.adapter for run in runs if name in NEWEST or rest in (run.name, run.folder.name)), None)
         if kind == "file":  # that the user gave an alias to; no client opens another
             return adapter_path(rest) if rest in self._named_files() and Path(rest).exists() else None
         if kind != "cache" or self.cache is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ ENGINES = ("local", "ray")
 MADE = ("average", "text", "none")
 POOLED = 640  # messages that a community's adapter is trained on, as many of each of its people
 LEAST = 10  # people of a community
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")  # that of everybody, which also names files
 NAMED = 5  # writers without a cache entry who are named
 
 
@@ -103,11 +105,16 @@ def train_cache(
 
     Raises:
         BadInput: nobody's text can be used, or `out` is another cache.
+        BadUsage: communities cannot be called so, or `out` is the folder of the writers.
         CannotWrite: a folder cannot be written.
         MissingExtra: torch, or Ray, is not installed.
     """
     require()
     began = time.monotonic()
+    if not _ID.fullmatch(settings.prefix):
+        raise BadUsage(f"--prefix {settings.prefix!a} cannot be an adapter's id. Use letters, digits, dots and dashes.")
+    if any(one.path.resolve().parent == out.resolve() for one in writers):
+        raise BadUsage(f"{out} holds the writers' texts. Choose another folder for the cache with -o.")
     if (out / "catalogue.json").exists() and not work.is_dir():
         raise BadInput(f"{out} holds a cache that was not trained here. Choose another folder with -o.")
     if taken := [one.name for one in writers if _is_community(one.name, settings.prefix)]:
