@@ -12,7 +12,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -135,6 +135,20 @@ def _to_gguf(
     return (written.note,) if written.note else ()
 
 
+def run_converter(command: Sequence[str | Path], failed: str, fix: str) -> None:
+    """Run one of llama.cpp's own converters.
+
+    Raises:
+        BadModel: it refused; the message is `failed`, the last line that it said, and `fix`.
+    """
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        raise BadModel(f"{failed}: {ascii(last)[1:-1]}. {fix}")
+
+
 def _with_llama_cpp(
     folder: Path, out: Path, kind: str, reason: Unsupported, permission: Permission, progress: Progress
 ) -> None:
@@ -150,15 +164,6 @@ def _with_llama_cpp(
         ) from reason
     progress(f"converting with {_CONVERTER}", 0.0)
     with whole(out) as part:
-        done = subprocess.run(
-            [program, str(folder), "--outfile", str(part), "--outtype", kind.lower()],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-            raise BadModel(f"{program} cannot convert {folder}: {ascii(last)[1:-1]}. Choose another model.")
+        command = [program, str(folder), "--outfile", str(part), "--outtype", kind.lower()]
+        run_converter(command, f"{program} cannot convert {folder}", "Choose another model.")
         read_header(part)  # what is not sound never gets the name of the output

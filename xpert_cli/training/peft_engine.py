@@ -13,7 +13,6 @@ from __future__ import annotations
 import importlib.util
 import math
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from xpert_cli.errors import BadInput, BadModel, MissingExtra
 from xpert_cli.gguf import read_adapter
 from xpert_cli.llama.model import Sample
 from xpert_cli.llama.samples import PROMPT
+from xpert_cli.models.convert import run_converter
 from xpert_cli.models.hf_checkpoint import read_json
 from xpert_cli.selection.start_check import RANK
 from xpert_cli.training.loop import Recipe, batch_at, scored_tokens
@@ -235,17 +235,16 @@ def _nats(model: Any, samples: Sequence[Sample]) -> Any:
 def _convert(program: str, base: Path, adapter: Path, out: Path) -> None:
     """Make a GGUF adapter of a PEFT folder; what is not sound never gets the name of the output."""
     with paths.whole(out) as part:
-        done = subprocess.run(
-            [sys.executable, program, "--base", base, "--outfile", part, "--outtype", "f16", adapter],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-            raise BadModel(
-                f"{program} cannot convert the adapter: {ascii(last)[1:-1]}. It is kept as PEFT's folder {adapter}."
-            )
+        command: list[str | Path] = [
+            sys.executable,
+            program,
+            "--base",
+            base,
+            "--outfile",
+            part,
+            "--outtype",
+            "f16",
+            adapter,
+        ]
+        run_converter(command, f"{program} cannot convert the adapter", f"It is kept as PEFT's folder {adapter}.")
         read_adapter(part)
