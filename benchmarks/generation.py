@@ -86,7 +86,7 @@ def clients(run: Run) -> str:
     }
     four, one, alone = rates.values()
     with _served(run) as address:
-        for _ in range(ROUNDS):
+        for _ in range(2 * ROUNDS):
             alone.append(_by_run(run))
             one.append(_by_clients(address, 1))
             four.append(_by_clients(address, CLIENTS))

@@ -25,7 +25,7 @@ from xpert_cli.llama.chat import CONTEXT, LEAST_CONTEXT
 from xpert_cli.llama.slots import AdapterSet, Draw, Slots, Token
 from xpert_cli.serve.api import ApiError
 
-WAKE = 0.05  # seconds: pieces of an answer that come faster are sent together
+WAKE = 0.1  # seconds: pieces of an answer that come faster are sent together; each sending halts a decoding thread
 
 
 @dataclass(frozen=True)
