@@ -23,9 +23,10 @@ from build_demo_cache import ROWS, STYLES
 from xpert_cli import corpus, gguf, paths
 from xpert_cli.cache import card
 from xpert_cli.cache.build import MOST_TEXTS, PRIOR, claimed
-from xpert_cli.cache.catalogue import ANSWERS, OpenCache, open_cache, write_cache
-from xpert_cli.cache.communities import described_file, placed_in, write_communities
+from xpert_cli.cache.catalogue import ANSWERS, OpenCache, open_cache
+from xpert_cli.cache.communities import placed_in, write_communities
 from xpert_cli.cache.entries import Entry
+from xpert_cli.cache.write import write_cache
 from xpert_cli.corpus import Corpus
 from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.hub.sources import open_source
@@ -100,7 +101,7 @@ def main() -> None:
     groups = [placed_in(one, cache.space, space) for one in cache.communities]
     if groups:
         write_communities(options.cache, groups, space.axes)
-    write_cache(options.cache, made_with | {"files": described_file(options.cache)}, entries, space, answers, training)
+    write_cache(options.cache, made_with, entries, space, answers, training)
     readme = options.cache / card.FILE
     readme.write_text(card.renewed(readme.read_text("utf-8"), entries, {}, 0, groups), "utf-8")
 

@@ -16,9 +16,10 @@ from tiny_gguf import write_base
 
 from xpert_cli import corpus, gguf, paths
 from xpert_cli.cache import answers, build
-from xpert_cli.cache.catalogue import OpenCache, open_cache, write_cache
+from xpert_cli.cache.catalogue import OpenCache, base_answers, open_cache
 from xpert_cli.cache.gains import gains
 from xpert_cli.cache.verify import verify
+from xpert_cli.cache.write import relist, write_cache
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.gguf import AdapterFile, BaseModel, WeightedAdapter
 from xpert_cli.gguf.adapter import Adapter
@@ -433,6 +434,40 @@ def test_a_cache_written_again_states_what_each_axis_counts(copy):
     written = {axis["name"]: axis.get("digest") for axis in told_by(copy)["axes"]}
     assert written["emoji"] == described.digests()["emoji"]
     assert written["formal–casual"] is None
+
+
+def test_what_the_base_answered_is_vouched_for(copy):
+    assert set(told_by(copy)["files"]) == {"base_answers.jsonl"}
+    opened(copy).verify_files()
+    lines = (copy / "base_answers.jsonl").read_text("utf-8").splitlines()
+    (copy / "base_answers.jsonl").write_text("\n".join([lines[0].replace("a", "e"), *lines[1:]]) + "\n", "utf-8")
+    why = r"base_answers\.jsonl is not the file its catalogue describes"
+    with pytest.raises(CacheMismatch, match=why):
+        opened(copy).verify_files()
+    with pytest.raises(CacheMismatch, match=why):
+        base_answers(opened(copy).source)
+    (copy / "README.md").write_text("for people", "utf-8")  # no program reads it
+    relist(copy)
+    opened(copy).verify_files()
+
+
+@pytest.mark.model
+def test_of_an_older_cache_verification_reads_what_the_base_answered(copy, base):
+    edit(copy, lambda told: told.pop("files"))
+    verify(opened(copy), base)
+    (copy / "base_answers.jsonl").write_text('{"prompt": "Hi"}\n', "utf-8")
+    with pytest.raises(CacheMismatch, match=r"base_answers\.jsonl is damaged"):
+        verify(opened(copy), base)
+
+
+def test_words_are_vouched_for_when_they_are_whole(copy):
+    (copy / "words.npz").write_bytes(b"words")
+    edit(copy, lambda told: told.update(published={"key": "", "version": 3, "at": "", "expires": ""}))
+    relist(copy, without=("words.npz",))
+    assert set(told_by(copy)["files"]) == {"base_answers.jsonl"}
+    assert "published" not in told_by(copy)
+    relist(copy)
+    assert told_by(copy)["files"]["words.npz"] == {"sha256": paths.digest(copy / "words.npz"), "bytes": 5}
 
 
 def test_two_axes_of_one_name_are_refused(copy):

@@ -23,12 +23,14 @@ from xpert_cli import gguf, paths
 from xpert_cli.cache.catalogue import OpenCache, open_cache
 from xpert_cli.cache.communities import add_communities, at_least
 from xpert_cli.cache.groups import grouped
+from xpert_cli.cache.index import to_index
 from xpert_cli.corpus.writers import find_writers, usable
 from xpert_cli.errors import BadInput, BadUsage, TimeIsUp
 from xpert_cli.gguf import BaseModel
 from xpert_cli.gguf.adapter import merge
 from xpert_cli.gguf.averaging import average
 from xpert_cli.hub.sources import open_source
+from xpert_cli.style import described
 from xpert_cli.training.many import Settings, TrainedCache, train_cache
 from xpert_cli.training.writer import How
 
@@ -37,6 +39,7 @@ single = pytest.fixture(scope="module", autouse=True)(one_thread)
 
 HOW = How(base="", rank=2, steps=3, community_steps=4, max_tokens=64)
 SETTINGS = Settings(HOW, jobs=1, least=4)
+TOLD = [f"It is {len(probe)}." for probe in described.probes()]
 
 
 def made(
@@ -210,6 +213,64 @@ def test_communities_are_put_beside_other_adapters(whole, prepared, tmp_path):
         add_communities(opened(whole), both, target, least=5)
 
 
+def schema(folder: Path) -> tuple[int, set[str]]:
+    """A cache's schema, and the files of it that the other schema has not."""
+    told = json.loads((folder / "catalogue.json").read_bytes())
+    names = {path.name for path in folder.rglob("*") if path.is_file()}
+    return told["schema"], names & {"coordinates.npz", "space.npz", "basis.npz", "root.npz", "cells.bin", "names.bin"}
+
+
+INDEXED = (2, {"space.npz", "basis.npz", "root.npz", "cells.bin", "names.bin"})
+
+
+def test_a_cache_with_an_index_keeps_it(tmp_path):
+    prepared = prepare(tmp_path, 9)
+    made(prepared)
+    folder = tmp_path / "cache"
+    assert schema(folder) == (1, {"coordinates.npz"})
+    to_index(opened(folder), folder)
+    assert schema(folder) == INDEXED
+    (prepared.writers / "w9.jsonl").write_text(messages(9), "utf-8")
+    assert made(prepared).trained == 1
+    assert schema(folder) == INDEXED
+    cache = opened(folder)
+    assert [entry.id for entry in cache.entries] == [f"w{number}" for number in range(10)]
+    assert [(one.id, one.count) for one in cache.communities] == [("people", 10), ("people-1", 5), ("people-2", 5)]
+    before = contents(folder)
+    made(prepared)
+    assert contents(folder) == before
+
+
+def test_a_cache_with_an_index_is_added_to_verified_and_reduced_as_one_without(
+    whole, prepared, tmp_path, monkeypatch, capsys
+):
+    folder = shutil.copytree(whole, tmp_path / "cache")
+    to_index(opened(folder), folder)
+    more = shutil.copy(whole / "adapters" / "w1.gguf", tmp_path / "more.gguf")
+    monkeypatch.setattr("xpert_cli.cache.build.answer_probes", lambda base, files, *_, **__: dict.fromkeys(files, TOLD))
+    on = ("--cache", str(folder), "--base", str(prepared.base), "--json")
+    status, out, _ = called(monkeypatch, capsys, "cache", "add", str(more), *on)
+    assert (status, [one["id"] for one in json.loads(out)["adapters"]]) == (0, ["more"])
+    assert schema(folder) == INDEXED
+    status, out, _ = called(monkeypatch, capsys, "cache", "verify", *on)
+    assert (status, json.loads(out)["adapters"]) == (0, 13)  # ten adapters and three communities
+    assert [one.count for one in opened(folder).communities] == [9, 5, 4]
+    other = shutil.copytree(whole, tmp_path / "other")
+    alone = made(prepared, "bare", replace(SETTINGS, communities="none"))
+    bare = shutil.copytree(Path(alone.out), tmp_path / "bare")
+    to_index(opened(bare), bare)
+    add_communities(opened(other), opened(bare), bare, least=5)
+    assert schema(bare) == INDEXED
+    assert [one.id for one in opened(bare).communities] == ["people", "people-1"]
+    assert at_least(opened(folder), 5, tmp_path / "five") == 2
+    assert schema(tmp_path / "five") == INDEXED
+    assert [entry.id for entry in opened(tmp_path / "five").entries] == ["more"]
+    victim = folder / "communities" / "people-2.gguf"
+    victim.write_bytes(victim.read_bytes()[:-1] + b"x")
+    status, _, err = called(monkeypatch, capsys, "cache", "verify", *on)
+    assert (status, "communities/people-2.gguf is not the file its catalogue describes" in err) == (1, True)
+
+
 def test_many_adapters_are_averaged_as_few_are(tmp_path, monkeypatch):
     import tiny_gguf
 
@@ -252,6 +313,14 @@ def test_options_that_do_not_fit_are_one_line(prepared, monkeypatch, capsys):
     assert (status, "'../../evil' cannot be an adapter's id" in err) == (2, True)
     status, _, err = called(monkeypatch, capsys, *prepared.command(str(prepared.writers)))
     assert (status, "holds the writers' texts" in err) == (2, True)
+    for option, said in {
+        "--learning-rate=0": "--learning-rate must lie between 0 and 1, not 0. Try 0.001.",
+        "--learning-rate=1": "--learning-rate must lie between 0 and 1, not 1. Try 0.001.",
+        "--max-tokens=8": "--max-tokens 8 is too few: the chat template alone takes 18. Try 256.",
+    }.items():
+        status, _, err = called(monkeypatch, capsys, *prepared.command("wrong", option))
+        assert (status, err) == (2, f"error: {said}\n")
+        assert not (prepared.folder / "wrong.work").exists()
     status, _, err = called(monkeypatch, capsys, *prepared.command("wrong", "--no-people"))
     assert "Say --communities text." in err
     assert status == 2

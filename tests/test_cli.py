@@ -225,12 +225,10 @@ def test_what_finetune_can_never_use_is_wrong_usage_in_one_line(monkeypatch, cap
         (["select", "x", "--fly"], "No such option: --fly"),
         (["select", "x", "--top", "1_0"], "Invalid value for '--top': '1_0' is no whole number from 1 to 1000000."),
         (["finetune", "x", "--export", "zip"], "--export 'zip' is unknown. It can be: ollama."),
-        (["config", "set", "fly", "1"], "there is no setting 'fly'. There are: base, cache, markdown."),
-        (["config", "get", "fly"], "there is no setting 'fly'. There are: base, cache, markdown."),
         (["select", "x", "--plot", "a.gif"], "--plot draws SVG, HTML or PNG, not .gif. Name it FILE.svg, FILE.html or"),
         (["select", "x", "--compare", "--check"], "--compare goes with none of --measured-only, --plot and --check."),
         (["merge"], "there is nothing to merge. Name adapters with --adapter FILE=WEIGHT."),
-        (["merge", "--adapter", "a.gguf=1e39"], "--adapter a.gguf=1e39: '1e39' is no weight from -100 to 100."),
+        (["merge", "--adapter", "a.gguf=1e39"], "'a.gguf=1e39': '1e39' is no weight from -100 to 100."),
         (["runs", "export", "last", "tar"], "'tar' is no form of a run."),
     ],
     ids=lambda one: "" if isinstance(one, str) else " ".join(one),
@@ -276,7 +274,7 @@ def test_from_last_is_the_newest_finished_run(home):
 
 def test_the_next_command_can_be_pasted():
     assert options.again("select", ["my notes", "-"], base=None, author="Anna's") == (
-        """xpert select 'my notes' - --author 'Anna'"'"'s'"""
+        """xpert select 'my notes' - --author 'Anna'"'"'s' < FILE"""
     )
 
 
@@ -420,8 +418,8 @@ def test_a_selection_tells_the_choice_first_and_then_the_ranking():
         told = {"in shorter sentences": 0.5, "in rarer words": -0.3, "with emoji": 0.2}
         reasons = [SimpleNamespace(words=words, share=share) for words, share in told.items()]
         ranking = [
-            SimpleNamespace(adapter="terse", score=0.75, reasons=reasons),
-            SimpleNamespace(adapter="formal", score=-0.5, reasons=[]),
+            SimpleNamespace(adapter="terse", score=0.75, reasons=reasons, people=0),
+            SimpleNamespace(adapter="formal", score=-0.5, reasons=[], people=0),
         ]
         result = SimpleNamespace(
             selected=selected,

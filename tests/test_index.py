@@ -515,6 +515,66 @@ def test_finetune_starts_from_the_same(converted, base):
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "spoiled"),
+    [("adapters/expert-concise-plain.gguf", b"GGUF"), ("base_answers.jsonl", b"{}\n"), ("adapters/x", None)],
+)
+def test_an_index_does_not_vouch_for_a_damaged_file(name, spoiled, tmp_path, monkeypatch, capsys):
+    folder = shutil.copytree(EMBEDDED, tmp_path / "cache")
+    if spoiled is None:
+        name = "adapters/expert-concise-plain.gguf"
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(spoiled)
+    before = (folder / "catalogue.json").read_bytes()
+    status, out, err = called(monkeypatch, capsys, "cache", "index", str(folder))
+    why = f"the cache has no file {name}" if spoiled is None else f"{name} is not the file its catalogue describes"
+    assert (status, out, why in err, err.count("\n")) == (1, "", True, 1)
+    assert (folder / "catalogue.json").read_bytes() == before
+    assert not (folder / "index").exists()
+
+
+def test_an_index_does_not_vouch_for_a_damaged_part_of_a_file_of_many(tmp_path, monkeypatch):
+    monkeypatch.setattr(index, "PACKED", 4)
+    folder = shutil.copytree(EMBEDDED, tmp_path / "cache")
+    assert index.to_index(open_cache(open_source(str(folder))), folder) == 8
+    assert [path.name for path in (folder / "adapters").iterdir()] == ["0000.bin"]
+    assert index.to_index(opened(folder), folder) == 8
+    spoil(folder / "adapters" / "0000.bin", 5_000_000)
+    with pytest.raises(CacheMismatch, match=r"bytes \d+ to \d+ of adapters/0000\.bin are not what"):
+        index.to_index(opened(folder), folder)
+
+
+def test_a_cache_that_loses_its_index_loses_the_files_too(tmp_path, converted):
+    folder = shutil.copytree(converted, tmp_path / "cache")
+    cache = opened(folder)
+    (folder / "adapters" / "0007.bin").write_bytes(b"of an older index")
+    index.write_in_schema(
+        folder,
+        index.made_with(cache),
+        cache.entries,
+        cache.space,
+        cache.answer_coordinates,
+        cache.training_coordinates,
+        indexed=False,
+    )
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("README.md", "adapters", "base_answers.jsonl", "catalogue.json", "coordinates.npz")
+    ]
+    assert not (folder / "adapters" / "0007.bin").exists()
+    assert open_cache(open_source(str(folder))).entries == cache.entries
+
+
+def test_what_was_checked_of_adapters_stays_when_others_are_added(tmp_path):
+    folder = written(tmp_path, 1500)
+    told = json.loads((folder / "catalogue.json").read_bytes())
+    told["checked"] = {"p000003": {"findings": 0}}
+    (folder / "catalogue.json").write_text(json.dumps(told), "utf-8")
+    places = people(1, seed=5).astype(np.float16)
+    index.add_to_index(folder, opened(folder), MADE_WITH, index.Members(places, places, lambda row: entry(1500)))
+    assert opened(folder).checked == {"p000003": {"findings": 0}}
+
+
 def test_a_cache_gets_an_index_by_one_command_and_lists_the_same(tmp_path, monkeypatch, capsys):
     folder = shutil.copytree(EMBEDDED, tmp_path / "cache")
     before = called(monkeypatch, capsys, "cache", "list", "--json", "--cache", str(folder))[1]

@@ -35,8 +35,8 @@ def space(**gaps: float) -> Space:
 
 def test_a_line_is_told_as_people_read_it():
     moved = StyleShift("emoji", "with more emoji", was=0.06, is_=1.26, you=1.44)
-    assert moved.sentence == "with more emoji: was +0.1, is +1.3, you are +1.4"
-    assert StyleShift("x", "x", -0.04, 0.0, -2.0).sentence == "x: was +0.0, is +0.0, you are -2.0"
+    assert moved.sentence == "with more emoji: answers +0.1 before, +1.3 after; your texts +1.4"
+    assert StyleShift("x", "x", -0.04, 0.0, -2.0).sentence == "x: answers +0.0 before, +0.0 after; your texts -2.0"
 
 
 def test_prompts_are_the_persons_own_and_different():

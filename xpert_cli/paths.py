@@ -34,13 +34,13 @@ def packaged(name: str) -> Path:
 
 
 def config_file() -> Path:
-    """The user's settings file; it need not exist."""
+    """The user's settings file; it need not exist. XDG_CONFIG_HOME moves it."""
     root = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(root) / "xpert" / "config.ini"
 
 
 def data_dir() -> Path:
-    """Where runs and fetched adapters are kept. XPERT_HOME moves it."""
+    """Where runs and fetched adapters are kept. XPERT_HOME moves it, and not the settings."""
     if home := os.environ.get("XPERT_HOME"):
         return Path(home)
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "xpert"
@@ -57,10 +57,10 @@ def known(name: str) -> str:
     """`name`, which must be a setting.
 
     Raises:
-        BadUsage: it is none.
+        BadInput: it is none.
     """
     if name not in names():
-        raise BadUsage(f"there is no setting {name!a}. There are: {', '.join(names())}.")
+        raise BadInput(f"there is no setting {name!a}. There are: {', '.join(names())}.")
     return name
 
 
@@ -103,7 +103,8 @@ def set_default(name: str, value: str) -> None:
     """Change a setting in config.ini, whose other lines stay as they are; an empty value gives the default back.
 
     Raises:
-        BadUsage: there is no such setting, or the value has several lines, or it is neither yes nor no and has to be.
+        BadInput: there is no such setting, or the value is neither yes nor no and has to be.
+        BadUsage: the value has several lines.
         CannotWrite: config.ini cannot be written.
     """
     shipped = configparser.ConfigParser(interpolation=None)
@@ -224,13 +225,18 @@ def require_folder(folder: Path, option: str = "--out") -> None:
         CannotWrite: a file is in the way, or the folder above takes no files.
     """
     try:
-        nearest = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-        why = "" if os.access(nearest, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
-        why = why if nearest.is_dir() else f"{nearest} is no folder"
+        above = nearest(folder)
+        why = "" if os.access(above, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+        why = why if above.is_dir() else f"{above} is no folder"
     except OSError as error:
         why = error.strerror or str(error)
     if why:
         raise CannotWrite(f"cannot write to {folder}: {why}. Choose another folder with {option}.")
+
+
+def nearest(folder: Path) -> Path:
+    """The folder, or the first one above it that is there."""
+    return next(one for one in (folder, *folder.absolute().parents) if one.exists())
 
 
 def require_place(file: Path, option: str = "--out") -> None:

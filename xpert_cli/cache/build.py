@@ -24,14 +24,15 @@ import numpy as np
 from xpert_cli import gguf, paths
 from xpert_cli.cache import card
 from xpert_cli.cache.answers import answer_probes, drop
-from xpert_cli.cache.catalogue import ANSWERS, OpenCache, write_cache
-from xpert_cli.cache.communities import described_file, write_communities
+from xpert_cli.cache.catalogue import ANSWERS, OpenCache
+from xpert_cli.cache.communities import write_communities
 from xpert_cli.cache.entries import Entry
 from xpert_cli.cache.gains import Gains, gains
-from xpert_cli.cache.index import add_to_index, made_with, members_of, write_cache_indexed
+from xpert_cli.cache.index import add_to_index, made_with, members_of, write_in_schema
 from xpert_cli.cache.indexed import LISTED, IndexedCache
 from xpert_cli.cache.opening import adapter_path
 from xpert_cli.cache.outliers import traits
+from xpert_cli.cache.write import write_cache
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.foreign.data import read_object
 from xpert_cli.gguf import AdapterFile, BaseModel
@@ -135,10 +136,8 @@ def build(
         },
         "probes": described.probes_digest(),
     }
-    if indexed if indexed is not None else len(entries) >= LARGE:
-        write_cache_indexed(out, by_what, entries, space, answer_coordinates, training_coordinates, progress)
-    else:
-        write_cache(out, by_what, entries, space, answer_coordinates, training_coordinates)
+    indexed = indexed if indexed is not None else len(entries) >= LARGE
+    write_in_schema(out, by_what, entries, space, answer_coordinates, training_coordinates, progress, indexed=indexed)
     drop(out)
     return _built(out, entries, space, answer_coordinates, training_coordinates, began)
 
@@ -186,20 +185,17 @@ def add(
     text = paths.text(readme) if readme else ""
     with paths.whole(out / card.FILE) as part:
         part.write_text(card.renewed(text, entries, {}, count, cache.communities), "utf-8")
-    beside: dict[str, Any] = {}
     if cache.communities:
         write_communities(out, cache.communities, space.axes)
-        beside = {"files": described_file(out)}
     if isinstance(cache, IndexedCache):
         members = members_of(new, answer_coordinates, training_coordinates)
-        add_to_index(out, cache, made_with(cache) | beside, members)
+        add_to_index(out, cache, made_with(cache), members)
         drop(out)
         return _built(out, new, space, answer_coordinates, training_coordinates, began)
-    whole, entries = made_with(cache) | beside, [*cache.entries, *new]
     write_cache(
         out,
-        whole,
-        entries,
+        made_with(cache),
+        [*cache.entries, *new],
         space,
         np.concatenate([cache.answer_coordinates, answer_coordinates]),
         np.concatenate([cache.training_coordinates, training_coordinates]),

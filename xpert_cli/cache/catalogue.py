@@ -4,12 +4,12 @@
     path = catalogue.fetch("elementary-concise-playful")
 
 Two small files are read before anything is decided; an adapter is fetched, checked against its digest and against the
-base, only when it is asked for. Not here: fetching (hub/sources.py), making a cache (cache/build.py).
+base, only when it is asked for. Not here: fetching (hub/sources.py), writing catalogues (cache/write.py), making a
+cache (cache/build.py).
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpert_cli import gguf, paths
-from xpert_cli.cache.entries import MOST_NAME, Entry, entry_of, fields_of, require_keys
+from xpert_cli import gguf
+from xpert_cli.cache.entries import MOST_NAME, Entry, entry_of, require_keys
 from xpert_cli.cache.trust import Published, check, published
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.foreign.data import read_arrays, read_json, read_object
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SCHEMA, INDEXED = 1, 2  # one file of coordinates that is read whole, and an index (cache/indexed.py)
 COORDINATES, ANSWERS, COMMUNITIES = "coordinates.npz", "base_answers.jsonl", "communities.json"
+WORDS = "words.npz"
 MOST_ANSWERS = 16 << 20  # bytes of the base's answers: 200 take 60 kB
 MOST_BASIS = 64 << 20  # bytes of the described axes' directions
 MOST_BYTES = 256 << 20  # of coordinates.npz: 100,000 adapters on 500 axes take 200 MB
@@ -350,50 +351,3 @@ def base_answers(source: Source) -> list[tuple[str, str]]:
 
 def _small(path: Path) -> bool:
     return path.stat().st_size <= MOST_ANSWERS
-
-
-def write_cache(
-    folder: Path,
-    made_with: Mapping[str, Any],
-    entries: Sequence[Entry],
-    space: Space,
-    answers: Floats,
-    training_coordinates: Floats,
-) -> None:
-    """Write coordinates.npz, then catalogue.json, which makes the cache complete.
-
-    Args:
-        made_with: base, summarizer and probes of the catalogue.
-    """
-    with paths.whole(folder / COORDINATES) as part, part.open("wb") as file:
-        np.savez_compressed(
-            file,
-            answers=answers.astype(np.float16),
-            source=training_coordinates.astype(np.float16),
-            basis=space.basis.astype(np.float16),
-            **{name: getattr(space, name).astype(np.float32) for name in ("reference", "gap", "spread", "precision")},
-        )
-    whole = {
-        "schema": SCHEMA,
-        **made_with,
-        "adapters": [fields_of(entry) for entry in entries],
-        "axes": axis_fields(space.axes),
-        "coordinates": described(folder / COORDINATES),
-    }
-    with paths.whole(folder / CATALOGUE) as part:
-        part.write_bytes(encoded(whole))
-
-
-def axis_fields(axes: Sequence[Axis]) -> list[dict[str, Any]]:
-    """Axes as a catalogue tells them."""
-    return [{key: value for key, value in vars(axis).items() if value != ""} for axis in axes]
-
-
-def described(path: Path) -> dict[str, Any]:
-    """Digest and size of a file, as a catalogue tells them."""
-    return {"sha256": paths.digest(path), "bytes": path.stat().st_size}
-
-
-def encoded(contents: Mapping[str, Any]) -> bytes:
-    """A catalogue as the bytes of catalogue.json."""
-    return (json.dumps(contents, indent=1, ensure_ascii=False) + "\n").encode()

@@ -20,8 +20,11 @@ import numpy as np
 
 from xpert_cli import paths
 from xpert_cli.cache import card
-from xpert_cli.cache.catalogue import ANSWERS, COMMUNITIES, OpenCache, described, write_cache
+from xpert_cli.cache.catalogue import ANSWERS, COMMUNITIES, OpenCache
 from xpert_cli.cache.entries import Entry, fields_of
+from xpert_cli.cache.index import write_in_schema
+from xpert_cli.cache.indexed import IndexedCache
+from xpert_cli.cache.write import relist
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.foreign.data import read_object
 from xpert_cli.hub.files import Source
@@ -139,11 +142,6 @@ def _rounded(values: Floats) -> list[float | None]:
     return [round(float(value), 4) if np.isfinite(value) else None for value in values]
 
 
-def described_file(folder: Path) -> dict[str, Any]:
-    """What a catalogue's `files` tells of the communities in a folder; empty where it has none."""
-    return {FILE: described(folder / FILE)} if (folder / FILE).is_file() else {}
-
-
 def people(cache: OpenCache) -> frozenset[str]:
     """Ids of the adapters that are of one person of a community."""
     return frozenset(name for one in cache.communities for name in one.members)
@@ -173,7 +171,8 @@ def at_least(cache: OpenCache, least: int, folder: Path) -> int:
     remaining = [replace(one, parent=_above(cache, one, there), members=()) for one in remaining]
     private = people(cache)
     rows = [row for row, entry in enumerate(cache.entries) if entry.id not in private]
-    entries = [cache.entries[row] for row in rows]
+    alone = [cache.entries[row] for row in rows]
+    entries = [replace(one, file=f"adapters/{one.id}.gguf", offset=None) for one in alone]
     for entry in [*entries, *(one.entry for one in remaining)]:
         with paths.whole(folder / entry.file) as part:
             part.write_bytes(cache.fetch(entry.id).read_bytes())
@@ -185,13 +184,14 @@ def at_least(cache: OpenCache, least: int, folder: Path) -> int:
         part.write_text(card.renewed(paths.text(readme) if readme else "", entries, {}, 0, remaining), "utf-8")
     write_communities(folder, remaining, cache.space.axes)
     made_with = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
-    write_cache(
+    write_in_schema(
         folder,
-        made_with | {"files": described_file(folder)},
+        made_with,
         entries,
         cache.space,
         cache.answer_coordinates[rows],
         cache.training_coordinates[rows],
+        indexed=isinstance(cache, IndexedCache),
     )
     return len(remaining)
 
@@ -244,11 +244,7 @@ def rewrite(cache: OpenCache, folder: Path, communities: Sequence[Community]) ->
     text = card.renewed(paths.text(readme) if readme else "", cache.entries, {}, 0, communities)
     with paths.whole(folder / card.FILE) as part:
         part.write_text(text, "utf-8")
-    made_with = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
-    files = {"files": described_file(folder)}
-    write_cache(
-        folder, made_with | files, cache.entries, cache.space, cache.answer_coordinates, cache.training_coordinates
-    )
+    relist(folder)
 
 
 def placed_in(one: Community, old: Space, new: Space) -> Community:

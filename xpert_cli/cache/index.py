@@ -4,14 +4,15 @@
     add_to_index(folder, cache, made_with, more)          # in a cell behind the others, whose files stay as they are
 
 Features for the cells are what `select` compares, so that near cells hold near adapters. Not here: reading
-(cache/indexed.py), the form of the files (cache/cells.py), schema 1 (cache/catalogue.py).
+(cache/indexed.py), the form of the files (cache/cells.py), schema 1 (cache/write.py).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xpert_cli import paths
-from xpert_cli.cache.catalogue import COMMUNITIES, COORDINATES, INDEXED, OpenCache, axis_fields, described
+from xpert_cli.cache.catalogue import COORDINATES, INDEXED, OpenCache
 from xpert_cli.cache.cells import MOST_IN_CELL, READ_WHOLE, ROOT, Cells, Record, cell_bytes, cells_file, write_cells
 from xpert_cli.cache.clusters import clusters
 from xpert_cli.cache.codes import Coding, Singles, coding_for, directions_of
@@ -30,8 +31,9 @@ from xpert_cli.cache.metric import metric_arrays
 from xpert_cli.cache.names import TABLE, write_names
 from xpert_cli.cache.shards import FROM as PACKED
 from xpert_cli.cache.shards import pack
+from xpert_cli.cache.write import axis_fields, described, encoded_indexed, with_files, write_cache
 from xpert_cli.errors import BadInput
-from xpert_cli.hub.files import CATALOGUE
+from xpert_cli.hub.files import CATALOGUE, Part
 from xpert_cli.style.described import measured_axes
 from xpert_cli.style.space import Axis, Floats, Space, measured
 
@@ -42,7 +44,6 @@ DIRECTIONS = 96
 FILE = 16 << 20  # bytes from which on a new file of cells begins
 MOST_ADDED = 256  # cells that came later, which are read whole to find a name
 SAMPLE = 1 << 16  # adapters by which directions and codes are made
-MOST_CATALOGUE = 100_000  # bytes
 
 Progress = Callable[[str, float], None]
 
@@ -119,7 +120,7 @@ def write_indexed(
     _complete(folder, made_with, space, mean, cells, {"by_source": bool(by_source), "names": names})
 
 
-def write_cache_indexed(
+def write_in_schema(
     folder: Path,
     made_with: Mapping[str, Any],
     entries: Sequence[Entry],
@@ -127,15 +128,30 @@ def write_cache_indexed(
     answers: Floats,
     training: Floats,
     progress: Progress = lambda message, fraction: None,
+    *,
+    indexed: bool,
 ) -> None:
-    """As catalogue.write_cache, in schema 2; many adapters are put into few files first.
+    """Write a cache's coordinates and catalogue with an index or without; what the other schema had there is deleted.
+
+    With an index, many adapters are put into few files first.
 
     Raises:
         BadInput: an entry or the catalogue is too large.
     """
-    packed = pack(folder, entries) if len(entries) > PACKED else entries
-    write_indexed(folder, made_with, members_of(packed, answers, training), space, progress)
-    (folder / COORDINATES).unlink(missing_ok=True)
+    if indexed:
+        entries = pack(folder, entries) if len(entries) > PACKED else entries
+        write_indexed(folder, made_with, members_of(entries, answers, training), space, progress)
+        (folder / COORDINATES).unlink(missing_ok=True)
+    else:
+        write_cache(folder, made_with, entries, space, answers, training)
+        for path in (folder / SPACE, folder / BASIS, *(folder / "index").glob("*")):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none, or something else is in it
+            (folder / "index").rmdir()
+    wanted = {entry.file for entry in entries}
+    for path in (folder / "adapters").glob("*.bin"):
+        if f"adapters/{path.name}" not in wanted:
+            path.unlink()
 
 
 def to_index(cache: OpenCache, folder: Path, progress: Progress = lambda message, fraction: None) -> int:
@@ -143,17 +159,39 @@ def to_index(cache: OpenCache, folder: Path, progress: Progress = lambda message
 
     Raises:
         BadInput: an entry or the catalogue is too large.
+        CacheMismatch: a file is missing, or not what the old catalogue says: the new one would vouch for it.
     """
+    _require_whole(cache, progress)
     answers, training = cache.answer_coordinates, cache.training_coordinates
-    write_cache_indexed(folder, made_with(cache), cache.entries, cache.space, answers, training, progress)
+    write_in_schema(folder, made_with(cache), cache.entries, cache.space, answers, training, progress, indexed=True)
     return cache.size
 
 
+def _require_whole(cache: OpenCache, progress: Progress) -> None:
+    """Compare every file of a cache with the catalogue's digests.
+
+    Raises:
+        CacheMismatch: naming the first that is not what it should be.
+    """
+    cache.verify_files()
+    everything = [*cache.entries, *(one.entry for one in cache.communities)]
+    for done, entry in enumerate(everything):
+        progress("checking the adapters", done / len(everything))
+        if entry.offset is None:
+            cache.source.file(entry.file, entry.sha256, entry.bytes)
+        else:
+            cache.source.parts([Part(entry.file, entry.offset, entry.bytes, entry.sha256, partial(_is, entry.sha256))])
+
+
+def _is(digest: str, data: bytes) -> bool:
+    return sha256(data).hexdigest() == digest
+
+
 def made_with(cache: OpenCache) -> dict[str, Any]:
-    """What a catalogue says of how its adapters were explained."""
+    """What a catalogue says of how its adapters were explained, and of files beside them."""
     fields = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
-    known = cache.source.known.get(COMMUNITIES)
-    return fields | ({"files": {COMMUNITIES: {"sha256": known[0], "bytes": known[1]}}} if known else {})
+    files = {name: {"sha256": digest, "bytes": size} for name, (digest, size) in cache.source.known.items()}
+    return fields | ({"files": files} if files else {})
 
 
 def add_to_index(folder: Path, cache: IndexedCache, made_with: Mapping[str, Any], more: Members) -> None:
@@ -186,6 +224,7 @@ def add_to_index(folder: Path, cache: IndexedCache, made_with: Mapping[str, Any]
     count = cache.size + len(more)
     mean = (cache.mean * cache.size + coordinates.sum(axis=0, dtype=np.float64)) / count
     known = {"by_source": cache.by_source, "names": cache.names}
+    made_with = {**made_with, **({"checked": dict(cache.checked)} if cache.checked else {})}
     _complete(folder, made_with, space, mean, replace(cells, **both), known)
 
 
@@ -338,7 +377,8 @@ def _complete(
         "root": described(folder / ROOT),
     }
     with paths.whole(folder / CATALOGUE) as part:
-        whole = {"schema": INDEXED, **made_with, "axes": short_axes(space.axes), "index": index}
+        listed = with_files(folder, made_with)
+        whole = {"schema": INDEXED, **made_with, "axes": short_axes(space.axes), "index": index, **listed}
         part.write_bytes(encoded_indexed(whole))
 
 
@@ -349,18 +389,6 @@ def short_axes(axes: Sequence[Axis]) -> list[dict[str, Any]]:
         {"name": axis.name, "kind": axis.kind, "digest": axis.digest} if axis in known else one
         for axis, one in zip(axes, axis_fields(axes), strict=True)
     ]
-
-
-def encoded_indexed(contents: Mapping[str, Any]) -> bytes:
-    """A catalogue as the bytes of catalogue.json, which is short whatever the cache's size.
-
-    Raises:
-        BadInput: it is not: what was checked of adapters is told there, and they are too many.
-    """
-    data = json.dumps(contents, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-    if len(data) > MOST_CATALOGUE:
-        raise BadInput(f"catalogue.json would take {len(data)} bytes, and {MOST_CATALOGUE} are allowed.")
-    return data
 
 
 def _write(path: Path, **arrays: Any) -> None:

@@ -74,7 +74,7 @@ def split_weight(spec: str) -> tuple[str, float]:
         weight = math.nan
     if math.isnan(weight) or not name:
         range_ = f"from -{MOST_WEIGHT:g} to {MOST_WEIGHT:g}"
-        raise BadUsage(f"--adapter {spec}: {tail!a:.60} is no weight {range_}. Write FILE=0.5, or FILE alone.")
+        raise BadUsage(f"{spec!a:.80}: {tail!a:.60} is no weight {range_}. Write NAME=0.5, or NAME alone.")
     return name, weight
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from xpert_cli import paths
 from xpert_cli.cache.answers import answer_probes
 from xpert_cli.cache.build import CLAIMED
-from xpert_cli.cache.catalogue import OpenCache
+from xpert_cli.cache.catalogue import ANSWERS, OpenCache, base_answers
 from xpert_cli.cache.entries import Entry
 from xpert_cli.cache.indexed import LISTED
 from xpert_cli.cache.screening import admitted, oddities
@@ -56,7 +56,7 @@ def verify(
     """Fetch every adapter of a cache and check digest, structure and base, try it, and compare it with the others.
 
     Args:
-        asked: so many adapters, drawn by their digests, answer the probes too; each answer is kept until all are there.
+        ask: so many adapters, drawn by their digests, answer the probes too; each answer is kept until all are there.
 
     Raises:
         CacheMismatch, BadModel: naming the first file that is wrong.
@@ -67,6 +67,8 @@ def verify(
     notes, done, total = list(cache.notes), 0, 0
     known: set[str] = set()
     cache.verify_files()
+    if cache.source.optional(ANSWERS) is not None:
+        base_answers(cache.source)
     for group in cache.groups():
         for entry in group.entries:
             if entry.id in known:

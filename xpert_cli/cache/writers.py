@@ -26,12 +26,13 @@ from xpert_cli import paths, runs
 from xpert_cli.cache import card
 from xpert_cli.cache.answers import answer_probes, drop
 from xpert_cli.cache.build import LARGE, MOST_TEXTS, PRIOR
-from xpert_cli.cache.catalogue import ANSWERS, base_answers, open_cache, write_cache
-from xpert_cli.cache.communities import Community, described_file, write_communities
+from xpert_cli.cache.catalogue import ANSWERS, base_answers, open_cache
+from xpert_cli.cache.communities import Community, write_communities
 from xpert_cli.cache.entries import Entry
 from xpert_cli.cache.groups import Group, grouped
-from xpert_cli.cache.index import write_cache_indexed
+from xpert_cli.cache.index import write_in_schema
 from xpert_cli.cache.outliers import traits
+from xpert_cli.cache.write import has_index
 from xpert_cli.errors import BadModel, XpertError
 from xpert_cli.foreign.data import read_arrays
 from xpert_cli.gguf import AdapterFile, BaseModel
@@ -210,11 +211,9 @@ def _write(
         },
         "probes": described.probes_digest(),
     }
-    if communities:
-        fields["files"] = described_file(out)
     placed = tree.coordinates if entries else np.empty((0, len(tree.space.axes)))
-    write = write_cache_indexed if len(entries) >= LARGE else write_cache
-    write(out, fields, entries, tree.space, np.zeros_like(placed), placed)
+    indexed = len(entries) >= LARGE or has_index(out)
+    write_in_schema(out, fields, entries, tree.space, np.zeros_like(placed), placed, indexed=indexed)
 
 
 def _entry(name: str, run: Path, file: str, out: Path, space: Space, shift: Floats) -> Entry:

@@ -9,12 +9,12 @@ import typer
 from rich.text import Text
 
 from xpert_cli import aliases, runs
-from xpert_cli.cli.options import JsonOpt, QuietOpt
+from xpert_cli.cli.options import JsonOpt, QuietOpt, alone
 from xpert_cli.cli.output import Output
 from xpert_cli.cli.views import unbroken
 from xpert_cli.errors import BadInput
 
-app = typer.Typer(no_args_is_help=True, help="Give short names to base models, adapters, runs and mixtures.")
+app = typer.Typer(invoke_without_command=True)
 
 
 def names() -> list[str]:
@@ -23,6 +23,13 @@ def names() -> list[str]:
 
 
 NameArg = Annotated[str, typer.Argument(metavar="NAME", help="The alias.", autocompletion=names)]
+
+
+@app.callback()
+def all_of_them(context: typer.Context, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+    """Give short names to base models, adapters, runs and mixtures; alone, list them."""
+    if alone(context, json, quiet):
+        list_aliases(json, quiet)
 
 
 @app.command("list")

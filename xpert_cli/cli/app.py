@@ -52,10 +52,11 @@ from xpert_cli.cli.options import (
     TypeOpt,
     again,
     base_if_any,
-    open_adapters,
+    cache_for_ids,
     open_base,
     opened_at_hand,
     opened_cache,
+    without_effect,
     written_by,
 )
 from xpert_cli.cli.output import Output, complain, plain, print_error
@@ -118,6 +119,7 @@ def demo(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
 
 @app.command()
 def convert(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(help="A Hugging Face folder, a Hub repo, or a GGUF file.")],
     out: OutOpt = None,
     type: TypeOpt = "Q4_K_M",
@@ -136,6 +138,8 @@ def convert(
     from xpert_cli.models import convert
 
     with Output(json=json, quiet=quiet, minutes=minutes) as o:
+        if Path(model).expanduser().exists():
+            without_effect(context, f"on {model}, which is no Hub repo", "revision")
         kind, permission = type or "Q4_K_M", (lambda what: True) if llama_converter else o.confirm
         result = convert.convert(
             model, out, kind, revision=revision, offline=offline, permission=permission, progress=o.progress
@@ -146,6 +150,7 @@ def convert(
 
 @app.command()
 def summarize(
+    context: typer.Context,
     text: TextArg,
     base: BaseOpt = None,
     cache: CacheOpt = None,
@@ -167,6 +172,10 @@ def summarize(
     from xpert_cli.selection import summarize
 
     with Output(json=json, quiet=quiet, minutes=minutes) as out:
+        if measured_only:
+            without_effect(context, "beside --measured-only, which asks no model", "summarizer")
+        if as_prompt:
+            without_effect(context, "beside --as-prompt, which shows no axes", "top")
         if plot:
             from xpert_cli.plot import files, portrait
 
@@ -217,12 +226,13 @@ def evaluate(
     quiet: QuietOpt = False,
 ) -> None:
     """Measure how well a model with adapters predicts TEXT, beside the base model alone."""
+    from xpert_cli.cache import opening
     from xpert_cli.training import evaluate
 
     with Output(json=json, quiet=quiet, minutes=minutes) as out:
         written = written_by(text, author, out)
         model = open_base(base, offline, out)
-        adapters = open_adapters(adapter, cache, offline, out, model)
+        adapters = opening.open_adapters(adapter or (), model, lambda: opened_cache(cache, offline, out))
         opened = opened_at_hand(cache, model, out)
         result = evaluate.evaluate(
             written, model, adapters, merged, cache=opened, max_tokens=max_tokens, progress=out.progress
@@ -254,7 +264,8 @@ def merge(
         if not adapter:
             raise BadUsage("there is nothing to merge. Name adapters with --adapter FILE=WEIGHT.")
         target = out or Path("merged.gguf")
-        adapters = find_adapters(adapter, lambda: opened_cache(cache, offline, o))
+        with cache_for_ids(cache, offline, o) as opened:
+            adapters = find_adapters(adapter, opened)
         result = merge.merge(adapters, model, target, rank=rank, type_name=type, progress=o.progress)
         o.notes(result.notes)
         o.show(result, views.merged(result))
@@ -264,6 +275,7 @@ def merge(
 
 @app.command()
 def doctor(
+    context: typer.Context,
     report: Annotated[
         bool,
         typer.Option("--report", help="Describe this machine and its speed, to paste into an issue; nothing personal."),
@@ -276,6 +288,8 @@ def doctor(
     from xpert_cli.cli import doctor
 
     with Output(json=json, quiet=quiet) as out:
+        if not report:
+            without_effect(context, "without --report, which computes", "threads")
         if report:
             machine = doctor.report()
             out.write(machine.text)

@@ -18,7 +18,7 @@ import typer
 
 from xpert_cli import corpus, paths
 from xpert_cli.cache import signing
-from xpert_cli.cli import cache_train, views
+from xpert_cli.cli import cache_keys, cache_train, views
 from xpert_cli.cli.options import (
     AuthorOpt,
     BaseOpt,
@@ -31,10 +31,12 @@ from xpert_cli.cli.options import (
     SummarizerOpt,
     ThreadsOpt,
     again,
+    alone,
     number,
     open_base,
     opened_cache,
     whole,
+    without_effect,
 )
 from xpert_cli.cli.output import Output
 from xpert_cli.errors import BadInput, BadUsage
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from xpert_cli.cache.catalogue import OpenCache
     from xpert_cli.gguf import BaseModel
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(invoke_without_command=True)
 TrainedOnOpt = Annotated[
     list[str] | None,
     typer.Option(
@@ -63,8 +65,10 @@ YesOpt = Annotated[bool, typer.Option("--yes", help="Publish without asking.")]
 
 
 @app.callback()
-def cache() -> None:
-    """Make, check, list and publish caches of adapters."""
+def cache(context: typer.Context, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+    """Make, check, list and publish caches of adapters; alone, list the one that the settings name."""
+    if alone(context, json, quiet):
+        listing(json=json, quiet=quiet)
 
 
 @app.command()
@@ -80,7 +84,9 @@ def build(
     ] = None,
     index: Annotated[
         bool | None,
-        typer.Option(help="Write an index, of which devices read little; done from 100 adapters on."),
+        typer.Option(
+            help="Write an index, so that devices read only a part of the catalogue; by default from 100 adapters on."
+        ),
     ] = None,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
@@ -141,7 +147,10 @@ def index(
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
-    """Give a cache an index, of which devices read a few cells whatever its size; or order the one it has anew."""
+    """Write an index for a cache, so that devices read only a part of it; one that is there is written anew.
+
+    Every adapter is compared with its digest first.
+    """
     from xpert_cli.cache.index import to_index
 
     with Output(json=json, quiet=quiet) as out:
@@ -197,6 +206,7 @@ def words(
 
 @app.command()
 def add(
+    context: typer.Context,
     adapter: Annotated[
         Path,
         typer.Argument(
@@ -228,9 +238,15 @@ def add(
     from xpert_cli.cache import build
 
     with Output(json=json, quiet=quiet, minutes=minutes) as o:
+        own, communities = Path(cache).is_dir(), (adapter / "catalogue.json").is_file()
+        if own:
+            without_effect(context, f"on {cache}, which is a folder", "text", "canaries", "author", "yes")
+        if communities:
+            without_effect(context, "on communities, whose adapters are not asked", "summarizer", "seed")
+        else:
+            without_effect(context, f"on {adapter}, which is no cache", "least")
         model, opened = open_base(base, offline, o), opened_cache(cache, offline, o)
-        own = Path(cache).is_dir()
-        if (adapter / "catalogue.json").is_file():
+        if communities:
             if not own:
                 raise BadInput(f"communities are added to a folder, and {cache} is none. Fetch it, add, publish.")
             from xpert_cli.cache.communities import add_communities
@@ -260,6 +276,7 @@ def add(
 
 @app.command()
 def publish(
+    context: typer.Context,
     cache: Annotated[str, typer.Argument(metavar="DIR|REPO@REVISION", help="The cache, or a pull request to it.")],
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The Hub repo; made if there is none.")],
     public: Annotated[bool, typer.Option("--public", help="Let everybody see it.")] = False,
@@ -289,6 +306,8 @@ def publish(
 ) -> None:
     """Put a cache on the Hub, once you agree: only files that differ; private unless you say --public."""
     with Output(json=json, quiet=quiet) as o:
+        if not text:
+            without_effect(context, "without --text", "base", "author", "canaries")
         fields = {"license": license, "base_model": base_model}
         metadata = {name: value for name, value in fields.items() if value}
         model = open_base(base, False, o) if text else None
@@ -353,34 +372,8 @@ def _send(
     out.hint(again("select", ["TEXT"], cache=repo))
 
 
-@app.command()
-def key(
-    path: Annotated[Path | None, typer.Argument(metavar="FILE", help="Where; in your settings by default.")] = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
-) -> None:
-    """Make a key that your caches are signed with, and show the public one."""
-    with Output(json=json, quiet=quiet) as out:
-        target = path or paths.config_file().with_name("signing.key")
-        pair = signing.make_key(target)
-        out.show({"secret": str(target), "public": pair.public}, views.unbroken(pair.public))
-        out.note(f"The secret key is in {target}: keep it safe, and keep a copy. The public one is for your readers.")
-        out.hint(again("cache publish", ["DIR", "OWNER/NAME"], key=target))
-
-
-@app.command()
-def trust(
-    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A cache on the Hub.")],
-    public_key: Annotated[str, typer.Argument(metavar="KEY", help="Its publisher's public key, or: unsigned")],
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
-) -> None:
-    """Accept only this key for a cache from now on."""
-    from xpert_cli.cache.trust import trust as pin
-
-    with Output(json=json, quiet=quiet) as out:
-        pin(repo, public_key)
-        out.show({"cache": repo, "key": public_key}, views.unbroken(f"{repo}: {public_key}"))
+app.command()(cache_keys.key)
+app.command()(cache_keys.trust)
 
 
 @app.command("list")

@@ -20,6 +20,7 @@ from xpert_cli.cli.options import (
     number,
     open_base,
     whole,
+    without_effect,
 )
 from xpert_cli.cli.output import Output
 
@@ -27,6 +28,7 @@ TRAINING, COMMUNITIES, WORKERS = "Training", "Communities", "Workers"
 
 
 def train(
+    context: typer.Context,
     writers: Annotated[
         Path,
         typer.Argument(
@@ -40,42 +42,69 @@ def train(
         str | None, typer.Option("--author-column", metavar="NAME", help="The table's column that names the writer.")
     ] = None,
     engine: Annotated[
-        str, typer.Option("--engine", metavar="local|ray", help="Where workers run.", rich_help_panel=WORKERS)
+        str,
+        typer.Option(
+            "--engine",
+            metavar="local|ray",
+            help="Where workers run: in processes on this machine, or on a Ray cluster.",
+            rich_help_panel=WORKERS,
+        ),
     ] = "local",
     jobs: Annotated[
         int | None,
         typer.Option(
-            "--jobs", parser=whole(1, 1_024), help="Workers; one a core unless you say.", rich_help_panel=WORKERS
+            "--jobs",
+            parser=whole(1, 1_024),
+            help="How many workers train at the same time; one a core by default.",
+            rich_help_panel=WORKERS,
         ),
     ] = None,
     threads: Annotated[
-        int, typer.Option("--threads", parser=whole(1, 512), help="Threads of a worker.", rich_help_panel=WORKERS)
+        int,
+        typer.Option(
+            "--threads",
+            parser=whole(1, 512),
+            help="Threads that each worker computes with.",
+            rich_help_panel=WORKERS,
+        ),
     ] = 1,
     address: Annotated[
         str,
-        typer.Option("--address", help="Of a Ray cluster; one on this machine by default.", rich_help_panel=WORKERS),
+        typer.Option(
+            "--address",
+            help="Address of the Ray cluster; by default one is started on this machine.",
+            rich_help_panel=WORKERS,
+        ),
     ] = "",
     work: Annotated[
         Path | None,
-        typer.Option("--work", metavar="DIR", help="Where what is done is kept; CACHE.work unless you say."),
+        typer.Option("--work", metavar="DIR", help="Folder that keeps what is done; DIR.work beside --out by default."),
     ] = None,
     communities: Annotated[
         str,
         typer.Option(
             "--communities",
             metavar="average|text|none",
-            help="A community's adapter: the average of its people's, or trained on their text.",
+            help="How a community's adapter is made: as the average of its people's, or by training on their text.",
             rich_help_panel=COMMUNITIES,
         ),
     ] = "average",
     least: Annotated[
         int,
         typer.Option(
-            "--least", parser=whole(1, 1_000_000), help="People of a community, at least.", rich_help_panel=COMMUNITIES
+            "--least",
+            parser=whole(1, 1_000_000),
+            help="Fewest people that make a community.",
+            rich_help_panel=COMMUNITIES,
         ),
     ] = 10,
     prefix: Annotated[
-        str, typer.Option("--prefix", help="What communities are called.", rich_help_panel=COMMUNITIES)
+        str,
+        typer.Option(
+            "--prefix",
+            help="Name of the community of everybody; smaller ones add a number to it.",
+            rich_help_panel=COMMUNITIES,
+        ),
     ] = "people",
     people: Annotated[
         bool,
@@ -86,18 +115,21 @@ def train(
         typer.Option(
             "--steps",
             parser=whole(1, 1_000_000),
-            help="Of each writer: two passes unless you say.",
+            help="Training steps for each writer; by default two passes over the messages.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
     community_steps: Annotated[
         int,
         typer.Option(
-            "--community-steps", parser=whole(1, 1_000_000), help="Of a community's text.", rich_help_panel=TRAINING
+            "--community-steps",
+            parser=whole(1, 1_000_000),
+            help="Training steps on a community's text, with --communities text.",
+            rich_help_panel=TRAINING,
         ),
     ] = 128,
     rank: Annotated[
-        int, typer.Option("--rank", parser=whole(1, 1024), help="Of each adapter.", rich_help_panel=TRAINING)
+        int, typer.Option("--rank", parser=whole(1, 1024), help="Rank of each adapter.", rich_help_panel=TRAINING)
     ] = 8,
     learning_rate: Annotated[
         float,
@@ -108,14 +140,17 @@ def train(
         typer.Option(
             "--max-tokens",
             parser=whole(1, 1_000_000),
-            help="Of a message, its prompt included.",
+            help="Most tokens of a message, with its prompt.",
             rich_help_panel=TRAINING,
         ),
     ] = 256,
     most: Annotated[
         int | None,
         typer.Option(
-            "--most", parser=whole(4, 1_000_000), help="Messages of a writer, at most.", rich_help_panel=TRAINING
+            "--most",
+            parser=whole(4, 1_000_000),
+            help="Most messages of a writer that are used; all by default.",
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     about: Annotated[
@@ -129,10 +164,20 @@ def train(
 ) -> None:
     """Train adapters for many writers, and make a cache of them; the same command goes on, and adds writers."""
     from xpert_cli.corpus.writers import find_writers
-    from xpert_cli.training.many import Settings, train_cache
+    from xpert_cli.training.many import Settings, check, train_cache
     from xpert_cli.training.writer import How
 
     with Output(json=json, quiet=quiet, minutes=minutes) as o:
+        if writers.is_dir():
+            without_effect(context, f"on {writers}, a folder of which each entry is a writer", "column")
+        if engine == "local":
+            without_effect(context, "without --engine ray", "address")
+        if communities != "text":
+            without_effect(context, "without --communities text", "community_steps")
+        if communities == "none":
+            without_effect(context, "beside --communities none", "least", "prefix")
+        if not people and communities == "text":
+            without_effect(context, "beside --no-people; communities have --community-steps", "steps")
         how = How(
             base="",
             rank=rank,
@@ -157,6 +202,7 @@ def train(
         )
         model = open_base(base, offline, o)
         work_folder = work or out.absolute().with_name(f"{out.absolute().name}.work")
+        check(out, work_folder, model, settings)
         result = train_cache(
             find_writers(writers, work_folder / "texts", column), out, work_folder, model, settings, o.progress
         )

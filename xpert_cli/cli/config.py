@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,13 +11,22 @@ from rich.table import Table
 from rich.text import Text
 
 from xpert_cli import paths
-from xpert_cli.cli.options import JsonOpt, QuietOpt
+from xpert_cli.cli.options import JsonOpt, QuietOpt, alone
 from xpert_cli.cli.output import Output
+from xpert_cli.errors import BadInput
 
-app = typer.Typer(no_args_is_help=True, help="Read and change the settings that options fall back to.")
+app = typer.Typer(invoke_without_command=True)
+_BASES = "a GGUF file, a name that `xpert models` lists, an alias, or owner/name on the Hub"
 NameArg = Annotated[
     str, typer.Argument(metavar="NAME", help="A setting, as `xpert config list` names it.", autocompletion=paths.names)
 ]
+
+
+@app.callback()
+def all_of_them(context: typer.Context, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+    """Read and change the settings that options fall back to; alone, list them."""
+    if alone(context, json, quiet):
+        list_settings(json, quiet)
 
 
 @app.command("list")
@@ -45,9 +55,33 @@ def set_value(
 ) -> None:
     """Change a setting in config.ini."""
     with Output(json=json, quiet=quiet) as out:
-        paths.set_default(name, value)
+        paths.set_default(paths.known(name), _checked(name, value.strip()))
         now = paths.default(name)
         out.show({name: now, "file": paths.config_file()}, Text(f"{name} = {now}"))
+
+
+def _checked(name: str, value: str) -> str:
+    """What a setting is to say, with the whole path of a file; it is an error now if there is nothing of that name.
+
+    Raises:
+        BadInput: neither a file or folder, nor a name that can be looked up.
+    """
+    from xpert_cli import aliases
+    from xpert_cli.hub.known import known
+    from xpert_cli.hub.names import on_hub
+    from xpert_cli.hub.sources import EMBEDDED
+
+    if not value or name not in ("base", "cache"):
+        return value
+    path = Path(value).expanduser()
+    if value != EMBEDDED and (path.is_dir() if name == "cache" else path.is_file()):
+        return str(path.resolve())
+    by_name = value == EMBEDDED if name == "cache" else known(value) or aliases.target(value)
+    named = None if path.exists() else on_hub(value)
+    if by_name or (named is not None and not named.repo.endswith(".gguf")):
+        return value
+    can_be = f"a folder, owner/name on the Hub, or {EMBEDDED}" if name == "cache" else _BASES
+    raise BadInput(f"{value!a} is no {'cache' if name == 'cache' else 'base model'} here. Give {can_be}.")
 
 
 def _listed(settings: dict[str, str]) -> RenderableType:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,18 +44,21 @@ from xpert_cli.cli.options import (
     opened_cache,
     scrubbed,
     whole,
+    without_effect,
     written_by,
 )
 from xpert_cli.cli.output import Output
 from xpert_cli.errors import BadUsage
 
 if TYPE_CHECKING:
+    from xpert_cli.corpus import Corpus
     from xpert_cli.training.finetune import Losses, Settings
 
 ENGINES = ("xpert", "peft")
 
 
 def finetune(
+    context: typer.Context,
     text: TextArg,
     start: Annotated[
         str,
@@ -140,6 +145,8 @@ def finetune(
 
     A run that was stopped, by Ctrl-C or by a flat battery, carries on when the same command is typed again.
     """
+    from xpert_cli.llama.samples import require_room
+    from xpert_cli.llama.vocabulary import Vocabulary
     from xpert_cli.training import finetune, plan, prepare, starts
     from xpert_cli.training.stopping import Stopped
 
@@ -162,14 +169,34 @@ def finetune(
             out=out,
             overwrite=overwrite,
         )
+        if out is None:
+            without_effect(context, "without --out: a run gets a folder of its own", "overwrite")
         if engine not in ENGINES:
             raise BadUsage(f"--engine {engine!a} is unknown. It can be: {', '.join(ENGINES)}.")
+        reading = partial(
+            written_by,
+            text,
+            author,
+            o,
+            since=since,
+            until=until,
+            exclude=exclude,
+            session_gap=session_gap,
+            scrub=scrub,
+        )
         if engine == "peft":
-            given = {"--cache": cache, "--memory": memory, "--minutes": minutes, "--while": condition, "--type": type}
+            given: dict[str, object] = {
+                "--cache": cache,
+                "--memory": memory,
+                "--minutes": minutes,
+                "--while": condition,
+                "--type": type,
+            }
             given |= {"--export": export, "--from": None if start == "selection" else start}
+            given |= {"--plot": plot, "--wake-lock": wake_lock or None, "--offline": offline or None}
             if unused := [name for name, value in given.items() if value is not None]:
                 raise BadUsage(f"--engine peft takes no {', '.join(unused)}. Leave it out.")
-            _with_peft(text, author, base, settings, o)
+            _with_peft(reading, base, settings, o)
             return
         limit, began = memory_size(memory) if memory is not None else None, time.monotonic()
 
@@ -183,11 +210,11 @@ def finetune(
 
         budget()  # one out of range is refused now
         prepare.check(settings)
-        written = written_by(
-            text, author, o, since=since, until=until, exclude=exclude, session_gap=session_gap, scrub=scrub
-        )
         plan.require()  # before selecting, which takes a while too
+        written = reading()
         model = open_base(base, offline, o)
+        with Vocabulary(model) as vocabulary:
+            require_room(vocabulary, max_tokens)
         chosen = starts.needs_cache(start)
         opened = opened_cache(cache, offline, o) if chosen else opened_at_hand(cache, model, o)
         begin = starts.find_start(start, written, model, opened, o.progress)
@@ -213,13 +240,13 @@ def finetune(
         o.hint(again("chat", base=base, adapter=result.files.adapter))
 
 
-def _with_peft(text: list[str], author: list[str] | None, base: str | None, settings: Settings, o: Output) -> None:
+def _with_peft(reading: Callable[[], Corpus], base: str | None, settings: Settings, o: Output) -> None:
     from xpert_cli.training import peft_engine
 
     if base is None:
         raise BadUsage("--engine peft trains a folder of safetensors. Name one with --base.")
     peft_engine.require(Path(base))
-    result = peft_engine.train_with_peft(written_by(text, author, o), Path(base), settings, o.progress)
+    result = peft_engine.train_with_peft(reading(), Path(base), settings, o.progress)
     o.show(result, views.trained_with_peft(result))
     o.hint(again("merge", base="BASE.gguf", adapter=result.adapter, out="model.gguf"))
 

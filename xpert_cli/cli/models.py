@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from xpert_cli.cli.options import JsonOpt, OfflineOpt, QuietOpt, again
+from xpert_cli.cli.options import JsonOpt, OfflineOpt, QuietOpt, again, alone
 from xpert_cli.cli.output import Output
 from xpert_cli.cli.runs import YesOpt, agree
 from xpert_cli.cli.views import size
@@ -44,7 +44,7 @@ def models(context: typer.Context, json: JsonOpt = False, quiet: QuietOpt = Fals
     Memory is that of a conversation of 2,048 tokens, and of fine-tuning at rank 8 on messages of 256 tokens in the
     leanest layout. Nothing is fetched for it: figures of a model that is not here follow from its published sizes.
     """
-    if context.invoked_subcommand is not None:
+    if not alone(context, json, quiet):
         return
     from xpert_cli.training import bases
 

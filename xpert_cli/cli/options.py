@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -318,11 +319,58 @@ def open_adapters(
     """The adapters of --adapter for use on a base; the cache is opened only if one of them is an id."""
     from xpert_cli.cache import opening
 
-    return opening.open_adapters(specs or (), base, lambda: opened_cache(cache, offline, out))
+    with cache_for_ids(cache, offline, out) as opened:
+        return opening.open_adapters(specs or (), base, opened)
+
+
+def alone(context: typer.Context, json: bool, quiet: bool) -> bool:
+    """Whether a group of commands was called without one of them: it then lists, and its options are the listing's.
+
+    Raises:
+        BadUsage: options stand before a command, which would not see them.
+    """
+    if context.invoked_subcommand is None:
+        return True
+    with Output(json=json, quiet=quiet):
+        without_effect(context, f"before {context.invoked_subcommand!a}; it belongs behind", "json", "quiet")
+    return False
+
+
+@contextmanager
+def cache_for_ids(cache: str | None, offline: bool, out: Output) -> Iterator[Callable[[], OpenCache]]:
+    """What opens the cache of --cache where an adapter is named by its id; a note says that none was."""
+    used = []
+
+    def opened() -> OpenCache:
+        used.append(cache)
+        return opened_cache(cache, offline, out)
+
+    yield opened
+    if cache and not used:
+        out.note(f"--cache {cache} is not used: no --adapter is the id of one of its adapters")
+
+
+def without_effect(context: typer.Context, why: str, *names: str) -> None:
+    """Refuse options that were typed though they change nothing beside the others.
+
+    Args:
+        why: completes "--top has no effect ...".
+        names: of the command's parameters.
+
+    Raises:
+        BadUsage: naming the options.
+    """
+    typed = [name for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    spelled = [max(one.opts, key=len) for one in context.command.params if one.name in typed]
+    if spelled:
+        one = len(spelled) == 1
+        listed = ", ".join(spelled)
+        raise BadUsage(f"{listed} {'has' if one else 'have'} no effect {why}. Leave {'it' if one else 'them'} out.")
 
 
 def again(command: str, text: Sequence[str] = (), **options: object) -> str:
-    """A command line with the user's own arguments, safe to paste."""
+    """A command line with the user's own arguments, safe to paste; what was read from standard input is read there."""
     each = [(name, one) for name, value in options.items() for one in (value if isinstance(value, list) else [value])]
     words = [word for name, value in each if value is not None for word in (f"--{name}", str(value))]
-    return shlex.join(["xpert", *command.split(), *text, *words])
+    line = shlex.join(["xpert", *command.split(), *text, *words])
+    return f"{line} < FILE" if "-" in text else line

@@ -16,12 +16,22 @@ from rich.table import Table
 from rich.text import Text
 
 from xpert_cli import paths, runs
-from xpert_cli.cli.options import BaseOpt, JsonOpt, OfflineOpt, OutOpt, QuietOpt, again, open_base
+from xpert_cli.cli.options import (
+    BaseOpt,
+    JsonOpt,
+    OfflineOpt,
+    OutOpt,
+    QuietOpt,
+    again,
+    alone,
+    open_base,
+    without_effect,
+)
 from xpert_cli.cli.output import Output
 from xpert_cli.cli.views import pairs, size
 from xpert_cli.errors import BadInput, BadUsage
 
-app = typer.Typer(no_args_is_help=True, help="List, show, rename, delete and export runs of fine-tuning.")
+app = typer.Typer(invoke_without_command=True)
 
 YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -34,6 +44,13 @@ def run_names() -> list[str]:
 RunArg = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's name, its first letters, or last.", autocompletion=run_names)
 ]
+
+
+@app.callback()
+def all_of_them(context: typer.Context, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+    """List, show, rename, delete and export runs of fine-tuning; alone, list them."""
+    if alone(context, json, quiet):
+        list_runs(json, quiet)
 
 
 @app.command("list")
@@ -92,6 +109,7 @@ def remove(
 
 @app.command()
 def export(
+    context: typer.Context,
     run: RunArg,
     kind: Annotated[str, typer.Argument(metavar="gguf|peft|ollama|zip", help="What to make of it.")],
     out: OutOpt = None,
@@ -107,6 +125,8 @@ def export(
     with Output(json=json, quiet=quiet) as o:
         if kind not in _EXPORTS:
             raise BadUsage(f"{kind!a} is no form of a run. It can be: {', '.join(_EXPORTS)}.")
+        if kind == "zip":
+            without_effect(context, "on an archive, which holds no base", "base", "offline")
         chosen = runs.find(run)
         target = out or Path(chosen.name + {"gguf": ".gguf", "zip": ".zip"}.get(kind, f"-{kind}"))
         if target.exists():
@@ -116,7 +136,7 @@ def export(
         if kind == "zip":
             _zip(chosen, target)
         else:
-            _EXPORTS[kind](chosen, open_base(base, offline, o), target, o)
+            _EXPORTS[kind](chosen, open_base(base, offline, o), target, o, base is not None)
         fields = {"run": chosen.name, "kind": kind, "out": target, "bytes": _bytes(target)}
         o.show(fields, Text(f"{chosen.name} is in {target} ({size(_bytes(target))})"))
         if kind == "gguf":
@@ -125,18 +145,18 @@ def export(
             o.hint(f"cd {target} && ollama create {chosen.name} -f Modelfile")
 
 
-def _gguf(run: runs.Run, base: Any, target: Path, out: Output) -> None:
-    """A model of its own: the merged one that the run made, or one that is made now."""
+def _gguf(run: runs.Run, base: Any, target: Path, out: Output, chosen: bool) -> None:
+    """A model of its own: the merged one that the run made, or one that is made now, for a base that was `chosen`."""
     from xpert_cli.models import merge
 
-    if (merged := run.folder / runs.MERGED).is_file():
+    if not chosen and (merged := run.folder / runs.MERGED).is_file():
         with paths.whole(target) as part:
             shutil.copyfile(merged, part)
     else:
         merge.merge([(run.adapter, 1.0)], base, target, progress=out.progress)
 
 
-def _peft(run: runs.Run, base: Any, target: Path, out: Output) -> None:
+def _peft(run: runs.Run, base: Any, target: Path, out: Output, chosen: bool) -> None:
     """The folder that transformers and peft read."""
     from xpert_cli.models import merge
 
@@ -145,12 +165,12 @@ def _peft(run: runs.Run, base: Any, target: Path, out: Output) -> None:
     merge.merge([(run.adapter, 1.0)], base, target, progress=out.progress)
 
 
-def _ollama(run: runs.Run, base: Any, target: Path, out: Output) -> None:
+def _ollama(run: runs.Run, base: Any, target: Path, out: Output, chosen: bool) -> None:
     """A folder with the merged model and its Modelfile."""
     from xpert_cli.models import ollama
 
     paths.writable(target)
-    _gguf(run, base, target / runs.MERGED, out)
+    _gguf(run, base, target / runs.MERGED, out, chosen)
     with paths.whole(target / "Modelfile") as part:
         part.write_text(ollama.modelfile(target / runs.MERGED), "utf-8")
 
@@ -175,6 +195,7 @@ _EXPORTS: dict[str, Any] = {"gguf": _gguf, "peft": _peft, "ollama": _ollama, "zi
 
 
 def disk(
+    context: typer.Context,
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete what can be made or fetched again, after asking.")
     ] = False,
@@ -188,8 +209,10 @@ def disk(
     the Hub. Adapters and your messages stay.
     """
     with Output(json=json, quiet=quiet) as out:
+        if not prune:
+            without_effect(context, "without --prune, which asks before it deletes", "yes")
         parts = _usage()
-        free = shutil.disk_usage(_existing(paths.data_dir())).free
+        free = shutil.disk_usage(paths.nearest(paths.data_dir())).free
         total = sum(count for _, count, _ in parts)
         spare = [(what, count, files) for what, count, files in parts if files is not None]
         fields = {
@@ -233,10 +256,6 @@ def _bytes(path: Path) -> int:
     return path.stat().st_size if path.is_file() else runs.size_of(path)
 
 
-def _existing(folder: Path) -> Path:
-    return next(parent for parent in (folder, *folder.parents) if parent.exists())
-
-
 def agree(question: str, yes: bool, out: Output) -> None:
     """Go on if the user agrees."""
     if yes:
@@ -248,13 +267,15 @@ def agree(question: str, yes: bool, out: Output) -> None:
 
 
 def _fields(run: runs.Run) -> dict[str, Any]:
+    from xpert_cli.gguf import called
+
     return {
         "name": run.name,
         "folder": run.folder,
         "finished": run.finished,
         "when": run.when,
         "messages": run.messages,
-        "base": run.base,
+        "base": called(run.base),
         "loss_base": run.loss_base,
         "loss_before": run.loss_before,
         "loss_after": run.loss_after,

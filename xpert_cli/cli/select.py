@@ -28,6 +28,7 @@ from xpert_cli.cli.options import (
     open_base,
     opened_cache,
     whole,
+    without_effect,
     written_by,
 )
 from xpert_cli.cli.output import Output, plain
@@ -35,6 +36,7 @@ from xpert_cli.errors import BadUsage
 
 
 def select(
+    context: typer.Context,
     text: TextArg,
     base: BaseOpt = None,
     cache: CacheOpt = None,
@@ -69,6 +71,10 @@ def select(
     from xpert_cli.selection import select
 
     with Output(json=json, quiet=quiet, minutes=minutes) as out:
+        if compare and (measured_only or plot or check):
+            raise BadUsage("--compare goes with none of --measured-only, --plot and --check. Leave one out.")
+        if measured_only:
+            without_effect(context, "beside --measured-only, which asks no model", "summarizer")
         if plot:
             from xpert_cli.plot import files, portrait
 
@@ -76,8 +82,6 @@ def select(
         written = written_by(text, author, out)
         summarizer_model = open_base(summarizer, offline, out) if summarizer else None
         if compare:
-            if measured_only or plot or check:
-                raise BadUsage("--compare goes with none of --measured-only, --plot and --check. Leave one out.")
             from xpert_cli.paper import compare as by_words
 
             near = by_words.compare(

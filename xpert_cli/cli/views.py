@@ -115,9 +115,15 @@ def selection(result: Selection, top: int) -> RenderableType:
     ranking.add_column(justify="right", no_wrap=True)
     ranking.add_column(overflow="fold")
     chosen_ids = {one.adapter for one in result.selected}
-    for item in [one for place, one in enumerate(result.ranking) if place < top or one.adapter in chosen_ids]:
+    shown = [one for place, one in enumerate(result.ranking) if place < top or one.adapter in chosen_ids]
+    several, said = any(one.people for one in shown), ""
+    for item in shown:
+        above = "communities that you are of, the smallest first" if item.people else "adapters, the nearest first"
+        if several and above != said:
+            ranking.add_row("", Text(said := above, "dim"))
         why = ", ".join([part.words for part in item.reasons if part.share > 0][:3])
-        ranking.add_row(f"{item.score:+.2f}", Text(item.adapter) + Text(f"\n{why}" if why else "", "dim"))
+        of = f"  {item.people} people" if item.people else ""
+        ranking.add_row(f"{item.score:+.2f}", Text(item.adapter) + Text(of + (f"\n{why}" if why else ""), "dim"))
     title = Text.assemble(
         (head, "bold"), (f" (nearness {result.nearness:.2f}, confidence {result.confidence:.2f})", "dim")
     )
@@ -168,6 +174,8 @@ def named(result: Named) -> RenderableType:
 
 def finetuned(result: Finetuned) -> RenderableType:
     """Losses, where the files are, and the same prompt before and after."""
+    from xpert_cli.selection.style_shift import UNIT
+
     started = " + ".join(f"{item.weight:g} {item.adapter}" for item in result.started_from) or "the base model"
     losses, files, answers = result.losses, result.files, result.answers
     base = f" (base: {losses.loss_base:.3f})" if result.started_from else ""
@@ -182,6 +190,7 @@ def finetuned(result: Finetuned) -> RenderableType:
         ("merged", files.merged),
     ]
     moved = [("style" if not index else "", axis.sentence) for index, axis in enumerate(answers.axes[:4])]
+    moved += [("", f"({UNIT})")] if moved else []
     texts = [("prompt", answers.prompt), ("before", answers.before), ("after", answers.after)]
     return Group(pairs([*rows, *moved]), Text(), pairs([(name, text.strip()) for name, text in texts if text]))
 
@@ -243,9 +252,9 @@ def evaluation(result: Evaluation) -> RenderableType:
 
 def _standings(axes: Sequence[Standing]) -> RenderableType:
     """A row an axis: where each model's answers lie, and the person's writing."""
-    from xpert_cli.selection.style_shift import signed
+    from xpert_cli.selection.style_shift import UNIT, signed
 
-    columns = {"base": "base", "adapter": "with adapters", "merged": "merged", "you": "you"}
+    columns = {"base": "base", "adapter": "with adapters", "merged": "merged", "you": "your texts"}
     shown = [field for field in columns if any(getattr(axis, field) is not None for axis in axes)]
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold")
@@ -254,7 +263,7 @@ def _standings(axes: Sequence[Standing]) -> RenderableType:
     table.add_row("", *(Text(columns[field], "dim") for field in shown))
     for axis in axes:
         table.add_row(axis.name, *(signed(getattr(axis, field)) for field in shown))
-    return table
+    return Group(table, Text(UNIT, "dim"))
 
 
 def converted(result: Converted) -> RenderableType:

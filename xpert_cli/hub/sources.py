@@ -14,7 +14,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from xpert_cli import aliases, paths, platform
+from xpert_cli import aliases, paths, platform, runs
 from xpert_cli.errors import BadInput
 from xpert_cli.hub.files import CATALOGUE, Source
 from xpert_cli.hub.known import known
@@ -53,6 +53,10 @@ def find_base(name: str, *, offline: bool = False, progress: Progress = lambda m
     one = known(name)
     named = on_hub(one.address if one else name)
     if named is None or named.repo.endswith(".gguf"):
+        if name.lower() == "base":
+            raise BadInput("--base takes a model, and 'base' is none. Leave it out for the one that the settings name.")
+        if (run := runs.named(name)) is not None:
+            raise BadInput(f"{name} is a run of fine-tuning, and no base model. Name it with: --adapter {run.name}")
         raise BadInput(
             f"there is no model file {name}. "
             "Give a GGUF file, a name that `xpert models` lists, or owner/name on the Hub."

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from xpert_cli.corpus import Corpus, Message
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.llama.model import Sample, Vocabulary
 
 PROMPT = "Write a short note."  # what a message answers that came without a prompt
@@ -32,16 +32,16 @@ def tokenized(
         note: told what was split and shortened.
 
     Raises:
-        BadInput: `max_tokens` has no room for anything.
+        BadInput: there is nothing.
+        BadUsage: `max_tokens` has no room for anything.
     """
+    require_room(model, max_tokens)
     samples: list[Sample] = []
     split = pieces = shortened = 0
     around = _around(model) if any(message.earlier for message in corpus.messages) else 0
     for message in corpus.messages:
         answer = [*model.tokenize(message.response), model.end_of_turn]
         head, cut = _head(model, message, max(max_tokens - len(answer), max_tokens // 2), around)
-        if len(head) >= max_tokens:
-            raise BadInput(f"the chat template alone takes {max_tokens} tokens. Raise --max-tokens.")
         parts = _pieces(head, answer, max_tokens)
         samples += parts
         shortened += cut
@@ -56,6 +56,16 @@ def tokenized(
     if not samples:
         raise BadInput("there is nothing to tokenize. Give text you wrote.")
     return samples
+
+
+def require_room(model: Vocabulary, max_tokens: int) -> None:
+    """Make sure that a sample has room for something beside the chat template.
+
+    Raises:
+        BadUsage: it has not.
+    """
+    if (taken := len(model.chat(""))) >= max_tokens:
+        raise BadUsage(f"--max-tokens {max_tokens} is too few: the chat template alone takes {taken}. Try 256.")
 
 
 def _around(model: Vocabulary) -> int:

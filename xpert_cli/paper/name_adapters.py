@@ -20,6 +20,7 @@ import numpy as np
 
 from xpert_cli.cache.catalogue import OpenCache, base_answers
 from xpert_cli.cache.entries import Entry
+from xpert_cli.cache.write import relist
 from xpert_cli.gguf import BaseModel
 from xpert_cli.llama.model import Model
 from xpert_cli.paper import two_answers, word_index
@@ -87,6 +88,8 @@ def name_words(
         prompts, plain = _probe_pairs(cache)
         neutral = two_answers.states(model, prompts, plain, plain, "bb").mean(axis=0) if new else np.zeros(0)
         speller, added = (Speller(model) if new else None), []
+        if new:
+            relist(folder, without=(word_index.FILE,))
         for done, entry in enumerate(new):
             progress(f"naming {entry.id}", done / len(new))
             answers = two_answers.answered(base, prompts, cache.open_adapter(entry.id))
@@ -98,6 +101,7 @@ def name_words(
             current = _with(current, entry, raw - neutral, step)
             word_index.write(folder, current)
             added.append((entry.id, step))
+    relist(folder)
     units = current.basis
     approximated = tuple(
         Approximated(

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from xpert_cli import paths
+from xpert_cli.cache.catalogue import WORDS
 from xpert_cli.errors import BadModel, CacheMismatch
 from xpert_cli.foreign.data import read_arrays
 from xpert_cli.hub.files import Source
 from xpert_cli.paper.basis import Basis
 from xpert_cli.style.space import Floats
 
-FILE = "words.npz"
+FILE = WORDS
 MOST_BYTES = 256 << 20  # of all arrays, expanded
 _TEXTS, _NUMBERS = ("words", "seen", "ids", "sha256", "made_by"), ("units", "states", "centre")
 

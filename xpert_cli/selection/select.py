@@ -57,11 +57,16 @@ class Reason:
 
 @dataclass(frozen=True)
 class Ranked:
-    """An adapter's score, a cosine in [-1, 1]; the shares of `reasons` sum to it. The EXPLAINED first have reasons."""
+    """An adapter's score, a cosine in [-1, 1]; the shares of `reasons` sum to it. The EXPLAINED first have reasons.
+
+    `people` is the size of a community, 0 for an adapter that is none. Communities that the writer is of come first,
+    the smallest before the larger ones that it is part of; the others follow by their scores.
+    """
 
     adapter: str
     score: float
     reasons: tuple[Reason, ...]
+    people: int = 0
 
 
 @dataclass(frozen=True)
@@ -187,7 +192,7 @@ def _as_ranked(projection: Projection, group: community.Nearest) -> tuple[Ranked
     for one in reversed(group.path):
         mean = community.place(projection, one)[None]
         score = float(direction_scores(shift, mean, space.precision)[0])
-        ranked.append(Ranked(one.id, score, _reasons(space, shift, mean, 0, None)))
+        ranked.append(Ranked(one.id, score, _reasons(space, shift, mean, 0, None), one.count))
     return tuple(ranked)
 
 

@@ -2,7 +2,7 @@
 
     asked = prompts(held_out)
     before, after = answers(base, asked, start), answers(merged, asked)
-    style_shifts(before, after, held_out.texts, space)[0].sentence  # "with more emoji: was +0.1, is +1.3, ..."
+    style_shifts(before, after, held_out.texts, space)[0].sentence  # "with more emoji: answers +0.1 before, ..."
 
 Measured axes only, which need no model to read, and not those of length, for answers are cut off. Eight answers leave
 a mean uncertain by about a third of a standard deviation. Not here: losses (training/evaluate.py).
@@ -28,6 +28,7 @@ ANSWER_TOKENS = 64  # some 50 words, enough for a rate a hundred words
 PROMPT_TOKENS = 416  # longer prompts are not asked: all answers share the memory of one context
 TEMPERATURE = 0.7
 SHOWN = 6
+UNIT = "0 is where the base's answers lie, 1 is a standard deviation between texts of one person"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class StyleShift:
     @property
     def sentence(self) -> str:
         """The axis on one line."""
-        return f"{self.name}: was {signed(self.was)}, is {signed(self.is_)}, you are {signed(self.you)}"
+        was, now, you = map(signed, (self.was, self.is_, self.you))
+        return f"{self.name}: answers {was} before, {now} after; your texts {you}"
 
 
 def signed(value: float) -> str:

@@ -24,13 +24,13 @@ from typing import Any, ClassVar
 
 from xpert_cli import gguf, paths
 from xpert_cli.cache import card, communities, signing
-from xpert_cli.cache.catalogue import ANSWERS, COORDINATES, OpenCache, described, encoded
+from xpert_cli.cache.catalogue import ANSWERS, COORDINATES, OpenCache
 from xpert_cli.cache.cells import ROOT, cells_file
 from xpert_cli.cache.entries import Entry
-from xpert_cli.cache.index import encoded_indexed
 from xpert_cli.cache.indexed import BASIS, LISTED, SPACE, IndexedCache
 from xpert_cli.cache.names import NAMES, TABLE
 from xpert_cli.cache.trust import SIGNATURE, Published
+from xpert_cli.cache.write import LISTED_FILES, described, encoded, encoded_indexed
 from xpert_cli.corpus import Corpus, Message
 from xpert_cli.corpus import private_data as private
 from xpert_cli.errors import BadInput, CacheMismatch
@@ -260,7 +260,9 @@ def prepare(
     contents[card.FILE] = card.renewed(text, entries, metadata or {}, cache.size, groups).encode()
     version = (before or {}).get("version", 0) + 1
     by = Published(key.public if key else "", version, *_times(now or datetime.now(timezone.utc), days))
-    files = {name: described(path) for name, path in listed.items() if name != COORDINATES}
+    elsewhere = {name: cache.source.known[name] for name in LISTED_FILES if name in cache.source.known}
+    files = {name: {"sha256": digest, "bytes": size} for name, (digest, size) in elsewhere.items()}
+    files |= {name: described(path) for name, path in listed.items() if name != COORDINATES}
     if groups:
         listing = contents[communities.FILE] = communities.encoded(groups, cache.space.axes)
         files[communities.FILE] = {"sha256": hashlib.sha256(listing).hexdigest(), "bytes": len(listing)}

@@ -29,8 +29,9 @@ from xpert_cli.selection import style_shift
 from xpert_cli.selection.start_check import StartCheck
 from xpert_cli.training import loop
 from xpert_cli.training.package import Files, package
+from xpert_cli.training.places import Finished
 from xpert_cli.training.plan import Plan
-from xpert_cli.training.prepare import Budget, Finished, Note, Prepared, Progress, Settings, prepare
+from xpert_cli.training.prepare import Budget, Note, Prepared, Progress, Settings, prepare
 from xpert_cli.training.starts import Start
 
 __all__ = ["Budget", "Finetuned", "Settings", "Start", "finetune"]

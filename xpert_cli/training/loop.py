@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from xpert_cli import platform
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.llama.model import Sample
 from xpert_cli.training.checkpoints import Checkpoints, State
@@ -29,8 +29,19 @@ from xpert_cli.training.stopping import Stopped, Stopping
 if TYPE_CHECKING:
     from xpert_cli.training.decoder import Decoder
 
+RATE = 1e-3  # the learning rate that is used unless another is given
 PACK = 512  # tokens; 832 are 4 % faster and take 140 MB more
 POLL = 5.0  # seconds between two looks at whether a paused run may go on
+
+
+def require_rate(rate: float) -> None:
+    """Refuse a learning rate that cannot be one.
+
+    Raises:
+        BadUsage: it does not lie between 0 and 1.
+    """
+    if not 0 < rate < 1:
+        raise BadUsage(f"--learning-rate must lie between 0 and 1, not {rate:g}. Try {RATE:g}.")
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Recipe:
     steps: int = 30
     rank: int = 8
     scale: float = 2.0
-    learning_rate: float = 1e-3
+    learning_rate: float = RATE
     warmup: float = 0.1
     decay: bool = True
     batch: int = 4

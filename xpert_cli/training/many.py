@@ -25,7 +25,10 @@ from xpert_cli.corpus.writers import Writer
 from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.gguf import BaseModel
 from xpert_cli.gguf.averaging import average
+from xpert_cli.llama.samples import require_room
+from xpert_cli.llama.vocabulary import Vocabulary
 from xpert_cli.style import described
+from xpert_cli.training.loop import require_rate
 from xpert_cli.training.plan import require
 from xpert_cli.training.workers import local
 from xpert_cli.training.writer import How, Outcome, Task, number_type, read_writer
@@ -64,6 +67,9 @@ class Settings:
         for option, value, known in (("--engine", self.engine, ENGINES), ("--communities", self.communities, MADE)):
             if value not in known:
                 raise BadUsage(f"{option} is {' or '.join(known)}, not {value!a}.")
+        require_rate(self.how.learning_rate)
+        if not _ID.fullmatch(self.prefix):
+            raise BadUsage(f"--prefix {self.prefix!a} cannot be an adapter's id. Use letters, digits, dots and dashes.")
         if not self.how.adapters and self.communities != "text":
             raise BadUsage("without people's adapters there is nothing to average. Say --communities text.")
 
@@ -109,14 +115,10 @@ def train_cache(
         CannotWrite: a folder cannot be written.
         MissingExtra: torch, or Ray, is not installed.
     """
-    require()
     began = time.monotonic()
-    if not _ID.fullmatch(settings.prefix):
-        raise BadUsage(f"--prefix {settings.prefix!a} cannot be an adapter's id. Use letters, digits, dots and dashes.")
+    check(out, work, base, settings)
     if any(one.path.resolve().parent == out.resolve() for one in writers):
         raise BadUsage(f"{out} holds the writers' texts. Choose another folder for the cache with -o.")
-    if (out / "catalogue.json").exists() and not work.is_dir():
-        raise BadInput(f"{out} holds a cache that was not trained here. Choose another folder with -o.")
     if taken := [one.name for one in writers if _is_community(one.name, settings.prefix)]:
         raise BadInput(f"a writer is called {taken[0]}, as a community would be. Choose another --prefix.")
     work = paths.writable(work)
@@ -157,6 +159,21 @@ def train_cache(
         work=str(work),
         notes=_notes(failed, least, tree),
     )
+
+
+def check(out: Path, work: Path, base: BaseModel, settings: Settings) -> None:
+    """Refuse what needs no text to be refused.
+
+    Raises:
+        BadInput: `out` is another cache.
+        BadUsage: messages may have too few tokens for anything.
+        MissingExtra: torch is not installed.
+    """
+    require()
+    if (out / "catalogue.json").exists() and not work.is_dir():
+        raise BadInput(f"{out} holds a cache that was not trained here. Choose another folder with -o.")
+    with Vocabulary(base) as vocabulary:
+        require_room(vocabulary, settings.how.max_tokens)
 
 
 def _is_community(name: str, prefix: str) -> bool:

@@ -31,6 +31,7 @@ from xpert_cli.models.hf_checkpoint import read_json
 from xpert_cli.selection.start_check import RANK
 from xpert_cli.training.loop import Recipe, batch_at, scored_tokens
 from xpert_cli.training.package import write_messages
+from xpert_cli.training.places import require_free
 from xpert_cli.training.prepare import Settings, recipe_for, split
 
 CONVERTER = "convert_lora_to_gguf.py"
@@ -94,10 +95,12 @@ def train_with_peft(
         MissingExtra: transformers or peft is not installed.
     """
     began, program = time.monotonic(), require(folder)
+    require_free("", settings.out, settings.overwrite)
     training, held = split(corpus, settings.held_out, settings.seed)
     rank = settings.rank or RANK
     recipe = recipe_for(len(training), rank, settings)
     out = paths.writable(settings.out or runs.runs_dir() / f"{time.strftime('%Y%m%d-%H%M%S')}-peft")
+    (out / runs.RECORD).unlink(missing_ok=True)  # of the run that is overwritten
     progress("loading the base model", 0.0)
     model, tokenizer = _opened(folder, recipe)
     samples, checks = (_samples(part, tokenizer, settings.max_tokens) for part in (training, held))

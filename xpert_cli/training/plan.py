@@ -76,6 +76,12 @@ def require() -> None:
 
 
 def plan_for(header: gguf.Header, *, longest: int, batch: int, rank: int, limit: int | None) -> Plan:
+    """The fastest layout that fits, with the number of threads that is fastest here; as `fitting`."""
+    plan = fitting(header, longest=longest, batch=batch, rank=rank, limit=limit)
+    return replace(plan, threads=_threads(plan.dtype))
+
+
+def fitting(header: gguf.Header, *, longest: int, batch: int, rank: int, limit: int | None) -> Plan:
     """The fastest layout whose estimate stays within `limit` bytes; None: what the machine has free.
 
     Args:
@@ -91,7 +97,7 @@ def plan_for(header: gguf.Header, *, longest: int, batch: int, rank: int, limit:
     allowed = limit or (platform.resident_memory() + int(0.9 * free) if free else None)
     for plan in layouts(header, number_type(), longest=longest, batch=batch, rank=rank):
         if allowed is None or plan.memory <= allowed:
-            return replace(plan, threads=_threads(plan.dtype))
+            return plan
     bound = "--memory allows" if limit else "is free"
     raise BadInput(
         f"fine-tuning this base with messages of {longest} tokens takes {plan.memory >> 20} MB, more than {bound}. "

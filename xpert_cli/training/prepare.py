@@ -4,8 +4,8 @@
     run.recipe, run.plan, run.start           # how it is trained, how it is laid out, what it begins with
 
 Cheap refusals come first, then what takes seconds: measuring where to start, and laying the run out. Both are decided
-once and repeated by the same call. Not here: training (training/loop.py), what is written in the end
-(training/package.py), what --from means (training/starts.py).
+once and repeated by the same call. Not here: training (training/loop.py), the run's folder (training/places.py), what
+is written in the end (training/package.py), what --from means (training/starts.py).
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.llama.model import Sample, Vocabulary
 from xpert_cli.llama.samples import tokenized
-from xpert_cli.models.merging import room_for
 from xpert_cli.models.quantize import quantization_type
 from xpert_cli.selection import style_shift
 from xpert_cli.selection.start_check import MESSAGES, MOST, SCORED, Arm, StartCheck, check_starts, common_rank
-from xpert_cli.training import loop
+from xpert_cli.training import loop, places
 from xpert_cli.training.checkpoints import Checkpoints
 from xpert_cli.training.decisions import Json, decided
-from xpert_cli.training.plan import Plan, plan_for, require
+from xpert_cli.training.plan import Plan, fitting, plan_for, require
 from xpert_cli.training.starts import Start
 
 Progress = Callable[[str, float], None]
@@ -41,7 +40,6 @@ Note = Callable[[str], None]
 MOST_HELD_OUT = 40  # messages; more would cost more time than they add certainty
 BATCH = 4
 PATIENCE = 4  # evaluations without a new best after which training ends
-RATE = 1e-3  # the same from every start, so that starts differ in nothing else
 
 
 @dataclass(frozen=True)
@@ -75,8 +73,8 @@ class Settings:
                 raise BadUsage(f"{name} must be at least 1, not {value}.")
         if self.rank is not None and self.rank > gguf.MAX_RANK:
             raise BadUsage(f"--rank must be at most {gguf.MAX_RANK}, not {self.rank}.")
-        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
-            raise BadUsage(f"--learning-rate must lie between 0 and 1, not {self.learning_rate:g}. Try {RATE:g}.")
+        if self.learning_rate is not None:
+            loop.require_rate(self.learning_rate)
         if not 0 < self.held_out < 1:
             raise BadUsage(f"--held-out is a share between 0 and 1, not {self.held_out:g}. Try 0.2.")
 
@@ -163,14 +161,6 @@ class Prepared:
         )
 
 
-class Finished(Exception):
-    """The folder holds the finished run of this very call."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(str(folder))
-        self.folder = folder
-
-
 def check(settings: Settings) -> None:
     """Refuse what needs no text to be refused: a type that there is not, a folder that cannot be written.
 
@@ -210,24 +200,31 @@ def prepare(
         note(f"{share}, and only {len(training)} trained on. Give a smaller --held-out, such as 0.2.")
     for part in start.files:
         gguf.check_adapter(part.file, base)
-    measured = _measured(training, base, start, settings, progress) if start.files and start.check else None
+    places.require_free(messages.digest, settings.out, settings.overwrite)
+    compared = bool(start.files) and start.check
+    rank = common_rank(start.files if compared else start.parts, settings.rank)
+    places.require_room(base.header, settings.out, rank, settings.type_name)
+    with Vocabulary(base) as model:
+        samples = tokenized(model, training, settings.max_tokens, note)
+        checks = tokenized(model, held, settings.max_tokens)
+    longest = max(len(tokens) for tokens, _ in (*samples, *checks))
+
+    def require_memory() -> None:
+        fitting(base.header, longest=longest, batch=BATCH, rank=rank, limit=budget.memory)
+
+    measured = _measured(training, base, start, settings, require_memory, progress) if compared else None
     if measured:
         for line in measured.lines:
             note(line)
     parts = measured.parts if measured else start.parts
-    rank = measured.rank if measured else common_rank(parts, settings.rank)
     first, error = gguf.combined(parts, rank) if parts else (None, None)
     for part in start.files:
         part.file.release()
     recipe = recipe_for(len(training), rank, settings)
     identity = _identity(base, messages, parts, recipe, settings)
-    folder = _folder(identity, settings)
-    paths.require_room(folder, room_for(base.header, settings.type_name) + _room(base.header, recipe.rank))
-    with Vocabulary(base) as model:
-        samples = tokenized(model, training, settings.max_tokens, note)
-        checks = tokenized(model, held, settings.max_tokens)
+    folder = places.folder_of(Checkpoints(Path(), identity).digest, settings.out, settings.overwrite)
     keep = Checkpoints(folder / runs.CHECKPOINTS, identity)
-    plan = _plan(keep, base, max(len(tokens) for tokens, _ in (*samples, *checks)), recipe.rank, budget.memory)
+    plan = _plan(keep, base, longest, recipe.rank, budget.memory)
     threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
     note(f"about {plan.memory >> 20} MB of memory, {threads}, {plan.dtype}")
     return Prepared(
@@ -280,8 +277,19 @@ def split(messages: Corpus, held_out: float, seed: int) -> tuple[Corpus, Corpus]
     return training, held
 
 
-def _measured(training: Corpus, base: BaseModel, start: Start, settings: Settings, progress: Progress) -> StartCheck:
-    """The starts measured on messages of the training side, which the report's losses are not of."""
+def _measured(
+    training: Corpus,
+    base: BaseModel,
+    start: Start,
+    settings: Settings,
+    before: Callable[[], None],
+    progress: Progress,
+) -> StartCheck:
+    """The starts measured on messages of the training side, which the report's losses are not of.
+
+    Args:
+        before: called where they are measured now, and not taken from a call that was stopped.
+    """
     identity: Json = {
         "base": base.digest,
         "data": training.digest,
@@ -292,6 +300,7 @@ def _measured(training: Corpus, base: BaseModel, start: Start, settings: Setting
     fresh: list[StartCheck] = []
 
     def measure() -> Json:
+        before()
         check = check_starts(
             training,
             base,
@@ -326,7 +335,7 @@ def recipe_for(messages: int, rank: int, settings: Settings) -> loop.Recipe:
     return loop.Recipe(
         steps=steps,
         rank=rank,
-        learning_rate=RATE if settings.learning_rate is None else settings.learning_rate,
+        learning_rate=loop.RATE if settings.learning_rate is None else settings.learning_rate,
         batch=BATCH,
         evaluate_every=max(5, steps // 10),
         patience=PATIENCE,
@@ -346,32 +355,6 @@ def _identity(
         "max_tokens": settings.max_tokens,
         "held_out": settings.held_out,
     }
-
-
-def _folder(identity: Json, settings: Settings) -> Path:
-    """The run's folder: the one that was named, or that of this run where it was begun and not finished, or a new one.
-
-    Raises:
-        Finished: the folder that was named holds this run, finished.
-        BadInput: it holds another finished run.
-    """
-    digest = Checkpoints(Path(), identity).digest
-    if settings.out is None:
-        begun = [path for path in sorted(runs.runs_dir().glob(f"*-{digest[:8]}")) if not (path / runs.RECORD).exists()]
-        new = runs.runs_dir() / f"{time.strftime('%Y%m%d-%H%M%S')}-{digest[:8]}"
-        return paths.writable(begun[-1] if begun else new)
-    if (settings.out / runs.RECORD).exists() and not settings.overwrite:
-        if runs.record(settings.out).get("identity") == digest:
-            raise Finished(settings.out)
-        raise BadInput(
-            f"{settings.out} holds a finished run of another call. Name another folder with --out, or say --overwrite."
-        )
-    return paths.writable(settings.out)
-
-
-def _room(header: gguf.Header, rank: int) -> int:
-    """Bytes of disk that a run takes at most for its checkpoints and its adapter."""
-    return 60 * rank * sum(sum(info.shape) for info in header.tensors.values() if len(info.shape) == 2)
 
 
 def _plan(keep: Checkpoints, base: BaseModel, longest: int, rank: int, limit: int | None) -> Plan:

@@ -1,0 +1,282 @@
+"""What a command cannot use is said at once, in one line; names that are not there, bare groups, hints."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import MARA, called
+
+from xpert_cli import aliases, corpus, paths, runs
+from xpert_cli.cli.options import again
+from xpert_cli.errors import BadInput
+from xpert_cli.hub.sources import find_base
+from xpert_cli.training import places
+
+PLAIN = "elementary-concise-plain"
+
+# -- options that change nothing
+
+NO_EFFECT: dict[tuple[str, ...], str] = {
+    ("convert", "FOLDER", "--revision", "v1"): "--revision has no effect on FOLDER, which is no Hub repo.",
+    ("summarize", MARA, "--measured-only", "--summarizer", "x.gguf"): "--summarizer has no effect beside --measured",
+    ("summarize", MARA, "--as-prompt", "--top", "3"): "--top has no effect beside --as-prompt, which shows no axes.",
+    ("select", MARA, "--measured-only", "--summarizer", "x.gguf"): "--summarizer has no effect beside --measured-only",
+    ("finetune", MARA, "--overwrite"): "--overwrite has no effect without --out: a run gets a folder of its own.",
+    ("doctor", "--threads", "2"): "--threads has no effect without --report, which computes. Leave it out.",
+    ("disk", "--yes"): "--yes has no effect without --prune, which asks before it deletes. Leave it out.",
+    ("runs", "export", "last", "zip", "--base", "b", "--offline"): "--base, --offline have no effect on an archive, wh",
+    ("cache", "train", "FOLDER", "-o", "x", "--author-column", "user"): "--author-column has no effect on FOLDER, a fo",
+    ("cache", "train", "FOLDER", "-o", "x", "--address", "1.2.3.4"): "--address has no effect without --engine ray.",
+    ("cache", "train", "FOLDER", "-o", "x", "--community-steps", "9"): "--community-steps has no effect without --comm",
+    ("cache", "train", "FOLDER", "-o", "x", "--communities", "none", "--least", "3"): "--least has no effect beside --",
+    (
+        *("cache", "train", "FOLDER", "-o", "x", "--no-people", "--communities", "text", "--steps", "3"),
+    ): "--steps has no effect beside --no-people; communities have --community-steps. Leave it out.",
+    (
+        "cache",
+        "add",
+        "x.gguf",
+        "--cache",
+        "FOLDER",
+        "--text",
+        MARA,
+    ): "--text has no effect on FOLDER, which is a folder.",
+    ("cache", "add", "x.gguf", "--cache", "a/b", "--least", "3"): "--least has no effect on x.gguf, which is no cache.",
+    ("cache", "publish", "FOLDER", "a/b", "--author", "Anna"): "--author has no effect without --text. Leave it out.",
+    ("runs", "--json", "list"): "--json has no effect before 'list'; it belongs behind. Leave it out.",
+    ("models", "--quiet", "list"): "--quiet has no effect before 'list'; it belongs behind. Leave it out.",
+}
+
+
+@pytest.mark.parametrize(("command", "said"), NO_EFFECT.items(), ids=lambda one: "" if isinstance(one, str) else one[0])
+def test_an_option_that_changes_nothing_is_wrong_usage(command, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FOLDER").mkdir()
+    status, _, err = called(monkeypatch, capsys, *command)
+    assert (status, err.startswith(f"error: {said}"), err.count("\n")) == (2, True, 1), err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--wake-lock"], ["--offline"], ["--plot", "x.svg"], ["--memory", "1G"], ["--from", "base"], ["--type", "Q8_0"]],
+    ids=" ".join,
+)
+def test_the_other_engine_says_what_it_does_not_take(option, monkeypatch, capsys):
+    status, _, err = called(monkeypatch, capsys, "finetune", MARA, "--engine", "peft", *option)
+    assert (status, err) == (2, f"error: --engine peft takes no {option[0]}. Leave it out.\n")
+
+
+def test_the_other_engine_reads_as_the_first_does(tmp_path, monkeypatch, capsys):
+    from xpert_cli.training import peft_engine
+
+    read: list[corpus.Corpus] = []
+
+    def train(written: corpus.Corpus, *_: object) -> None:
+        read.append(written)
+        raise BadInput("enough")
+
+    monkeypatch.setattr(peft_engine, "require", lambda folder: "")
+    monkeypatch.setattr(peft_engine, "train_with_peft", train)
+    few = tmp_path / "few.jsonl"
+    few.write_text('{"text": "I like cats a lot."}\n{"text": "I write this to call 555-0100 now."}\n', "utf-8")
+    words = ("finetune", str(few), "--engine", "peft", "--base", str(tmp_path), "--exclude", "555")
+    assert called(monkeypatch, capsys, *words)[2].endswith("error: enough\n")
+    assert read[0].texts == ("I like cats a lot.",)
+
+
+@pytest.mark.model
+def test_a_cache_that_no_name_is_looked_up_in_is_said_to_be_unused(monkeypatch, capsys, base):
+    words = ("run", "Hi", "--max-tokens", "1", "--cache", "embedded")
+    note = "--cache embedded is not used: no --adapter is the id of one of its adapters\n"
+    assert note in called(monkeypatch, capsys, *words)[2]
+    assert note not in called(monkeypatch, capsys, *words, "--adapter", PLAIN)[2]
+
+
+# -- what is refused before anything is computed
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where starts must not be measured any more."""
+
+    def measured(*_: object, **__: object) -> None:
+        raise AssertionError("starts were measured")
+
+    monkeypatch.setattr("xpert_cli.training.prepare.check_starts", measured)
+
+
+@pytest.mark.model
+def test_a_run_that_memory_cannot_hold_is_refused_before_starts_are_measured(unmeasured, monkeypatch, capsys, base):
+    pytest.importorskip("torch")
+    status, _, err = called(monkeypatch, capsys, "finetune", MARA, "--from", PLAIN, "--memory", "1M", "--quiet")
+    assert status == 1
+    assert re.fullmatch(
+        r"error: fine-tuning this base with messages of \d+ tokens takes \d+ MB, more than --memory allows\. "
+        r"Give a smaller --max-tokens, a smaller base, or more --memory\.\n",
+        err,
+    )
+
+
+@pytest.mark.model
+def test_a_folder_of_another_run_is_refused_before_starts_are_measured(unmeasured, tmp_path, monkeypatch, capsys, base):
+    pytest.importorskip("torch")
+    (tmp_path / "run.json").write_text(json.dumps({"identity": "x", "data": {"digest": "of others"}}), "utf-8")
+    words = ("finetune", MARA, "--from", PLAIN, "--out", str(tmp_path), "--quiet")
+    said = (
+        f"error: {tmp_path} holds a finished run of another call. Name another folder with --out, or say --overwrite.\n"
+    )
+    assert called(monkeypatch, capsys, *words) == (1, "", said)
+
+
+def test_the_same_messages_may_be_the_same_run(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"identity": "one", "data": {"digest": "mine"}}), "utf-8")
+    places.require_free("mine", tmp_path, overwrite=False)
+    places.require_free("other", tmp_path, overwrite=True)
+    places.require_free("other", None, overwrite=False)
+    with pytest.raises(BadInput, match="holds a finished run of another call"):
+        places.require_free("other", tmp_path, overwrite=False)
+    with pytest.raises(places.Finished):
+        places.folder_of("one", tmp_path, overwrite=False)
+    with pytest.raises(BadInput, match="holds a finished run of another call"):
+        places.folder_of("two", tmp_path, overwrite=False)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("command", [["finetune", MARA, "--from", "base"], ["eval", MARA]], ids=lambda one: one[0])
+def test_tokens_that_the_chat_template_fills_are_wrong_usage(command, monkeypatch, capsys, base):
+    pytest.importorskip("torch")
+    status, _, err = called(monkeypatch, capsys, *command, "--max-tokens", "8", "--quiet")
+    assert status == 2
+    assert re.fullmatch(r"error: --max-tokens 8 is too few: the chat template alone takes \d+\. Try 256\.\n", err)
+
+
+# -- names
+
+
+def finished(name: str) -> Path:
+    """A finished run of a name, as short as one can be."""
+    folder = runs.runs_dir() / "20261128-100000-aaaaaaaa"
+    folder.mkdir(parents=True)
+    (folder / "adapter.gguf").write_bytes(b"GGUF")
+    record = {"name": name, "base": {"name": "Smollm2 135M 8k Lc100K Mix1 Ep2"}, "result": {}}
+    (folder / "run.json").write_text(json.dumps(record), "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["config", "get", "nosuch"],
+        ["config", "set", "nosuch", "1"],
+        ["runs", "show", "nosuch"],
+        ["aliases", "rm", "nosuch"],
+        ["models", "rm", "nosuch"],
+        ["run", "Hi", "--base", "nosuch"],
+        ["cache", "list", "--cache", "nosuch"],
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_is_not_there_is_status_1_of_whatever_kind(command, monkeypatch, capsys):
+    finished("mara")
+    status, out, err = called(monkeypatch, capsys, *command)
+    assert (status, out, err.startswith("error: "), err.count("\n")) == (1, "", True, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        (
+            "cache",
+            "/nonexistent",
+            "'/nonexistent' is no cache here. Give a folder, owner/name on the Hub, or embedded.",
+        ),
+        ("cache", "MODEL.gguf", "'MODEL.gguf' is no cache here. Give a folder, owner/name on the Hub, or embedded."),
+        (
+            "base",
+            "/nonexistent.gguf",
+            "'/nonexistent.gguf' is no base model here. Give a GGUF file, a name that `xpert",
+        ),
+        ("base", "folder/missing.gguf", "'folder/missing.gguf' is no base model here. Give a GGUF file, a name that"),
+        (
+            "base",
+            "CACHE",
+            "'CACHE' is no base model here. Give a GGUF file, a name that `xpert models` lists, an alias",
+        ),
+    ],
+)
+def test_a_setting_that_names_nothing_is_refused(name, value, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "MODEL.gguf").touch()
+    (tmp_path / "CACHE").mkdir()
+    status, out, err = called(monkeypatch, capsys, "config", "set", name, value)
+    assert (status, out, err.startswith(f"error: {said}")) == (1, "", True), err
+    assert not paths.config_file().exists()
+
+
+def test_a_setting_of_a_file_holds_wherever_a_command_is_called(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "MODEL.gguf").touch()
+    (tmp_path / "CACHE").mkdir()
+    aliases.add("small", str(tmp_path / "MODEL.gguf"))
+    for name, value, kept in (
+        ("base", "MODEL.gguf", str(tmp_path / "MODEL.gguf")),
+        ("cache", "CACHE", str(tmp_path / "CACHE")),
+        ("base", "small", "small"),
+        ("base", "qwen3-0.6b", "qwen3-0.6b"),
+        ("base", "anna/model:Q4_K_M", "anna/model:Q4_K_M"),
+        ("cache", "anna/styles@v1", "anna/styles@v1"),
+        ("cache", "embedded", "embedded"),
+    ):
+        assert called(monkeypatch, capsys, "config", "set", name, value)[:2] == (0, f"{name} = {kept}\n")
+
+
+def test_the_settings_stay_where_they_are_when_the_data_moves(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    monkeypatch.setenv("XPERT_HOME", str(tmp_path / "data"))
+    assert paths.config_file() == tmp_path / "settings" / "xpert" / "config.ini"
+    assert runs.runs_dir() == tmp_path / "data" / "runs"
+
+
+def test_a_weight_that_is_none_is_told_as_it_was_typed(monkeypatch, capsys):
+    said = "error: 'X=nan': 'nan' is no weight from -100 to 100. Write NAME=0.5, or NAME alone.\n"
+    assert called(monkeypatch, capsys, "aliases", "set", "m", "X=nan") == (2, "", said)
+
+
+def test_what_is_no_base_says_what_it_is():
+    finished("mara")
+    with pytest.raises(BadInput, match=r"'base' is none\. Leave it out for the one that the settings name\."):
+        find_base("base")
+    with pytest.raises(
+        BadInput, match=r"mara is a run of fine-tuning, and no base model\. Name it with: --adapter mara"
+    ):
+        find_base("mara")
+
+
+# -- bare groups, lists and hints
+
+
+@pytest.mark.parametrize("group", ["runs", "aliases", "config", "cache"])
+def test_a_bare_group_lists(group, monkeypatch, capsys):
+    finished("mara")
+    aliases.add("calm", PLAIN)
+    for options in ((), ("--json",)):
+        bare = called(monkeypatch, capsys, group, *options)
+        assert bare == called(monkeypatch, capsys, group, "list", *options)
+        assert bare[0] == 0
+        assert bare[1]
+
+
+def test_a_run_is_listed_with_the_name_that_its_base_goes_by(monkeypatch, capsys):
+    finished("mara")
+    told: dict[str, Any] = json.loads(called(monkeypatch, capsys, "runs", "list", "--json")[1])
+    assert told["runs"][0]["base"] == "SmolLM2-135M-Instruct"
+
+
+def test_what_was_read_from_standard_input_is_named_as_a_file_to_read():
+    assert again("finetune", ["-"], base=None) == "xpert finetune - < FILE"
+    assert again("select", ["-", "more notes.txt"], cache="a/b") == "xpert select - 'more notes.txt' --cache a/b < FILE"
+    assert again("run", ["Hello!"]) == "xpert run 'Hello!'"
