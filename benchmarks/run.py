@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.store import Record, Store
 from xpert_cli import gguf, platform
-from xpert_cli.corpus import Corpus, Message, read
+from xpert_cli.corpus import Corpus, Message, Wanted, read
 from xpert_cli.errors import BadInput
 from xpert_cli.hub.sources import find_base
 from xpert_cli.llama.model import Sample
@@ -138,7 +138,7 @@ class Run:
 
 @lru_cache(maxsize=32)
 def _rows(path: Path) -> tuple[Message, ...]:
-    return read([str(path)]).messages
+    return read([str(path)], wanted=Wanted(copies=True)).messages
 
 
 def say(message: str, fraction: float | None = None) -> None:

@@ -43,7 +43,7 @@ def trained_on(styles: Path, number: int, folder: Path) -> Corpus:
     text = folder / f"{number}.jsonl"
     with (styles / f"{number}_train.jsonl").open(encoding="utf-8") as source:
         text.write_text("".join(islice(source, ROWS)), "utf-8")
-    return corpus.read([str(text)]).split(HELD_OUT, SEED)[0]
+    return corpus.read([str(text)], wanted=corpus.Wanted(copies=True)).split(HELD_OUT, SEED)[0]
 
 
 def retold(adapter: Adapter, readings: Readings, axes: tuple[Axis, ...], basis: described.Basis) -> Adapter:

@@ -47,6 +47,8 @@ PURE = {
     *(
         "style.chat",
         "style.formula",
+        "style.function_words",
+        "style.languages",
         "style.wording",
         "style.axes",
         "style.lexicon",

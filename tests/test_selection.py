@@ -5,7 +5,7 @@ import pytest
 
 from xpert_cli.cache.catalogue import open_cache
 from xpert_cli.hub.sources import open_source
-from xpert_cli.selection import score
+from xpert_cli.selection import project, score
 from xpert_cli.selection.score import FITS, PLACED, choose, confidence, direction_scores, misfit, mixture, nearness
 from xpert_cli.style.space import Axis, Floats, Readings, Space
 
@@ -229,3 +229,13 @@ def test_none_is_chosen_where_none_of_the_cache_is_near_and_there_is_enough_writ
     assert choose(writing(*far), shared(), plain()) == {}
     assert list(choose(writing(*far[:9]), shared(), plain())) != []
     assert list(choose(writing(*([[0.0, 2, 5.5]] * 12)), shared(), plain())) == [1]
+
+
+def test_of_very_many_texts_the_same_ones_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, "MOST", 5)
+    texts = [f"text {number}" for number in range(40)]
+    drawn = project._drawn(texts)
+    assert drawn == project._drawn(texts[::-1]) == tuple(sorted(drawn))
+    assert len(drawn) == 5
+    assert set(drawn) <= set(texts)
+    assert project._drawn(["b", "a", "b"]) == ("a", "b", "b")

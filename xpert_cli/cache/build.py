@@ -293,7 +293,9 @@ def build_space(
     """
     spread, precision = _metric(axes, readings, writings)
     spread = np.maximum(spread, least_spreads([axis.name for axis in axes]))
-    reference = np.nan_to_num(readings[0].mean)
+    claimed_mean = Readings(np.array([claim for claim in claims if claim is not None]).reshape(-1, len(axes))).mean
+    # Where the base answers in another language than people write in, they are compared with each other alone.
+    reference = np.nan_to_num(np.where(np.isnan(readings[0].mean), claimed_mean, readings[0].mean))
     answered = np.array([one.mean for one in readings[1:]])
     known = [i for i, claim in enumerate(claims) if claim is not None]
     if known:

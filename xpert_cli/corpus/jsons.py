@@ -8,12 +8,14 @@ No error repeats what was written: only names, lines and fields.
 from __future__ import annotations
 
 import ast
+import codecs
 import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from xpert_cli.corpus.large_json import Items, Opened, Strange, Values
 from xpert_cli.errors import BadInput
 from xpert_cli.foreign.data import require_shallow
 
@@ -23,6 +25,7 @@ _JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*(?:[{"\]]|\[\s*\{))')
 _RECORD = re.compile(r'^\{[ \t]*"', re.MULTILINE)
 _PYTHON = re.compile(r"^\{[ \t]*'", re.MULTILINE)
 _LONG = 1 << 20  # characters of a line that is read as Python
+_ASSIGNED = re.compile(r"\s*window\.YTD\.(\w+)\.part\d+\s*=\s*")  # X's archives are programs that hold one array
 
 
 class _Lines:
@@ -43,11 +46,26 @@ class _Lines:
 
 
 @dataclass(frozen=True)
+class _Numbered:
+    """The items of an array, each with its number; gone through anew each time."""
+
+    name: str
+    items: Iterable[Any]
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        return ((f"{self.name}#{number}", item) for number, item in enumerate(self.items, 1))
+
+
+@dataclass(frozen=True)
 class Json:
-    """Parsed JSON: every record with its source, and the whole document where it is one (None for JSON lines)."""
+    """Parsed JSON: every record with its source, and the whole document where it is one (None for JSON lines).
+
+    `assigned` is what an array of X's archive holds, such as "tweets"; "" for everything else.
+    """
 
     records: Iterable[tuple[str, Any]]
     whole: Any = None
+    assigned: str = ""
 
     @property
     def first(self) -> dict[str, Any]:
@@ -61,6 +79,13 @@ class Json:
         Raises:
             BadInput: it looks like JSON and is broken.
         """
+        if match := _ASSIGNED.match(text):
+            try:
+                items = json.loads(text[match.end() :].rstrip().rstrip(";"))
+                require_shallow(items)
+            except (ValueError, RecursionError) as error:
+                raise _cut_off(name) from error
+            return cls(_Numbered(name, items if isinstance(items, list) else ()), items, match[1])
         lines = text.count("\n") + 1
         starts = len(_RECORD.findall(text))
         if not _JSON.match(text) and not (starts > 1 and 2 * starts > sum(map(bool, map(str.strip, text.split("\n"))))):
@@ -72,8 +97,42 @@ class Json:
         fix = f"Expected objects such as {EXAMPLE}, one a line or in one array."
         document = _load(name, text, 1, fix)
         if isinstance(document, list):
-            return cls([(f"{name}#{number}", item) for number, item in enumerate(document, 1)], document)
+            return cls(_Numbered(name, document), document)
         return cls([(f"{name}:1", document)], document)
+
+    @classmethod
+    def large(cls, name: str, opened: Opened, head: bytes) -> Json | None:
+        """What a large file holds as JSON, without its text in memory; None if that cannot be told from its beginning.
+
+        Args:
+            opened: opens the file anew.
+            head: its first bytes.
+
+        Raises:
+            BadInput: it looks like JSON and is broken.
+        """
+        offset = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
+        start = head[offset:].decode("utf-8", "ignore")
+        assigned = _ASSIGNED.match(start)
+        if not assigned and not _JSON.match(start):
+            return None
+        try:
+            if assigned:
+                values = Values(name, opened, offset + len(assigned[0].encode()), ";")
+                records = _Numbered(name, values.whole) if isinstance(values.whole, Items) else ()
+                return cls(records, values.whole, assigned[1])
+            values = Values(name, opened, offset)
+        except Strange:
+            return None
+        except BadInput as error:
+            raise (_cut_off(name) if assigned else error) from error
+        if isinstance(values.whole, list | Items):
+            return cls(_Numbered(name, values.whole), values.whole)
+        return cls(values, values.whole)
+
+
+def _cut_off(name: str) -> BadInput:
+    return BadInput(f"{name}: a file of an X archive that is cut off or damaged. Unpack the archive again.")
 
 
 def _lines(name: str, text: str) -> Iterable[tuple[str, Any]]:
@@ -132,7 +191,14 @@ def _python(name: str, text: str) -> list[tuple[str, Any]]:
 
 def kind(value: Any) -> str:
     """What a JSON value is, in words."""
-    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    names = {
+        dict: "an object",
+        list: "an array",
+        Items: "an array",
+        str: "a string",
+        bool: "a boolean",
+        type(None): "null",
+    }
     return names.get(type(value), "a number")
 
 

@@ -98,7 +98,7 @@ def _many(count: int, noun: str) -> str:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A person's messages, in the order they were read; duplicates are kept."""
+    """A person's messages, in the order they were read."""
 
     messages: tuple[Message, ...]
     reading: Reading = field(default_factory=Reading, compare=False)
@@ -114,17 +114,18 @@ class Corpus:
     @property
     def passages(self) -> tuple[str, ...]:
         """The pieces that style is read from: messages, and paragraphs of plain text joined to PASSAGE words."""
-        pieces: list[tuple[list[str], int, str]] = []  # texts, their words, the file whose next paragraph may join them
+        pieces: list[str] = []
+        open_file, words = "", 0  # the file whose next paragraph may join the last piece, and the words of that piece
         for message in self.messages:
             file = message.source.rpartition(":")[0] if message.prose else ""
             size = len(message.response.split()) if file else 0
-            if file and pieces and pieces[-1][2] == file and pieces[-1][1] < PASSAGE:
-                texts, words, _ = pieces[-1]
-                texts.append(message.response)
-                pieces[-1] = texts, words + size, file
+            if file and open_file == file and words < PASSAGE:
+                pieces[-1] += f"\n\n{message.response}"
+                words += size
             else:
-                pieces.append(([message.response], size, file))
-        return tuple("\n\n".join(texts) for texts, _, _ in pieces)
+                pieces.append(message.response)
+                open_file, words = file, size
+        return tuple(pieces)
 
     @property
     def shows_length(self) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from xpert_cli.corpus import authors, pairing
+from xpert_cli.corpus.copies import without_copies
 from xpert_cli.corpus.formats import parse
 from xpert_cli.corpus.messages import PASSAGE, Corpus, Message, Reading, counted
 from xpert_cli.corpus.sources import File, Source
@@ -26,19 +27,22 @@ __all__ = ["PASSAGE", "Corpus", "Message", "Reading", "Wanted", "read"]
 
 Progress = Callable[[str, float], None]
 NAMED = 3  # files that a note names
+COPIES = "copies of longer texts"
+_PAIRED = Conversation("", ())
 
 
 @dataclass(frozen=True)
 class Wanted:
     """Which messages count: from `since` to before `until` (seconds since 1970), matching none of `exclude`.
 
-    `gap` is the silence, in seconds, that ends a session.
+    `gap` is the silence, in seconds, that ends a session. `copies`: longer texts that were sent several times stay.
     """
 
     since: float | None = None
     until: float | None = None
     exclude: tuple[re.Pattern[str], ...] = ()
     gap: float = pairing.GAP
+    copies: bool = False
 
     @classmethod
     def of(cls, since: str | None, until: str | None, exclude: Sequence[str], hours: float | None) -> Wanted:
@@ -104,6 +108,8 @@ def read(
     shown = Source(named[0]).shown if len(named) == 1 else "your files"
     messages, who, turn_count = _users(files, given, shown, wanted, progress)
     usable = _within([*files.messages, *messages], wanted, files.left_out)
+    if not wanted.copies:
+        usable, files.left_out[COPIES] = without_copies(usable)
     if not usable:
         why = "; ".join(counted(count, reason) for reason, count in files.left_out.items() if count)
         why = why or "fragments under three words, code, quotes and media notices are left out"
@@ -149,7 +155,9 @@ def _read_source(source: Source, files: _Read, progress: Progress) -> None:
 
 def _holds(file: File, parsed: Parsed) -> bool:
     """Whether a file holds anything at all."""
-    return bool(parsed.conversations or parsed.messages or parsed.left_out) or "decoded" in vars(file)
+    return bool(parsed.conversations or parsed.messages or parsed.left_out) or bool(
+        {"decoded", "json"} & vars(file).keys()
+    )
 
 
 def _users(
@@ -170,6 +178,7 @@ def _users(
     messages: list[Message] = []
     names: Counter[str] = Counter()
     turn_count = alone = 0
+    files.conversations = []
     for number, one in enumerate(talks):
         if number % 100 == 0:
             progress("pairing questions and answers", number / len(talks))
@@ -183,6 +192,8 @@ def _users(
         alone += len(whose) > 1 and len(whose & here) > 1 and not {author for author in here if author} - whose
         turn_count += sum(turn.author in whose and turn.written for turn in one.turns)
         messages += own
+        if own:
+            talks[number] = _PAIRED  # its turns are let go
     if alone:
         both = " and ".join(sorted(name for name, _ in names.most_common(2)))
         talked = "1 conversation is" if alone == 1 else f"{alone} conversations are"

@@ -1,9 +1,10 @@
 """Files behind what the user named: a file, a folder, a zip or tar archive, standard input.
 
-    for file in Source("chats.zip").files(): file.name, file.data
+    for file in Source("chats.zip").files(): file.name, file.text
 
 Hidden files, dependencies, licences, media and program text in folders and archives are left out, and counted. Archives
-are read in memory, never unpacked, and only as far as LARGEST.
+are never unpacked, and read only as far as LARGEST. Files are opened when they are read; JSON of more than STREAMED
+bytes is never in memory as a whole.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ import sys
 import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TypeVar, cast
 
 from xpert_cli.corpus.encodings import Decoded, decode
 from xpert_cli.corpus.jsons import Json
+from xpert_cli.corpus.large_json import Opened
 from xpert_cli.corpus.tables import Table
 from xpert_cli.errors import BadInput
 
 LARGEST = 1 << 30  # bytes of one file inside an archive
 MEMBERS = 200_000  # files of an archive
+STREAMED = 8 << 20  # bytes from which on JSON is gone through in the file
+HEAD = 1 << 16  # bytes that tell what a file is
 TEXTS = ("", ".txt", ".text", ".md", ".markdown", ".mdx", ".rst", ".org", ".log")  # that may be plain text in a folder
 _MEDIA = re.compile(
     r"\.(?:jpe?g|png|gif|webp|heic|bmp|tiff?|svg|ico|mp3|m4a|og[ga]|opus|wav|aac|flac|amr|mp4|mov|avi|mkv|webm|3gp"
@@ -39,20 +43,27 @@ _PROGRAM = re.compile(
     r"|ini|cfg|conf|ya?ml|lock|map|gguf|bin|safetensors|so|dll|exe|a|db|sqlite3?|wasm|env|xsd|xsl|plist)"
 )
 _DEPENDENCIES = {"node_modules", "__pycache__", "site-packages", "venv", "bower_components", "vendor", "__MACOSX"}
+T = TypeVar("T")
 _LEGAL = ("license", "licence", "copying", "notice", "unlicense", "copyright")
 
 
-@dataclass
 class File:
-    """One file: `name` as it is shown, `path` inside what was named, and the source it is of.
+    """One file: `name` as it is shown, `path` inside what was named, its `size` in bytes, and the source it is of."""
 
-    `data` is empty once the file was decoded.
-    """
+    def __init__(self, name: str, path: str, source: Source, opened: Opened, size: int) -> None:
+        self.name, self.path, self.source, self.opened, self.size = name, path, source, opened, size
 
-    name: str
-    path: str
-    data: bytes
-    source: Source
+    @cached_property
+    def head(self) -> bytes:
+        """The first HEAD bytes."""
+        with closing(self.opened()) as file:
+            return file.read(HEAD)
+
+    @property
+    def data(self) -> bytes:
+        """All bytes, read anew each time: a large file is in memory once."""
+        with closing(self.opened()) as file:
+            return file.read()
 
     @cached_property
     def decoded(self) -> Decoded:
@@ -61,9 +72,7 @@ class File:
         Raises:
             BadInput: it is not text.
         """
-        decoded = decode(self.name, self.data)
-        self.data = b""  # a large file is in memory once
-        return decoded
+        return decode(self.name, self.data)
 
     @property
     def text(self) -> str:
@@ -73,7 +82,8 @@ class File:
     @cached_property
     def json(self) -> Json | None:
         """Its JSON; None if it is none."""
-        return Json.of(self.name, self.text)
+        large = Json.large(self.name, self.opened, self.head) if self.size > STREAMED else None
+        return large or Json.of(self.name, self.text)
 
     @cached_property
     def table(self) -> Table | None:
@@ -96,6 +106,45 @@ class File:
             else:
                 parts.append(step)
         return self.source.read("/".join(parts))
+
+
+class _Member:
+    """One file of an archive, read no further than LARGEST whatever it says of itself; damage is said in one line."""
+
+    def __init__(self, source: Source, name: str) -> None:
+        self._source, self._name = source, name
+        self._file = self._safely(lambda: source.member(name))
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._safely(lambda: self._file.read(LARGEST + 1 if size < 0 else size))
+        if len(data) > LARGEST:
+            raise BadInput(f"{self._shown} is larger than {LARGEST >> 20} MB. Unpack it, and name the file.")
+        return data
+
+    def seek(self, offset: int) -> int:
+        return self._safely(lambda: self._file.seek(offset))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> _Member:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def _shown(self) -> str:
+        return f"{self._source.shown}/{self._name}"
+
+    def _safely(self, act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+            why = "it has a password" if "password" in str(error) else "the archive is damaged"
+            raise BadInput(f"{self._shown} cannot be read: {why}. Unpack it, and name the folder.") from error
+        except Exception as error:  # zlib.error and the like are of no common kind
+            raise BadInput(f"{self._shown} cannot be read: the archive is damaged. Unpack it again.") from error
 
 
 class Source:
@@ -124,17 +173,19 @@ class Source:
             if self.name != "-" and path.is_dir():
                 yield from self._in_folder(path)
                 return
-            data = (self.stdin or sys.stdin.buffer).read() if self.name == "-" else path.read_bytes()
+            file = self._piped(path) if self.name == "-" or not path.is_file() else _in_place(path, self.shown, self)
+            head = file.head
         except OSError as error:
             name = " ".join(str(error.filename or self.name)[:200].split())
             raise BadInput(f"{name} cannot be read: {error.strerror}. Check the path and its permissions.") from error
         except ValueError as error:  # a path with a zero byte
             raise BadInput(f"{self.shown} cannot be read: no such file. Check the path.") from error
-        if archive := _opened(self.shown, data):
-            self._archive = archive
-            yield from self._in_archive()
-        else:
-            yield File(self.shown, path.name, data, self)
+        with closing(file.opened()) as handle:
+            if archive := _archive(self.shown, cast(IO[bytes], handle), head):
+                self._archive = archive
+                yield from self._in_archive()
+                return
+        yield File(self.shown, path.name, self, file.opened, file.size)
 
     def paths(self) -> list[str]:
         """The paths of all files inside a folder or an archive."""
@@ -155,8 +206,8 @@ class Source:
         inside = sorted(path for path in folder.rglob("*") if path.is_file())
         self._members = {path.relative_to(folder).as_posix(): path for path in inside}
         for name in self._wanted():
-            path = folder / name
-            yield File(str(path), name, path.read_bytes(), self)
+            file = _in_place(folder / name, str(folder / name), self)
+            yield File(file.name, name, self, file.opened, file.size)
 
     def _in_archive(self) -> Iterator[File]:
         self.many = True
@@ -168,26 +219,30 @@ class Source:
         if len(self._members) > MEMBERS:
             raise BadInput(f"{self.shown} holds more than {MEMBERS:,} files. Unpack it, and name what you wrote.")
         for name in self._wanted():
-            yield File(f"{self.shown}/{name}", name, self._expanded(name), self)
+            member = self._members[name]
+            size = int(getattr(member, "file_size", getattr(member, "size", 0)))
+            if size > LARGEST:
+                raise BadInput(f"{self.shown}/{name} is larger than {LARGEST >> 20} MB. Unpack it, and name the file.")
+            opened = partial(_Member, self, name) if size > STREAMED else partial(io.BytesIO, self._expanded(name))
+            yield File(f"{self.shown}/{name}", name, self, opened, size)
 
     def _expanded(self, name: str) -> bytes:
-        """One member's bytes, read no further than LARGEST whatever it says of itself."""
-        member, archive = self._members[name], self._archive
-        try:
-            if isinstance(archive, zipfile.ZipFile):
-                with archive.open(name) as file:
-                    data = file.read(LARGEST + 1)
-            else:
-                opened = archive.extractfile(member) if archive and isinstance(member, tarfile.TarInfo) else None
-                data = opened.read(LARGEST + 1) if opened else b""
-        except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-            why = "it has a password" if "password" in str(error) else "the archive is damaged"
-            raise BadInput(f"{self.shown}/{name} cannot be read: {why}. Unpack it, and name the folder.") from error
-        except Exception as error:  # zlib.error and the like are of no common kind
-            raise BadInput(f"{self.shown}/{name} cannot be read: the archive is damaged. Unpack it again.") from error
-        if len(data) > LARGEST:
-            raise BadInput(f"{self.shown}/{name} is larger than {LARGEST >> 20} MB. Unpack it, and name the file.")
-        return data
+        """One member's bytes."""
+        with _Member(self, name) as file:
+            return file.read()
+
+    def member(self, name: str) -> IO[bytes]:
+        """One member of the archive, open."""
+        archive, member = self._archive, self._members[name]
+        if isinstance(archive, zipfile.ZipFile):
+            return archive.open(name)
+        opened = archive.extractfile(member) if archive and isinstance(member, tarfile.TarInfo) else None
+        return opened or io.BytesIO()
+
+    def _piped(self, path: Path) -> File:
+        """Standard input, or a path that can be read only once."""
+        data = (self.stdin or sys.stdin.buffer).read() if self.name == "-" else path.read_bytes()
+        return File(self.shown, path.name, self, partial(io.BytesIO, data), len(data))
 
     def _wanted(self) -> list[str]:
         """The paths inside that are to be read."""
@@ -219,18 +274,26 @@ def _reason(path: PurePosixPath, vault: bool) -> str:
     return "program and data files" if _PROGRAM.fullmatch(suffix) else ""
 
 
-def _opened(name: str, data: bytes) -> zipfile.ZipFile | tarfile.TarFile | None:
+def _in_place(path: Path, name: str, source: Source) -> File:
+    """A file on the disk, its bytes in memory unless they are many."""
+    size = path.stat().st_size
+    path.open("rb").close()  # what may not be read is said here
+    opened: Opened = partial(io.FileIO, path) if size > STREAMED else partial(io.BytesIO, path.read_bytes())
+    return File(name, path.name, source, opened, size)
+
+
+def _archive(name: str, file: IO[bytes], head: bytes) -> zipfile.ZipFile | tarfile.TarFile | None:
     """An archive of several files; None for anything else, and for documents that are zip files inside."""
-    if data[:4] == b"PK\x03\x04":
+    if head[:4] == b"PK\x03\x04":
         try:
-            archive = zipfile.ZipFile(io.BytesIO(data))
+            archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
             raise BadInput(f"{name} is a damaged zip archive ({error}). Export or copy it again.") from error
         names = set(archive.namelist())
         return None if names & {"[Content_Types].xml", "mimetype", "Index/Document.iwa"} else archive
-    if data[:3] in (b"\x1f\x8b\x08", b"BZh") or data[257:262] == b"ustar":
+    if head[:3] in (b"\x1f\x8b\x08", b"BZh") or head[257:262] == b"ustar":
         try:
-            return tarfile.open(fileobj=io.BytesIO(data))
+            return tarfile.open(fileobj=file)
         except (tarfile.TarError, EOFError, OSError) as error:
             raise BadInput(f"{name} is compressed, and no tar archive. Unpack it first.") from error
     return None

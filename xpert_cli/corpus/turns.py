@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from xpert_cli.corpus.messages import Message
 
@@ -76,6 +77,7 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", _STACKED.sub(r"\1", text)).strip()
 
 
+@lru_cache(maxsize=4096)  # a chat has few people and many turns, which share their names
 def person(text: str) -> str:
     """An author's name on one line, without direction marks and the ~ that WhatsApp puts before unsaved contacts."""
     return " ".join(clean(text.translate(_NO_MARKS)).split()).removeprefix("~").lstrip()

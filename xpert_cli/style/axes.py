@@ -19,6 +19,7 @@ from statistics import pstdev
 from xpert_cli.style import lexicon
 from xpert_cli.style.chat import BARE, CHAT
 from xpert_cli.style.formula import RATE, Formula, MeasuredAxis, Rule, listed, rate
+from xpert_cli.style.languages import LANGUAGES
 from xpert_cli.style.sentences import PICTURE, Sample, is_common, syllables, words
 from xpert_cli.style.wording import WORDING
 
@@ -302,5 +303,6 @@ TABLE: tuple[tuple[MeasuredAxis, Rule], ...] = (
         for name, nouns, read, ceiling, source, english in _COUNTS
     ),
     *CHAT,
+    *LANGUAGES,
     *WORDING,
 )

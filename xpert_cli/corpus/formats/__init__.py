@@ -55,7 +55,7 @@ def parse(file: File) -> Parsed:
         BadInput: it is of no kind that is read; with what was seen, and the way out.
         MissingExtra: an optional package would be needed.
     """
-    if not file.data.strip():
+    if not file.head.strip() and not file.data.strip():
         return Parsed("empty file")
     for read in FAMILIES:
         parsed = read(file)

@@ -5,9 +5,11 @@ ChatGPT keeps a tree of regenerated answers; the branch that was shown last coun
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from xpert_cli.corpus.jsons import flat, mapping
+from xpert_cli.corpus.large_json import is_array, objects
 from xpert_cli.corpus.sources import File
 from xpert_cli.corpus.times import moment
 from xpert_cli.corpus.turns import Conversation, Parsed, Turn, clean
@@ -22,15 +24,19 @@ def read(file: File) -> Parsed | None:
         return None
     if not {"mapping", "chat_messages"} & file.json.first.keys():
         return None
-    items = [one for _, one in file.json.records if isinstance(one, dict)]
-    if items and all(isinstance(one.get("mapping"), dict) for one in items):
-        return _chatgpt(file.name, items)
-    if items and all(isinstance(one.get("chat_messages"), list) for one in items):
-        return _claude(file.name, items)
+    records = file.json.records
+    if all(isinstance(one.get("mapping"), dict) for one in _items(records)):
+        return _chatgpt(file.name, _items(records))
+    if all(is_array(one.get("chat_messages")) for one in _items(records)):
+        return _claude(file.name, _items(records))
     return None
 
 
-def _chatgpt(name: str, items: list[dict[str, Any]]) -> Parsed:
+def _items(records: Iterable[tuple[str, Any]]) -> Iterator[dict[str, Any]]:
+    return objects(one for _, one in records)
+
+
+def _chatgpt(name: str, items: Iterable[dict[str, Any]]) -> Parsed:
     parsed = Parsed(CHATGPT)
     for number, item in enumerate(items, 1):
         turns: list[Turn] = []
@@ -75,7 +81,7 @@ def _branch(mapping: dict[str, Any], last: Any) -> list[dict[str, Any]]:
     return path[::-1]
 
 
-def _claude(name: str, items: list[dict[str, Any]]) -> Parsed:
+def _claude(name: str, items: Iterable[dict[str, Any]]) -> Parsed:
     parsed = Parsed(CLAUDE)
     for number, item in enumerate(items, 1):
         turns: list[Turn] = []

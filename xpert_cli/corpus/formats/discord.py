@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from xpert_cli.corpus.large_json import is_array, keys, objects
 from xpert_cli.corpus.notices import only_links
 from xpert_cli.corpus.sources import File
 from xpert_cli.corpus.tables import Table
@@ -29,13 +31,13 @@ def read(file: File) -> Parsed | None:
         if isinstance(whole, dict):
             return _exporter(file, whole)
         known = "contents" in map(str.lower, file.json.first)
-        return _package(file, [item for _, item in file.json.records]) if known else None
+        return _package(file, file.json.records) if known else None
     if (table := file.table) is not None:
         columns = set(table.columns)
         if {"authorid", "author", "content"} <= columns:
             return _csv(file, table)
         if {"id", "timestamp", "contents"} <= columns:
-            return _package(file, [dict(row) for _, row in table.rows])
+            return _package(file, table.rows)
         return None
     title = _TITLE.search(file.text)
     return _text(file) if title and file.text[: title.start()].strip() == "" and _HEAD.search(file.text) else None
@@ -43,15 +45,14 @@ def read(file: File) -> Parsed | None:
 
 def _exporter(file: File, whole: dict[str, Any]) -> Parsed | None:
     items = whole.get("messages")
-    if not isinstance(items, list) or not items:
+    if not is_array(items) or not {"author", "content"} <= keys(items)[0]:
         return None
-    messages = [one for one in items if isinstance(one, dict)]
-    if not messages or not all(isinstance(one.get("author"), dict) and "content" in one for one in messages):
+    if not all(isinstance(one["author"], dict) for one in objects(items)):
         return None
     parsed = Parsed(KIND)
     turns: list[Turn] = []
     others: dict[str, frozenset[str]] = {}
-    for number, item in enumerate(messages, 1):
+    for number, item in enumerate(objects(items), 1):
         author = item["author"]
         reference = item.get("reference")
         forward = isinstance(reference, dict) and str(reference.get("type")).lower() in ("forward", "1")
@@ -82,14 +83,17 @@ def _dropped(item: dict[str, Any], author: dict[str, Any], forward: bool, text: 
     return "messages of links alone" if only_links(text) else ""
 
 
-def _package(file: File, records: list[Any]) -> Parsed | None:
+def _package(file: File, records: Iterable[tuple[str, Any]]) -> Parsed | None:
     """messages.json or messages.csv of one channel: all of it is what the user wrote."""
-    rows = [{str(key).lower(): value for key, value in one.items()} for one in records if isinstance(one, dict)]
-    if not rows or not all({"id", "timestamp", "contents"} <= row.keys() for row in rows):
+
+    def rows() -> Iterator[dict[str, Any]]:
+        return ({key.lower(): value for key, value in one.items()} for one in objects(value for _, value in records))
+
+    if not all({"id", "timestamp", "contents"} <= row.keys() for row in rows()):
         return None
     parsed = Parsed(PACKAGE)
     turns = []
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(rows(), 1):
         text = _plain(str(row["contents"] or ""))
         if text and not only_links(text):
             turns.append(Turn("you", text, f"{file.name}#{number}", moment(row["timestamp"])))

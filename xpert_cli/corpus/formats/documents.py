@@ -56,7 +56,7 @@ def read(file: File) -> Parsed | None:
         BadInput: a binary file of another kind, or a damaged document.
         MissingExtra: the package that reads it is not installed.
     """
-    data = file.data
+    data = file.head
     if data[:4] == b"PK\x03\x04":
         return _zipped(file)
     if data[:1024].lstrip().startswith(b"%PDF-"):

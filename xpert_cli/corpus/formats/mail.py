@@ -46,11 +46,11 @@ _AUTOMATIC = re.compile(r"no-?reply|mailer-daemon|donotreply|notifications?@|pos
 
 def read(file: File) -> Parsed | None:
     """Mail, if the file begins with the header of one."""
-    data = file.data
-    start = data[:4].lstrip()[:5]
-    first = _FROM_LINE.match(data) if start.startswith(b"From") else None
-    if first is None and not _begins_with_header(data):
+    start = file.head[:4].lstrip()[:5]
+    first = _FROM_LINE.match(file.head) if start.startswith(b"From") else None
+    if first is None and not _begins_with_header(file.head):
         return None
+    data = file.data
     parsed = Parsed(KIND)
     mails: list[Mail] = []
     sent: Counter[str] = Counter()
@@ -68,7 +68,7 @@ def read(file: File) -> Parsed | None:
 
 def _begins_with_header(data: bytes) -> bool:
     """Whether the first lines are a mail's: known fields only, from somebody, then a blank line."""
-    head = data[:65536].lstrip(b"\xef\xbb\xbf").split(b"\n\n")[0].split(b"\r\n\r\n")[0]
+    head = data.lstrip(b"\xef\xbb\xbf").split(b"\n\n")[0].split(b"\r\n\r\n")[0]
     names = [line.split(b":")[0].strip().lower() for line in head.splitlines() if _FIELD.match(line + b"\n")]
     whole = all(_FIELD.match(line + b"\n") or line[:1] in b" \t" for line in head.splitlines() if line)
     return whole and b"from" in names and len(_HEADERS & set(names)) >= 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from xpert_cli.corpus.large_json import is_array, keys, objects
 from xpert_cli.corpus.notices import only_links, taken_away
 from xpert_cli.corpus.sources import File
 from xpert_cli.corpus.times import moment
@@ -36,16 +37,15 @@ def read(file: File) -> Parsed | None:
     """A thread's messages, oldest first."""
     whole = file.json.whole if file.json else None
     items = whole.get("messages") if isinstance(whole, dict) else None
-    if not isinstance(items, list) or not items:
+    if not is_array(items):
         return None
-    messages = [one for one in items if isinstance(one, dict)]
-    named = [key for key in ("sender_name", "senderName") if messages and all(key in one for one in messages)]
+    named = [key for key in ("sender_name", "senderName") if key in keys(items)[0]]
     if not named:
         return None
     key = named[0]
     parsed = Parsed(KIND)
     turns: list[tuple[float, Turn]] = []
-    for number, item in enumerate(messages, 1):
+    for number, item in enumerate(objects(items), 1):
         who = person(mended(str(item[key] or "")))
         content = item.get("content", item.get("text"))
         text = clean(mended(content)) if isinstance(content, str) else ""

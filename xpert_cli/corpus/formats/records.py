@@ -29,6 +29,7 @@ from xpert_cli.corpus.formats.fields import (
     WRAPPERS,
 )
 from xpert_cli.corpus.jsons import EXAMPLE, flat, kind, mapping
+from xpert_cli.corpus.large_json import Items, is_array, keys, objects
 from xpert_cli.corpus.markup import is_markup, prose
 from xpert_cli.corpus.messages import Message
 from xpert_cli.corpus.notices import notice, only_links, taken_away
@@ -74,9 +75,9 @@ def of_records(name: str, records: Iterable[tuple[str, Any]], what: str) -> Pars
     """What records say, whatever they were read from."""
     parsed = Parsed(what)
     recent: dict[str, str] = {}
-    loose: list[tuple[str, dict[str, Any]]] = []
+    talks = _Talks(parsed.left_out)
     for source, record in records:
-        if isinstance(record, list) and record and all(isinstance(one, dict) for one in record):
+        if is_array(record) and len(record) and all(isinstance(one, dict) for one in record):
             record = {"messages": record}
         if not isinstance(record, dict):
             raise BadInput(f"{source}: expected a JSON object such as {EXAMPLE}, found {kind(record)}.")
@@ -86,23 +87,22 @@ def of_records(name: str, records: Iterable[tuple[str, Any]], what: str) -> Pars
         if isinstance(record.get("row"), dict):
             record = record["row"]
         fields = {str(key).strip().lower(): value for key, value in record.items()}
-        listed = next((key for key in LISTS if isinstance(fields.get(key), list)), None)
+        listed = next((key for key in LISTS if is_array(fields.get(key))), None)
         answered = next((key for key in ANSWERED if key in fields), None)
         if listed and not isinstance(answered and fields[answered], str):
             _conversation(source, fields, fields[listed], parsed)
         elif _sent(fields):
-            loose.append((source, fields))
+            talks.add(source, fields)
         elif answered or any(key in fields for key in ("text", "content")):
             _pair(source, fields, answered, parsed)
         elif inner := _wrapped(fields):
-            deeper = of_records(name, [(f"{source}#{n}", one) for n, one in enumerate(inner, 1)], what)
+            deeper = of_records(name, ((f"{source}#{n}", one) for n, one in enumerate(inner, 1)), what)
             parsed.conversations += deeper.conversations
             parsed.messages += deeper.messages
             parsed.left_out.update(deeper.left_out)
         else:
             raise unknown_fields(source, list(fields))
-    if loose:
-        parsed.conversations += _talks(name, loose, parsed.left_out)
+    parsed.conversations += talks.conversations(name)
     return parsed
 
 
@@ -146,34 +146,40 @@ def _sent(fields: dict[str, Any]) -> bool:
     return text and bool(who or role or mine)
 
 
-def _talks(name: str, records: Iterable[tuple[str, dict[str, Any]]], left_out: Counter[str]) -> list[Conversation]:
+class _Talks:
     """The conversations that single messages make."""
-    groups: dict[str, list[Turn]] = {}
-    owner = ""
-    roles = True
-    for source, fields in records:
+
+    def __init__(self, left_out: Counter[str]) -> None:
+        self._left_out = left_out
+        self._groups: dict[str, list[Turn]] = {}
+        self._owner, self._roles = "", True
+
+    def add(self, source: str, fields: dict[str, Any]) -> None:
+        """One message more."""
         group = next((str(fields[key]) for key in GROUPS if isinstance(fields.get(key), str | int)), "")
         who = _who(fields)
         if who is None:
-            left_out["system messages"] += 1
-            continue
+            self._left_out["system messages"] += 1
+            return
         mine = next((fields[key] for key in MINE if key in fields), None)
         if str(mine).lower() in ("1", "true", "yes"):
-            owner = owner or who or "you"
-            who = owner
-        roles = roles and "role" in fields
+            self._owner = self._owner or who or "you"
+            who = self._owner
+        self._roles = self._roles and "role" in fields
         sort = str(fields.get("type_name", fields.get("type", ""))).strip().lower()
         text = clean(untemplated(flat(next(fields[key] for key in TEXTS if isinstance(fields.get(key), str | list)))))
         if reason := _not_said(text, sort):
-            left_out[reason] += 1
-            continue
+            self._left_out[reason] += 1
+            return
         when = next((moment(fields[key]) for key in TIMES if fields.get(key) is not None), None)
         written = fields.get("weight") not in (0, 0.0, "0")
-        groups.setdefault(group, []).append(Turn(who, text, source, when, written))
-    authors = {turn.author for turns in groups.values() for turn in turns}
-    if roles and authors <= {"user", "assistant"}:
-        owner = "assistant"
-    return [Conversation(name, _in_time(turns), owner) for turns in groups.values()]
+        self._groups.setdefault(group, []).append(Turn(who, text, source, when, written))
+
+    def conversations(self, name: str) -> list[Conversation]:
+        """What all messages make."""
+        authors = {turn.author for turns in self._groups.values() for turn in turns}
+        owner = "assistant" if self._roles and authors <= {"user", "assistant"} else self._owner
+        return [Conversation(name, _in_time(turns), owner) for turns in self._groups.values()]
 
 
 def _not_said(text: str, sort: str) -> str:
@@ -209,19 +215,19 @@ def _who(fields: dict[str, Any]) -> str | None:
     return ""
 
 
-def _conversation(source: str, fields: dict[str, Any], items: list[Any], parsed: Parsed) -> None:
+def _conversation(source: str, fields: dict[str, Any], items: list[Any] | Items, parsed: Parsed) -> None:
     """Messages with roles, or with names."""
-    messages = [item for item in items if isinstance(item, dict)]
-    known = set().union(*(item.keys() for item in messages)) if messages else set()
-    if items and not messages:
+    known = keys(items)[1]
+    if len(items) and next(objects(items), None) is None:
+        other = next(iter(items))
         raise BadInput(
-            f'{source}: expected messages such as {{"role": "user", "content": "..."}}, found {kind(items[0])}.'
+            f'{source}: expected messages such as {{"role": "user", "content": "..."}}, found {kind(other)}.'
         )
     speakers = {"role", "from", "author", "sender", "speaker", "name", "user", "from_id", "sender_name"} & known
-    if messages and not (speakers and {"content", "text", "value", "parts", "message"} & known):
+    if len(items) and not (speakers and {"content", "text", "value", "parts", "message"} & known):
         raise unknown_fields(source, sorted(map(str, known)))
     turns, roles = [], True
-    for number, item in enumerate(messages, 1):
+    for number, item in enumerate(objects(items), 1):
         who, is_role = _speaker(item)
         roles = roles and is_role
         content = next(
@@ -332,11 +338,11 @@ def _conversational(source: str, prompts: list[Any], answer: Any, parsed: Parsed
     _conversation(source, {}, [*context, *last], parsed)
 
 
-def _wrapped(fields: dict[str, Any]) -> list[Any]:
+def _wrapped(fields: dict[str, Any]) -> list[Any] | Items:
     """The records under a key of a whole document."""
-    lists = [value for key, value in fields.items() if key in WRAPPERS and isinstance(value, list)]
+    lists = [value for key, value in fields.items() if key in WRAPPERS and is_array(value)]
     inner = lists[0] if len(lists) == 1 else []
-    return inner if inner and all(isinstance(one, dict) for one in inner) else []
+    return inner if all(isinstance(one, dict) for one in inner) else []
 
 
 def unknown_fields(source: str, fields: list[str]) -> BadInput:

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from xpert_cli.corpus.jsons import mapping
+from xpert_cli.corpus.large_json import Items, is_array, keys, objects
 from xpert_cli.corpus.notices import only_links
 from xpert_cli.corpus.sources import File
 from xpert_cli.corpus.times import moment
@@ -40,18 +41,18 @@ def read(file: File) -> Parsed | None:
     if file.json is None:
         return None
     whole = file.json.whole
-    if isinstance(whole, dict) and isinstance(whole.get("messages"), list):
+    if isinstance(whole, dict) and is_array(whole.get("messages")):
         return _google(file, whole["messages"])
     if not {"ts", "id"} & file.json.first.keys():
         return None
-    items = [one for _, one in file.json.records if isinstance(one, dict)]
-    if isinstance(whole, list) and file.path.rpartition("/")[2] in _INDEX and items and "id" in items[0]:
+    if is_array(whole) and file.path.rpartition("/")[2] in _INDEX and "id" in file.json.first:
         return Parsed("Slack index")
     if isinstance(whole, dict) and file.path.rpartition("/")[2] in ("user_info.json", "group_info.json"):
         return Parsed("Google Chat index")
-    if not items or not all("ts" in one and ("text" in one or "subtype" in one) for one in items):
+    records = file.json.records
+    if not all("ts" in one and ("text" in one or "subtype" in one) for one in objects(one for _, one in records)):
         return None
-    return _day(file, items)
+    return _day(file, list(objects(one for _, one in records)))
 
 
 def _day(file: File, items: list[dict[str, Any]]) -> Parsed:
@@ -114,14 +115,13 @@ def _plain(text: str, names: dict[str, list[str]]) -> str:
     return clean(html.unescape(_SPECIAL.sub(r"@\1", text)))
 
 
-def _google(file: File, items: list[Any]) -> Parsed | None:
-    messages = [one for one in items if isinstance(one, dict)]
-    if not messages or not all(isinstance(one.get("creator"), dict) for one in messages):
+def _google(file: File, items: list[Any] | Items) -> Parsed | None:
+    if "creator" not in keys(items)[0] or not all(isinstance(one["creator"], dict) for one in objects(items)):
         return None
     parsed = Parsed(GOOGLE)
     turns: list[Turn] = []
     others: dict[str, frozenset[str]] = {}
-    for number, item in enumerate(messages, 1):
+    for number, item in enumerate(objects(items), 1):
         creator = item["creator"]
         text = clean(str(item.get("text") or ""))
         if creator.get("user_type") == "Bot":

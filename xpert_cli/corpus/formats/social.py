@@ -3,68 +3,53 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from xpert_cli.corpus.jsons import mapping
+from xpert_cli.corpus.large_json import is_array, objects
 from xpert_cli.corpus.markup import prose
 from xpert_cli.corpus.notices import only_links, taken_away
 from xpert_cli.corpus.sources import File
 from xpert_cli.corpus.times import moment
 from xpert_cli.corpus.turns import Conversation, Parsed, Turn, clean, message, person
-from xpert_cli.errors import BadInput
-from xpert_cli.foreign.data import require_shallow
 
 X = "X archive"
 REDDIT = "Reddit data"
 MASTODON = "Mastodon archive"
 
-_ASSIGNED = re.compile(r"\s*window\.YTD\.(\w+)\.part\d+\s*=\s*")
 _MEDIA_LINK = re.compile(r"\s*https://t\.co/\w+\s*$")
 
 
 def read(file: File) -> Parsed | None:
     """Posts of one archive file."""
     if file.json is None:
-        if match := _ASSIGNED.match(file.text):
-            return _x(file, match)
         if file.table is not None and {"body", "permalink"} <= set(file.table.columns):
             return _reddit(file)
         return None
     whole = file.json.whole
-    if (
-        isinstance(whole, list)
-        and whole
-        and all(isinstance(one, dict) and isinstance(one.get("tweet"), dict) for one in whole)
-    ):
+    if file.json.assigned:
+        return _x(file, file.json.assigned, whole if is_array(whole) else [])
+    if is_array(whole) and len(whole) and all(isinstance(mapping(one).get("tweet"), dict) for one in whole):
         return _tweets(file.name, whole)
     if isinstance(whole, dict) and "orderedItems" in whole and "@context" in whole:
         return _mastodon(file.name, whole)
     return None
 
 
-def _x(file: File, match: re.Match[str]) -> Parsed:
-    part = match[1]
-    try:
-        items = json.loads(file.text[match.end() :].rstrip().rstrip(";"))
-        require_shallow(items)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(
-            f"{file.name}: a file of an X archive that is cut off or damaged. Unpack the archive again."
-        ) from error
-    records = [one for one in items if isinstance(one, dict)] if isinstance(items, list) else []
+def _x(file: File, part: str, items: Iterable[Any]) -> Parsed:
     if part in ("tweets", "tweet", "note_tweet", "community_tweet"):
-        return _tweets(file.name, records)
+        return _tweets(file.name, items)
     if part in ("direct_messages", "direct_messages_group"):
-        return _direct(file, records)
+        return _direct(file, items)
     return Parsed(f"X archive ({part}, not writing)")
 
 
-def _tweets(name: str, items: list[dict[str, Any]]) -> Parsed:
+def _tweets(name: str, items: Iterable[Any]) -> Parsed:
     parsed = Parsed(X)
-    for number, item in enumerate(items, 1):
+    for number, item in enumerate(objects(items), 1):
         tweet = item.get("tweet") or item.get("noteTweet") or item
         core = mapping(tweet.get("core"))
         text = clean(html.unescape(str(tweet.get("full_text") or tweet.get("text") or core.get("text") or "")))
@@ -80,17 +65,17 @@ def _tweets(name: str, items: list[dict[str, Any]]) -> Parsed:
     return parsed
 
 
-def _direct(file: File, items: list[dict[str, Any]]) -> Parsed:
+def _direct(file: File, items: Iterable[Any]) -> Parsed:
     """Direct messages: senders are numbers; account.js beside them says which is the user's."""
     parsed = Parsed(X)
     account = file.beside("account.js") or b""
     match = re.search(rb'"accountId"\s*:\s*"(\d+)"', account)
     me = match[1].decode() if match else ""
-    for number, item in enumerate(items, 1):
+    for number, item in enumerate(objects(items), 1):
         talk = item.get("dmConversation")
         chat = talk.get("messages") if isinstance(talk, dict) else None
         turns = []
-        for one in reversed(chat if isinstance(chat, list) else []):  # newest first
+        for one in reversed(list(chat) if is_array(chat) else []):  # newest first
             sent = one.get("messageCreate") if isinstance(one, dict) else None
             if not isinstance(sent, dict):
                 parsed.left_out["notices of the app"] += 1
@@ -142,7 +127,7 @@ def _without_quotes(text: str, left_out: Counter[str]) -> str:
 def _mastodon(name: str, whole: dict[str, Any]) -> Parsed:
     parsed = Parsed(MASTODON)
     items = whole["orderedItems"]
-    for number, item in enumerate(items if isinstance(items, list) else [], 1):
+    for number, item in enumerate(items if is_array(items) else [], 1):
         post = item.get("object") if isinstance(item, dict) else None
         if not isinstance(post, dict) or item.get("type") != "Create":
             parsed.left_out["reposts"] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from xpert_cli.corpus.large_json import is_array
 from xpert_cli.corpus.messages import Message
 from xpert_cli.corpus.sources import File
 from xpert_cli.corpus.turns import Conversation, Parsed, Turn, clean, person
@@ -28,7 +29,7 @@ def read(file: File) -> Parsed | None:
         BadInput: a notebook.
     """
     whole = file.json.whole if file.json else None
-    if isinstance(whole, dict) and isinstance(whole.get("cells"), list) and "nbformat" in whole:
+    if isinstance(whole, dict) and is_array(whole.get("cells")) and "nbformat" in whole:
         raise BadInput(
             f"{file.name} is a Jupyter notebook, of code and notes about it. If the notes are your writing, give them"
             " as Markdown: jupyter nbconvert --to markdown FILE."

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from xpert_cli.corpus.jsons import flat
+from xpert_cli.corpus.large_json import is_array, keys
 from xpert_cli.corpus.markup import Element, elements, shown
 from xpert_cli.corpus.notices import only_links
 from xpert_cli.corpus.sources import File
@@ -35,24 +38,21 @@ def read(file: File) -> Parsed | None:
 
 
 def _from_json(name: str, whole: dict[str, Any]) -> Parsed | None:
-    chats = [whole] if _is_chat(whole) else []
-    for key in ("chats", "left_chats"):
-        part = whole.get(key)
-        listed = part.get("list") if isinstance(part, dict) else None
-        chats += [one for one in listed if _is_chat(one)] if isinstance(listed, list) else []
-    if not chats:
+    chats = iter([whole]) if _is_chat(whole) else _chats(whole)
+    first, second = next(chats, None), next(chats, None)
+    if first is None:
         return None
     parsed = Parsed(KIND)
     me = whole.get("personal_information")
     own = person(" ".join(str(me.get(k) or "") for k in ("first_name", "last_name"))) if isinstance(me, dict) else ""
-    for number, chat in enumerate(chats, 1):
-        source = name if len(chats) == 1 else f"{name}#{number}"
+    for number, chat in enumerate(chain([first], [second] if second else [], chats), 1):
+        source = f"{name}#{number}" if second else name
         turns, others = _turns(source, chat, parsed)
         if turns:
             owner = own if any(turn.author == own for turn in turns) else ""
-            alone = {turn.author for turn in turns}
-            if chat.get("type") == "saved_messages" and len(alone) == 1:
-                owner = alone.pop()
+            speakers = {turn.author for turn in turns}
+            if chat.get("type") == "saved_messages" and len(speakers) == 1:
+                owner = speakers.pop()
             parsed.conversations.append(Conversation(source, turns, owner, others))
     if own and not all(one.owner for one in parsed.conversations):
         # Whoever made the export is known, so that chats in which they are silent need no question.
@@ -62,17 +62,20 @@ def _from_json(name: str, whole: dict[str, Any]) -> Parsed | None:
     return parsed
 
 
+def _chats(whole: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The chats of a full export, one at a time."""
+    for key in ("chats", "left_chats"):
+        part = whole.get(key)
+        listed = part.get("list") if isinstance(part, dict) else None
+        yield from (one for one in listed if _is_chat(one)) if is_array(listed) else ()
+
+
 def _is_chat(value: Any) -> bool:
     items = value.get("messages") if isinstance(value, dict) else None
-    if not isinstance(items, list):
+    if not is_array(items):
         return False
-    messages = [one for one in items if isinstance(one, dict)]
-    mine = ("from", "from_id", "actor", "actor_id")
-    return (
-        bool(messages)
-        and all("text" in one for one in messages)
-        and any(key in one for one in messages for key in mine)
-    )
+    every, some = keys(items)
+    return "text" in every and bool(some & {"from", "from_id", "actor", "actor_id"})
 
 
 def _turns(source: str, chat: dict[str, Any], parsed: Parsed) -> tuple[list[Turn], dict[str, frozenset[str]]]:
