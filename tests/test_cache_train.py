@@ -19,7 +19,7 @@ from command import ROOT, called
 from many_writers import Prepared, answer, contents, messages, prepare
 from tiny_run import one_thread
 
-from xpert_cli import gguf, paths
+from xpert_cli import gguf, paths, resume
 from xpert_cli.cache.catalogue import OpenCache, open_cache
 from xpert_cli.cache.communities import add_communities, at_least
 from xpert_cli.cache.groups import grouped
@@ -130,6 +130,20 @@ def test_stopped_at_any_moment_and_made_again_it_is_the_same(prepared, whole):
     else:
         made(prepared, "stopped")
     assert contents(prepared.folder / "stopped") == contents(whole)
+
+
+def test_a_stopped_call_says_whether_anything_was_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(resume, "_kept", set())
+    prepared = prepare(tmp_path, 5)
+    with pytest.raises(TimeIsUp):
+        made(prepared, after=1)
+    assert resume.outlook() == "Nothing was kept: the same command starts from the beginning."
+    with pytest.raises(TimeIsUp):
+        made(prepared, after=9)  # the first writer is done
+    assert (tmp_path / "cache.work" / "w0" / "run.json").exists()
+    assert not (tmp_path / "cache").exists()
+    assert resume.outlook() == "What is done is kept: the same command goes on from there."
+    assert made(prepared).trained < 5
 
 
 def test_only_new_and_changed_writers_are_trained(tmp_path):

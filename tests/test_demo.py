@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from command import EXTRAS, xpert
@@ -11,10 +12,20 @@ from test_finetune import AT_STEP
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 
+def places(folder: Path) -> dict[str, str]:
+    """Where the demo may write: the system's temporary folder, and xpert's own."""
+    return {"TMPDIR": str(folder), "XPERT_HOME": str(folder / "home")}
+
+
+def left(folder: Path) -> list[Path]:
+    """What the demo left there, aside from notes of trial loads that passed."""
+    return [path for path in folder.rglob("*") if path.is_file() and path.parent.name != "trials"]
+
+
 def test_the_demo_tells_the_whole_story(base, tmp_path):
     for package in EXTRAS:
         pytest.importorskip(package)
-    done = xpert("demo", "--json", TMPDIR=str(tmp_path))
+    done = xpert("demo", "--json", **places(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
     assert list(told) == ["writer", "summarize", "select", "other_writer", "finetune", "run", "seconds"]
@@ -25,11 +36,11 @@ def test_the_demo_tells_the_whole_story(base, tmp_path):
     assert ours["loss_before"] < theirs["loss_before"]
     assert ours["loss_after"] < theirs["loss_after"] < theirs["loss_before"]
     assert told["run"]["before"]["text"] != told["run"]["after"]["text"] != ""
-    assert list(tmp_path.iterdir()) == []
+    assert left(tmp_path) == []
 
 
 def test_without_torch_the_demo_leaves_out_fine_tuning_and_names_the_extra(base, tmp_path):
-    done = xpert("demo", hide=EXTRAS, TMPDIR=str(tmp_path))
+    done = xpert("demo", hide=EXTRAS, **places(tmp_path))
     assert done.returncode == 0, done.stderr
     for step in (
         "1. Somebody wrote",
@@ -43,14 +54,14 @@ def test_without_torch_the_demo_leaves_out_fine_tuning_and_names_the_extra(base,
     assert "pip install 'xpert-cli[finetune]'" in " ".join(done.stdout.split())
     assert "the selected adapter" in done.stdout
     assert "nothing is left behind" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert left(tmp_path) == []
 
 
 def test_a_demo_that_is_stopped_cleans_up(base, tmp_path):
     for package in EXTRAS:
         pytest.importorskip(package)
-    done = xpert("demo", "--json", fault=AT_STEP.format(number=1, signal="SIGINT"), TMPDIR=str(tmp_path))
+    done = xpert("demo", "--json", fault=AT_STEP.format(number=1, signal="SIGINT"), **places(tmp_path))
     assert done.returncode == 130
     assert json.loads(done.stdout)["error"] == done.stderr.strip()
     assert done.stderr.startswith("stopped.")
-    assert list(tmp_path.iterdir()) == []
+    assert left(tmp_path) == []

@@ -545,6 +545,24 @@ def test_an_index_does_not_vouch_for_a_damaged_part_of_a_file_of_many(tmp_path, 
         index.to_index(opened(folder), folder)
 
 
+def test_a_cache_that_is_packed_is_whole_until_its_new_catalogue_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(index, "PACKED", 4)
+    folder = shutil.copytree(EMBEDDED, tmp_path / "cache")
+    cache = open_cache(open_source(str(folder)))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as at_the_end:
+        at_the_end.setattr(index, "write_indexed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            index.to_index(cache, folder)
+    before = open_cache(open_source(str(folder)))
+    assert [before.fetch(entry.id).is_file() for entry in before.entries] == [True] * 8
+    assert index.to_index(before, folder) == 8
+    assert [path.name for path in (folder / "adapters").iterdir()] == ["0000.bin"]
+
+
 def test_a_cache_that_loses_its_index_loses_the_files_too(tmp_path, converted):
     folder = shutil.copytree(converted, tmp_path / "cache")
     cache = opened(folder)

@@ -268,6 +268,6 @@ def test_many_adapters_are_put_into_few_files(tmp_path):
         ("adapters/0001.bin", 10),
         ("adapters/0002.bin", 0),
     ]
-    assert sorted(path.name for path in (tmp_path / "adapters").iterdir()) == ["0000.bin", "0001.bin", "0002.bin"]
+    assert sorted(path.name for path in (tmp_path / "adapters").glob("*.bin")) == ["0000.bin", "0001.bin", "0002.bin"]
     assert (tmp_path / "adapters/0001.bin").read_bytes() == b"GGUF000002GGUF000003"
     assert pack(tmp_path, packed, most=25) == packed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -196,6 +197,30 @@ with (leftovers.noted(Path({str(part)!r}), folder), leftovers.noted(Path({str(co
     assert sorted(leftovers.clear(notes)) == sorted([part, copy])
     assert (part.exists(), copy.exists(), mine.read_bytes()) == (False, False, b"mine")
     assert not notes.exists()
+
+
+def test_a_folder_for_the_moment_goes_at_the_next_start_after_a_kill(tmp_path):
+    code = """
+import os, signal
+from xpert_cli import paths
+with paths.scratch() as folder:
+    (folder / "1.gguf").write_bytes(b"10 MB")
+    print(folder, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    home = {"PYTHONPATH": str(ROOT), "XPERT_HOME": str(tmp_path / "home")}
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **home}, stdout=subprocess.PIPE, check=False)
+    folder = Path(os.fsdecode(done.stdout.strip()))
+    assert (done.returncode, folder.parent, (folder / "1.gguf").exists()) == (-9, tmp_path / "home", True)
+    assert leftovers.clear(tmp_path / "home" / "writing") == [folder]
+    assert not (tmp_path / "home").exists()
+
+
+def test_no_other_folder_is_made_for_the_moment():
+    """The system's own temporary folder keeps what a kill leaves, which may be an adapter of somebody's text."""
+    makers = re.compile(r"\b(?:TemporaryDirectory|mkdtemp)\(")
+    files = [path.name for path in sorted((ROOT / "xpert_cli").rglob("*.py")) if makers.search(path.read_text("utf-8"))]
+    assert files == ["paths.py"]
 
 
 def test_what_a_living_process_writes_is_left_alone(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-OURS = re.compile(r"\..*\.part|\.copy\..*|\.layers\..*")  # names that are deleted; nothing else ever is
+OURS = re.compile(r"\..*\.part|\.(?:scratch|copy|layers)\..*")  # names that are deleted; nothing else ever is
 
 _noted: dict[Path, set[Path]] = {}  # folder -> what this process has there at this moment
 _files: dict[Path, IO[str]] = {}

@@ -303,6 +303,21 @@ def digest(path: Path) -> str:
 
 
 @contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for the moment, in the data folder: what a kill leaves is deleted at the next start of any command.
+
+    Raises:
+        CannotWrite: the data folder cannot be written.
+    """
+    folder = writable(data_dir(), "XPERT_HOME")
+    with (
+        tempfile.TemporaryDirectory(dir=folder, prefix=".scratch.", ignore_cleanup_errors=True) as name,
+        leftovers.noted(Path(name), notes_dir()),
+    ):
+        yield Path(name)
+
+
+@contextmanager
 def whole(target: Path, option: str = "--out") -> Iterator[Path]:
     """A temporary path beside `target` that becomes `target` if the block ends well, and vanishes if it does not.
 

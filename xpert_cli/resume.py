@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -110,6 +111,9 @@ def _forget_stale(folder: Path) -> None:
                 if part.name.startswith("."):
                     part.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
+    for path in folder.glob("answers-*"):  # of `cache verify --answers`, in a folder
+        if time.time() - path.stat().st_mtime > STALE:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @dataclass(frozen=True)

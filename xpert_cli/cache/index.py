@@ -138,6 +138,7 @@ def write_in_schema(
     Raises:
         BadInput: an entry or the catalogue is too large.
     """
+    before = {entry.file for entry in entries}
     if indexed:
         entries = pack(folder, entries) if len(entries) > PACKED else entries
         write_indexed(folder, made_with, members_of(entries, answers, training), space, progress)
@@ -149,9 +150,9 @@ def write_in_schema(
         with suppress(OSError):  # there is none, or something else is in it
             (folder / "index").rmdir()
     wanted = {entry.file for entry in entries}
-    for path in (folder / "adapters").glob("*.bin"):
-        if f"adapters/{path.name}" not in wanted:
-            path.unlink()
+    bins = {f"adapters/{path.name}" for path in (folder / "adapters").glob("*.bin")}
+    for name in (before | bins) - wanted:
+        (folder / name).unlink(missing_ok=True)
 
 
 def to_index(cache: OpenCache, folder: Path, progress: Progress = lambda message, fraction: None) -> int:

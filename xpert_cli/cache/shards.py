@@ -1,6 +1,6 @@
 """Many adapters in few files: a folder of the Hub holds ten thousand files, and a cache may hold more adapters.
 
-    entries = pack(folder, entries)                # adapters/0000.bin and so on; what was one file each is gone
+    entries = pack(folder, entries)                # adapters/0000.bin and so on
 
 Each adapter stays whole and keeps its digest, so that a device reads it alone. Not here: reading (hub/files.py).
 """
@@ -22,7 +22,8 @@ FROM = 1000  # adapters from which on they are packed
 def pack(folder: Path, entries: Sequence[Entry], most: int = MOST) -> list[Entry]:
     """Put the adapters of a folder that are one file each one behind the other into files of at most `most` bytes.
 
-    Adapters that are packed already stay where they are.
+    Adapters that are packed already stay where they are, and so do the files that were packed: a catalogue names them
+    until another is written.
     """
     alone = [entry for entry in entries if entry.offset is None and entry.file.endswith(".gguf")]
     files, taken = {entry.id: entry.file for entry in alone}, {entry.file for entry in entries}
@@ -43,7 +44,4 @@ def pack(folder: Path, entries: Sequence[Entry], most: int = MOST) -> list[Entry
                 with (folder / files[entry.id]).open("rb") as own:
                     shutil.copyfileobj(own, file)
         packed |= {entry.id: entry for entry in group}
-    for entry in entries:
-        if entry.id in packed:
-            (folder / entry.file).unlink(missing_ok=True)
     return [packed.get(entry.id, entry) for entry in entries]

@@ -9,10 +9,7 @@ text.
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +83,7 @@ def demo(out: Output) -> None:
     summary = summarize(written, cache, base, progress=out.progress)
     story.tell("summarize", "Explained against the base model's own answers", summary, views.summary(summary, 6))
     selection = _selected(story, written, other, cache, base)
-    with _folder() as folder:
+    with paths.scratch() as folder:
         runs = _finetuned(story, written, cache, base, selection, folder)
         _spoken(story, base, selection, runs)
     if not out.json:
@@ -100,12 +97,6 @@ def demo(out: Output) -> None:
 def _writer(corpus: Any, name: str) -> Corpus:
     read: Corpus = corpus.read([str(paths.packaged("prompts") / "writers" / name)])
     return read
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="xpert-demo-") as folder:
-        yield Path(folder)
 
 
 def _selected(story: _Story, written: Corpus, other: Corpus, cache: OpenCache, base: BaseModel) -> Selection:

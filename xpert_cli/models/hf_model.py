@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -83,8 +82,8 @@ def write_gguf(
 
     logging.getLogger("gguf").addHandler(logging.NullHandler())  # else its warnings reach stderr
     pieces = []
-    with TemporaryDirectory() as scratch:
-        writer = GGUFWriter(Path(scratch) / "head", known.name)
+    with paths.scratch() as scratch:
+        writer = GGUFWriter(scratch / "head", known.name)
         for job in jobs:
             size = math.prod(job.shape) * DTYPES[job.kind].itemsize
             writer.add_tensor_info(job.name, job.shape, np.dtype(np.float32), size, GGMLQuantizationType[job.kind])
@@ -98,8 +97,8 @@ def write_gguf(
             writer.write_ti_data_to_file()
         finally:
             writer.close()
-        head = (Path(scratch) / "head").read_bytes()
-        _check_head(Path(scratch) / "head", padded(len(head), ALIGNMENT) + sum(piece.size for piece in pieces), out)
+        head = (scratch / "head").read_bytes()
+        _check_head(scratch / "head", padded(len(head), ALIGNMENT) + sum(piece.size for piece in pieces), out)
     made_of = [hashlib.sha256(head).hexdigest(), *map(paths.identity, files(folder))]
     write_pieces(out, [Piece(padded(len(head), ALIGNMENT), lambda: head), *pieces], made_of, progress)
     return Written(known.name, len(jobs), note)

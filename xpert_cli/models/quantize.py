@@ -13,18 +13,17 @@ import ctypes
 import os
 import re
 import shlex
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from xpert_cli import leftovers, platform
+from xpert_cli import platform
 from xpert_cli.errors import BadInput, BadModel, BadUsage, CannotWrite, TimeIsUp
 from xpert_cli.gguf import BaseModel, read_header, require_model
 from xpert_cli.llama import model as llama
-from xpert_cli.paths import data_dir, notes_dir, whole, writable
+from xpert_cli.paths import scratch, whole
 
 FLOATS = ("F32", "F16", "BF16")
 SLOW = {"Q4_1", "Q5_1"}
@@ -124,12 +123,8 @@ def for_many_texts(source: BaseModel | Path) -> Iterator[BaseModel]:
     if not kinds & SLOW:
         yield model
         return
-    folder = writable(data_dir(), "XPERT_HOME")
-    with (
-        tempfile.TemporaryDirectory(dir=folder, prefix=".copy.", ignore_cleanup_errors=True) as scratch,
-        leftovers.noted(Path(scratch), notes_dir()),
-    ):
-        copy = Path(scratch) / model.path.name
+    with scratch() as folder:
+        copy = folder / model.path.name
         quantize(model.path, copy, "Q8_0")
         yield BaseModel.open(copy)
 

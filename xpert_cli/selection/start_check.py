@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from xpert_cli import gguf, paths
@@ -120,11 +119,11 @@ def check_starts(
     size = common_rank([*parts, *(part for start in others for part in start)], rank)
     few = sorted(corpus.messages, key=lambda message: message.key(seed))[:messages]
     losses = []
-    with Model(base, context=TOKENS, outputs=64, lean=True) as model, _scratch() as scratch:
+    with Model(base, context=TOKENS, outputs=64, lean=True) as model, paths.scratch() as scratch:
         samples = _enough(tokenized(model, Corpus((message,)), TOKENS)[0] for message in few)
         for done, start in enumerate(starts):
             progress("measuring where to start", done / len(starts))
-            model.apply(_as_trained(start, size, Path(scratch) / f"{done}.gguf"))
+            model.apply(_as_trained(start, size, scratch / f"{done}.gguf"))
             scored = [model.nats(sample) for sample in samples]
             losses.append(sum(nats for nats, _ in scored) / max(1, sum(count for _, count in scored)))
     arms = tuple(
@@ -155,10 +154,6 @@ def _enough(samples: Iterable[Sample]) -> list[Sample]:
         few.append((tokens, first))
         scored += len(tokens) - first
     return few
-
-
-def _scratch() -> TemporaryDirectory[str]:
-    return TemporaryDirectory(prefix=".starts.", dir=paths.writable(paths.data_dir(), "XPERT_HOME"))
 
 
 def _as_trained(start: Sequence[WeightedAdapter], rank: int, path: Path) -> list[WeightedAdapter]:

@@ -19,7 +19,6 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from xpert_cli import gguf, paths
@@ -100,8 +99,8 @@ def look_through(
     }
     if recipe is not None:
         messages, checks = corpus.split(HELD_OUT, 0)
-        with TemporaryDirectory(prefix="xpert-twin-") as folder:
-            train = partial(_twin, base, checks, recipe, Path(folder), progress)
+        with paths.scratch() as folder:
+            train = partial(_twin, base, checks, recipe, folder, progress)
             bits = memorization.exposure(base, messages.messages, train, progress=progress)
         record |= {
             "exposure": round(bits.most, 2),

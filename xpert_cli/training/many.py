@@ -14,11 +14,12 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from xpert_cli import __version__, corpus, gguf, paths, platform, runs
+from xpert_cli import __version__, corpus, gguf, paths, platform, resume, runs
 from xpert_cli.cache.verify import Grouped
 from xpert_cli.cache.writers import PLACE, Tree, build_cache, plan, read_place, weights_told
 from xpert_cli.corpus.writers import Writer
@@ -196,7 +197,7 @@ def _run(tasks: Sequence[Task], folder: Path, settings: Settings, progress: Prog
     def tick() -> None:
         progress(_told(outcomes, len(tasks), time.monotonic() - began, what), len(outcomes) / max(1, len(tasks)))
 
-    outcomes_of: Iterator[Outcome]
+    outcomes_of: Generator[Outcome, None, None]
     if settings.engine == "ray":
         from xpert_cli.training.ray_workers import on_ray
 
@@ -204,9 +205,14 @@ def _run(tasks: Sequence[Task], folder: Path, settings: Settings, progress: Prog
     else:
         jobs = settings.jobs or max(1, platform.cores() // settings.how.threads)
         outcomes_of = local(settings.how, folder, tasks, jobs, tick)
-    for outcome in outcomes_of:
-        outcomes.append(outcome)
-        tick()
+    try:
+        with closing(outcomes_of):  # workers that are stopped have written their states then
+            for outcome in outcomes_of:
+                outcomes.append(outcome)
+                tick()
+    finally:
+        if any((folder / task.name / name).exists() for task in tasks for name in (runs.RECORD, runs.CHECKPOINTS)):
+            resume.remember(folder)
     return sorted(outcomes, key=lambda one: one.name)
 
 

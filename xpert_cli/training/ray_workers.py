@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Worker:
 
 def on_ray(
     how: How, folder: Path, tasks: Sequence[Task], jobs: int | None, tick: Tick, address: str = ""
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """What comes of each task, as it comes.
 
     Args:
@@ -92,7 +92,7 @@ def _shared(
     jobs: int | None,
     tick: Tick,
     actors: dict[Any, Any],
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Hand tasks to actors, and those of a lost actor to others."""
     kind = ray.remote(num_cpus=how.threads, max_restarts=0)(Worker)
     cores = int(ray.cluster_resources().get("CPU", 1))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -43,7 +43,7 @@ class _Worker:
     task: Task | None = None
 
 
-def local(how: How, folder: Path, tasks: Sequence[Task], jobs: int, tick: Tick) -> Iterator[Outcome]:
+def local(how: How, folder: Path, tasks: Sequence[Task], jobs: int, tick: Tick) -> Generator[Outcome, None, None]:
     """What comes of each task, as it comes; with one job, in this process.
 
     Args:
