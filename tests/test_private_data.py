@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 import sys
 import time
@@ -202,8 +203,11 @@ def test_the_work_grows_with_the_length_and_no_faster(unit: str, monkeypatch: py
 
 
 @pytest.mark.parametrize("unit", ["A-", "00 ", "(1", "+1", "1-", "a-", "%'", "Ab-", "Straß-", "123456789,"])
-def test_no_shape_costs_many_times_what_words_cost(unit: str) -> None:
-    """Processor time, the least of three tries: an expression tried from each character of a run cost twenty times."""
+def test_no_shape_costs_many_times_what_words_cost(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processor time, the least of three tries: an expression tried from each character of a run cost twenty times.
+
+    What words cost is measured with every rule, of which they need none.
+    """
 
     def cost(text: str) -> float:
         tries = []
@@ -213,7 +217,37 @@ def test_no_shape_costs_many_times_what_words_cost(unit: str) -> None:
             tries.append(time.process_time() - began)
         return min(tries)
 
-    assert cost(unit * (6_000 // len(unit))) < 8 * cost("word " * 1200)
+    with monkeypatch.context() as with_every_rule:
+        with_every_rule.setattr(private_data.needs, "facts", lambda line: -1)
+        words = cost("word " * 1200)
+    assert cost(unit * (6_000 // len(unit))) < 8 * words
+
+
+def test_what_a_line_needs_for_a_rule_is_there_wherever_the_rule_finds_something(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each thing alone and parted by a line break between others: the same as where every rule is tried."""
+    things = [text for seed in (1, 2) for _, text in planted(seed)] + [text for _, text in FOUND]
+    things += LEFT_ALONE.strip().splitlines()
+    draw = random.Random(0)
+    texts = [*things, "id ⁵ key-" + "a" * 32, "::1", "fe80::1", "x@y.de", "calle 5 12"]
+    for thing in things:
+        at = draw.randrange(1, len(thing))
+        texts.append(f"{draw.choice(things)}\n{thing[:at]}\n{thing[at:]}, {draw.choice(things)}")
+    few = [spans(text) for text in texts]
+    monkeypatch.setattr(private_data.needs, "facts", lambda line: -1)
+    assert few == [spans(text) for text in texts]
+
+
+def test_of_a_line_of_words_hardly_a_rule_is_tried() -> None:
+    def tried(line: str) -> int:
+        lacks = ~private_data.needs.facts(line)
+        return sum(not need & lacks for _, _, need in private_data._rules())
+
+    assert len(private_data._rules()) > 150
+    assert tried("see you at home then") == 0
+    assert tried("at 12:30, as always") < 30
+    assert tried("A-" * 500) < 80
 
 
 def test_every_number_of_a_long_row_is_found() -> None:

@@ -22,11 +22,12 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
+from xpert_cli.corpus import private_needs as needs
 from xpert_cli.corpus.private_patterns import ADDRESSES, MORE
 from xpert_cli.errors import MissingExtra
 
 Span = tuple[int, int]
-Rule = tuple[str, Callable[[str], Iterable[Span]]]  # kind, and where a line holds it
+Rule = tuple[str, Callable[[str], Iterable[Span]], int]  # kind, where a line holds it, and what the line needs for it
 
 # Whose numbers are known without a country code; more countries take longer and find more that is none.
 REGIONS = (
@@ -37,6 +38,24 @@ RANDOM_BITS = 3.8  # entropy a character above which 20 characters or more look 
 
 # Of detect-secrets: entropy and keywords want quotes and code around them, an address may be of a private network.
 _LEFT_OUT = {"Base64 High Entropy String", "Hex High Entropy String", "Secret Keyword", "Public IP (ipv4)"}
+# What a line needs for the others. Keys have fifteen characters and more; of a kind that is not here nothing is known.
+_NEEDED = {
+    **dict.fromkeys(
+        (
+            *("AWS Access Key", "Azure Storage Account access key", "Cloudant Credentials", "Discord Bot Token"),
+            *("GitHub Token", "GitLab Token", "IBM COS HMAC Credentials", "IBM Cloud IAM Key", "Mailchimp Access Key"),
+            *("OpenAI Token", "PyPI Token", "SendGrid API Key", "SoftLayer Credentials", "Square OAuth Secret"),
+            *("Stripe Access Key", "Telegram Bot Token", "Twilio API Key"),
+        ),
+        needs.LONG,
+    ),
+    "Artifactory Credentials": needs.MARK,
+    "Basic Auth Credentials": needs.ADDRESS | needs.AT,
+    "JSON Web Token": needs.MARK,
+    "NPM tokens": needs.MARK,
+    "Private Key": needs.MARK,
+    "Slack Token": needs.MARK,
+}
 _ALIKE = dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d", "-") | dict.fromkeys(
     "\u00a0\u2009\u202f\u3000\t\r", " "
 )
@@ -77,6 +96,7 @@ _NUMBERED = (
     ("Chinese identity number", r"\b\d{17}[\dX]\b", "cn.ric"),
     ("UK NHS number", r"\b\d{3} \d{3} \d{4}\b", "gb.nhs"),
 )
+_SHORT = {"Spanish identity number", "Italian tax code"}  # of fewer than nine digits
 _STREETS = (
     r"\b\d{1,5}[a-zA-Z]? (?:[NSEW]\.? )?(?:[A-Z][\w'’-]+ ){1,3}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr"
     r"|Boulevard|Blvd|Court|Ct|Way|Place|Pl|Square|Sq|Terrace|Crescent|Close|Parkway|Pkwy|Highway|Hwy)\b",
@@ -209,7 +229,10 @@ def _apart(candidates: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]
 def _spans_in(line: str, rules: Sequence[Rule]) -> list[tuple[str, int, int]]:
     """(kind, start, end) in a line, from left to right; what overlaps an earlier rule's finding is left out."""
     chosen: list[tuple[str, int, int]] = []
-    for kind, find in rules:
+    lacks = ~needs.facts(line)
+    for kind, find, need in rules:
+        if need & lacks:
+            continue
         for start, end in find(line):
             if all(end <= first or last <= start for _, first, last in chosen):
                 chosen.append((kind, start, end))
@@ -235,25 +258,28 @@ def _rules() -> tuple[Rule, ...]:
         raise MissingExtra("looking for personal data", "publish") from error
     return (
         *(
-            (kind, _matches(expression))
+            (kind, _matches(expression), _NEEDED.get(kind, 0))
             for kind, plugin in sorted(plugins.items())
             if issubclass(plugin, by_expression) and kind not in _LEFT_OUT
             for expression in plugin.denylist
         ),
-        *((kind, _matches(form, valid, group)) for kind, form, group, valid in MORE),
-        ("password", _matches(_PASSWORD, group=1)),
-        ("PIN", _matches(_PIN, group=1)),
-        ("long random string", _matches(_RANDOM, _looks_random)),
-        ("e-mail address", _matches(_EMAIL)),
-        ("IBAN", lambda line: _ibans(line, iban)),
-        ("credit card number", _matches(_CARD, lambda number: _is_card(number, luhn))),
-        *((kind, _matches(re.compile(form), _checked(checks[module]))) for kind, form, module in _NUMBERED),
-        ("UK national insurance number", _matches(_NINO)),
-        ("IP address", _matches(_IPV4, _is_public)),
-        ("IP address", _matches(_IPV6, _is_public)),
-        ("telephone number", _phones),
-        *(("street address", _matches(re.compile(form))) for form in _STREETS),
-        *(("street address", _matches(form)) for form in ADDRESSES),
+        *((kind, _matches(form, valid, group), need) for kind, form, group, valid, need in MORE),
+        ("password", _matches(_PASSWORD, group=1), needs.DIGIT),
+        ("PIN", _matches(_PIN, group=1), needs.DIGIT),
+        ("long random string", _matches(_RANDOM, _looks_random), needs.LONG | needs.DIGIT),
+        ("e-mail address", _matches(_EMAIL), needs.AT),
+        ("IBAN", lambda line: _ibans(line, iban), needs.DIGIT),
+        ("credit card number", _matches(_CARD, lambda number: _is_card(number, luhn)), needs.NINE),
+        *(
+            (kind, _matches(re.compile(form), _checked(checks[module])), needs.SIX if kind in _SHORT else needs.NINE)
+            for kind, form, module in _NUMBERED
+        ),
+        ("UK national insurance number", _matches(_NINO), needs.SIX),
+        ("IP address", _matches(_IPV4, _is_public), needs.DIGIT | needs.DOTS),
+        ("IP address", _matches(_IPV6, _is_public), needs.COLONS),
+        ("telephone number", _phones, needs.NINE),
+        *(("street address", _matches(re.compile(form)), needs.DIGIT) for form in _STREETS),
+        *(("street address", _matches(form), needs.DIGIT) for form in ADDRESSES),
     )
 
 
@@ -265,14 +291,19 @@ _SPACED = {"IBAN", "credit card number", *(kind for kind, _, _ in _NUMBERED)} - 
 def _rules_across() -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
     """The rules for what a line break parts: with a blank in its place, and with nothing."""
     spaced = [rule for rule in _rules() if rule[0] in _SPACED]
-    spaced.append(("telephone number", lambda line: _phones(line, regions=(None,))))
+    spaced.append(("telephone number", lambda line: _phones(line, regions=(None,)), needs.NINE))
     return tuple(spaced), tuple(rule for rule in _rules() if rule[0] in _WRAPPED)
 
 
 def _matches(
     pattern: re.Pattern[str], valid: Callable[[str], bool] = bool, group: int = 0
-) -> Callable[[str], Iterator[Span]]:
-    return lambda line: (match.span(group) for match in pattern.finditer(line) if valid(match[group]))
+) -> Callable[[str], Sequence[Span]]:
+    def find(line: str) -> Sequence[Span]:
+        if pattern.search(line) is None:  # as on nearly every line, and quicker to see
+            return ()
+        return [match.span(group) for match in pattern.finditer(line) if valid(match[group])]
+
+    return find
 
 
 def _checked(valid: Callable[[str], Any]) -> Callable[[str], bool]:

@@ -1,6 +1,6 @@
 """Expressions for what is private in a text, beside those of libraries: tables, and checks of what has check digits.
 
-    for kind, pattern, group, valid in MORE: ...
+    for kind, pattern, group, valid, need in MORE: ...
 
 Each is linear in a text of bounded length: what may begin with a long run of characters begins where the run does, so
 that no run is tried from each of its characters. Not here: how a text is read by them (corpus/private_data.py).
@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+
+from xpert_cli.corpus.private_needs import ADDRESS, DIGIT, LONG, LONGER, MARK, SEED, SLASH
 
 Check = Callable[[str], bool]
 
@@ -141,16 +143,19 @@ _KEYS = (  # of services, by the beginning that each gives its keys
     r"sbp_[a-f0-9]{40}",
     r"phc_[A-Za-z0-9]{40,}",
 )
-_BLOCKS = (
+_MARKED_BLOCKS = (
     r"-{4,5} ?BEGIN (?:[A-Z0-9]+ ){0,4}(?:PRIVATE KEY|SECRET KEY)(?: BLOCK)? ?-{4,5}",
-    r"PuTTY-User-Key-File-\d(?::[ \t]?[\w-]+)?",
     r"untrusted comment: (?:minisign|signify|rsign)[^\n]{0,20} secret key",
     r"Private-(?:Lines|MAC): ?[0-9a-f]+",
+    r"-----BEGIN AGE ENCRYPTED FILE-----",
+    r"<RSAKeyValue>",
+)
+_LONG_BLOCKS = (
+    r"PuTTY-User-Key-File-\d(?::[ \t]?[\w-]+)?",
     r"(?:PrivateKey|PresharedKey) ?= ?[A-Za-z0-9+/]{43}=",
     r"\"(?:d|k|privateKeyMultibase|private_key)\" ?: ?\"[\w+/=-]{32,}",
-    r"(?:-----BEGIN AGE ENCRYPTED FILE-----|age-encryption\.org/v1)",
+    r"age-encryption\.org/v1",
     r"\b[xyz]prv[1-9A-HJ-NP-Za-km-z]{70,}",
-    r"<RSAKeyValue>",
 )
 _STREET_WORDS = (  # the name follows: Calle Mayor 5, Via Roma 12, ul. Długa 7, Rua Augusta, 150
     r"(?:calle|c/|avenida|avda\.?|av\.|plaza|paseo|camino|carrer|via|viale|piazza|corso|largo|vicolo|strada|rua|travessa"
@@ -199,7 +204,7 @@ _SOLANA = re.compile(
     r"[1-9A-HJ-NP-Za-km-z]{32,44})\b",
     re.IGNORECASE,
 )
-_SEED = re.compile(
+_SEED_WORDS = re.compile(
     r"\b(?:seed|recovery|backup|mnemonic|secret)(?: (?:phrase|words?|key))?(?: is|:| =)? ?[\"“]?"
     r"((?:[a-z]{3,8}[ ,]{1,2}){11,23}[a-z]{3,8})\b"
 )
@@ -211,32 +216,39 @@ def _is_token(value: str) -> bool:
     return len(value) >= 6 and _has_digit(value) and not _PUBLIC_LINK.fullmatch(value)
 
 
-# Kind, expression, the group that is private, and what has to hold of it.
-MORE: tuple[tuple[str, re.Pattern[str], int, Check], ...] = (
-    *(("private key", re.compile(form), 0, bool) for form in _BLOCKS),
-    *(("key of a service", re.compile(rf"(?<![\w]){form}(?![\w])"), 0, _is_mixed) for form in _KEYS),
-    *(("wallet", re.compile(form), 0, check) for form, check in _WALLETS),
-    ("wallet", _SOLANA, 1, _is_mixed),
-    ("seed phrase", _SEED, 1, bool),
-    *(("link with a token", re.compile(rf"(?:https?://|\b){form}", re.IGNORECASE), 0, bool) for form in _SHORT_LINKS),
+# Kind, expression, the group that is private, what has to hold of it, and what the line needs.
+MORE: tuple[tuple[str, re.Pattern[str], int, Check, int], ...] = (
+    *(("private key", re.compile(form), 0, bool, MARK) for form in _MARKED_BLOCKS),
+    *(("private key", re.compile(form), 0, bool, LONG) for form in _LONG_BLOCKS),
+    *(("key of a service", re.compile(rf"(?<![\w]){form}(?![\w])"), 0, _is_mixed, LONG | DIGIT) for form in _KEYS),
+    *(("wallet", re.compile(form), 0, check, LONGER) for form, check in _WALLETS),
+    ("wallet", _SOLANA, 1, _is_mixed, LONGER | DIGIT),
+    ("seed phrase", _SEED_WORDS, 1, bool, SEED),
+    *(
+        ("link with a token", re.compile(rf"(?:https?://|\b){form}", re.IGNORECASE), 0, bool, LONG | SLASH)
+        for form in _SHORT_LINKS
+    ),
     (
         "link with a token",
         re.compile(rf"{_URL}[?&#;](?:{_SECRET_WORDS})=([\w.%~+/=:-]{{6,}})", re.IGNORECASE),
         1,
         _is_token,
+        LONG | ADDRESS | DIGIT,
     ),
-    ("passport or identity card", _PASSPORT, 1, _has_digit),
+    ("passport or identity card", _PASSPORT, 1, _has_digit, DIGIT),
     (
         "passport or identity card",
         re.compile(r"(?<![\w<])[PIAC][A-Z<][A-Z]{3}[A-Z<]{25,39}(?![\w<])"),
         0,
         lambda m: "<<" in m,
+        LONGER,
     ),
     (
         "passport or identity card",
         re.compile(r"(?<![\w<])[A-Z0-9<]{9}\d[A-Z<]{3}\d{7}[MF<X]\d{7}[A-Z0-9<]{14,16}(?![\w<])"),
         0,
         is_mrz,
+        LONGER | DIGIT,
     ),
 )
 ADDRESSES: tuple[re.Pattern[str], ...] = tuple(re.compile(form) for form in _ADDRESSES)
