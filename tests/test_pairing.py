@@ -64,7 +64,8 @@ def mails(*said: tuple[str, str, int, str, str]) -> str:
     """An mbox of (author, text, hour, id, id of what it answers), all of one subject."""
     return "".join(
         f"From x Mon Jan 01 10:00:00 2024\nFrom: {who} <{who.lower()}@x.org>\nTo: all@x.org\nSubject: Re: Lake\n"
-        f"Date: {format_datetime(datetime.fromtimestamp(1.7e9 + at * HOUR, timezone.utc))}\nMessage-ID: <{name}@x>\n"
+        f"Date: {format_datetime(datetime.fromtimestamp(1.7e9 + at * HOUR, timezone.utc))}\n"
+        + (f"Message-ID: <{name}@x>\n" if name else "")
         + (f"In-Reply-To: <{answers}@x>\n" if answers else "")
         + f"\n{text}\n\n"
         for who, text, at, name, answers in said
@@ -99,6 +100,8 @@ def test_mails_that_name_nothing_go_by_subject_and_those_of_lost_mails_answer_no
     assert mailed(tmp_path, first, second) == {("Who comes to the lake?", "I do, on Sunday.")}
     lost = ("Ilse", "Of course, as you say.", 2, "3", "gone")
     assert mailed(tmp_path, first, lost) == {("", "Of course, as you say.")}
+    nameless = ("Tove", "Who comes to the lake?", 0, "", "")  # may be the lost one
+    assert mailed(tmp_path, nameless, lost) == {("Who comes to the lake?", "Of course, as you say.")}
 
 
 def test_mails_in_a_circle_are_read_once_each(tmp_path: Path) -> None:

@@ -110,6 +110,14 @@ def test_pooled_precision_is_the_inverse_of_the_shrunken_correlation():
     np.testing.assert_allclose(np.linalg.inv(precision), [[1.0, off], [off, 1.0]])
 
 
+def test_axes_that_hardly_a_text_shows_do_not_make_the_others_doubtful():
+    rows = np.random.default_rng(0).normal(size=(400, 2)) @ np.array([[1.0, 0.6], [0.0, 0.8]])
+    rare = np.full((400, 30), NAN)
+    rare[:3] = 1.0
+    alone, beside = pooled([scatter(*rows)])[1], pooled([scatter(*np.hstack([rows, rare]))])[1]
+    np.testing.assert_allclose(np.linalg.inv(beside)[:2, :2], np.linalg.inv(alone))
+
+
 @pytest.mark.parametrize(("correlated", "freedom", "expected"), [(0.5, 9, 0.25), (0.5, 90, 0.025), (0.5, 1, 1.0)])
 def test_the_more_texts_the_less_a_correlation_is_shrunk(correlated, freedom, expected):
     # (1 - 0.25)^2 / freedom, over 0.25

@@ -293,9 +293,10 @@ def build_space(
     """
     spread, precision = _metric(axes, readings, writings)
     spread = np.maximum(spread, least_spreads([axis.name for axis in axes]))
-    claimed_mean = Readings(np.array([claim for claim in claims if claim is not None]).reshape(-1, len(axes))).mean
     # Where the base answers in another language than people write in, they are compared with each other alone.
-    reference = np.nan_to_num(np.where(np.isnan(readings[0].mean), claimed_mean, readings[0].mean))
+    reference = np.nan_to_num(
+        np.where(np.isnan(readings[0].mean), _of_people(axes, claims, writings), readings[0].mean)
+    )
     answered = np.array([one.mean for one in readings[1:]])
     known = [i for i, claim in enumerate(claims) if claim is not None]
     if known:
@@ -305,6 +306,14 @@ def build_space(
     rows = basis.astype(np.float16).astype(np.float32)
     space = Space(tuple(axes), rows, reference, gap, spread, rounded(precision))
     return space, np.array([space.shift(mean, writing=False) for mean in answered])
+
+
+def _of_people(axes: Sequence[Axis], claims: Sequence[Floats | None], writings: Sequence[Scatter]) -> Floats:
+    """(axes,) mean reading of what people wrote, NaN where nobody says anything."""
+    mean = Readings(np.array([one for one in claims if one is not None]).reshape(-1, len(axes))).mean
+    if writings:
+        mean[measured(axes)] = Readings(np.array([one.mean for one in writings])).mean
+    return mean
 
 
 def _metric(axes: Sequence[Axis], readings: Sequence[Readings], writings: Sequence[Scatter]) -> tuple[Floats, Floats]:

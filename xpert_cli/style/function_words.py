@@ -327,13 +327,19 @@ sv: och att det som på är av för inte med den jag har till om de ett han men 
   vad
 da: og at det er på til af for ikke med den jeg har som de et han men vi så hun kan fra hvad skal være blev nu
 cs: že se na je to v s ale jsem jsi není bych když jak tak pro co už ještě jen nebo také být bylo který protože jsou
-  mě
-sk: že sa na je to som si nie keď ako tak pre čo už ešte len alebo tiež byť bolo ktorý pretože sú mňa nás
+  mě každý každá každé má mají své svého svou která které jeho její jejich podle všech ani může musí by aby za při
+  před tohoto této tyto takové
+sk: že sa na je to som si nie keď ako tak pre čo už ešte len alebo tiež byť bolo ktorý pretože sú mňa nás každý každá
+  každé má majú svoje svojho svojou ktorá ktoré jeho jej ich podľa všetkých ani môže musí by aby za pri pred tohto
+  tejto tieto takéto
 ro: și în nu este pe cu să că la din care sunt mai pentru ce un o de dar eu el ea foarte fost acum asta
 hu: a az és hogy nem is ez azt van egy de meg csak már ha mint vagy mert még volt lesz én te ő minden
-ca: i el la els les que de en un una amb per no és són però com més aquest aquesta ho hi què meu seva també
+ca: i el la els les que de en un una amb per no és són però com més aquest aquesta ho hi què meu seva també dels als
+  del al pel pels tot tota tots totes aquests aquestes seu seus seves qualsevol mai té tenir ser només ni sense entre
+  sobre llur fins cap ja molt on
 fi: ja on ei se että hän minä olen oli mutta niin kun kuin myös joka tämä ovat sen olla mitä sinä nyt vain
-bg: и да се на не си ще е че са с за от това как какво съм но аз ти той тя ние вие ги го му
+bg: и да се на не си ще е че са с за от това как какво съм но аз ти той тя ние вие ги го му при тази този всички или
+  бъде трябва може без върху към има които който която когато така само много мен теб нас вас тях
 fa: و در به از که این را با است برای آن من تو ما شما او هم نه چه یک
 mr: आहे आणि मी ते हे तो ती होते आहेत नाही काय पण कसे मला तुला त्या होता होती
 ms: yang dan saya awak kau tak ni tu dah nak kat ke dengan untuk akan boleh lah je korang

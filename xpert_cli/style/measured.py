@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from xpert_cli.style.axes import TABLE
 from xpert_cli.style.chat import CHAT
 from xpert_cli.style.formula import MeasuredAxis, Rule, digest
+from xpert_cli.style.languages import LANGUAGES
 from xpert_cli.style.sentences import Sample, cut, sentences, words
 
 __all__ = ["ENGLISH", "MEASURED", "MeasuredAxis", "cut", "evidence", "measure", "measure_all", "sentences", "words"]
@@ -26,6 +27,7 @@ __all__ = ["ENGLISH", "MEASURED", "MeasuredAxis", "cut", "evidence", "measure", 
 MEASURED: tuple[MeasuredAxis, ...] = tuple(axis for axis, _ in TABLE)
 ENGLISH = frozenset(axis.name for axis, rule in TABLE if rule.english)  # axes that only English words show
 LEAST_SPREAD = 0.05  # of the range of an axis of chats, set on training turns: 0.25 costs 8 points among 50 people
+LEAST_OTHER = 0.1  # of the range of an axis of another language: a cache may know few such texts
 _WIDEST = 90  # characters of a quoted line
 _TYPICAL = 12  # words; of lines that show an axis equally well, the one nearest to this is quoted
 
@@ -69,6 +71,7 @@ def least_spreads(names: Sequence[str]) -> NDArray[np.float64]:
     would lie twenty standard deviations from it, and nothing else would count.
     """
     at = {axis.name: LEAST_SPREAD * (rule.ceiling - rule.floor) for axis, rule in CHAT}
+    at |= {axis.name: LEAST_OTHER * rule.ceiling for axis, rule in LANGUAGES}
     return np.array([at.get(name, 0.0) for name in names], np.float64)
 
 

@@ -24,6 +24,7 @@ LEAST_SHRINKAGE = 0.01  # of a correlation towards the identity: axes that say n
 WORDING = "spelling and wording"  # the axes that only rank, and are shown as one: their names begin with this
 DRAWN = 80.0  # texts that show an axis, at which half of what they show is believed; set on tune turns of 101 people
 GRID = 4095  # steps from 0 to 1 of a correlation that is written in two bytes, of which one says little
+RARELY = 0.01  # share of texts that an axis must show, or it tells nothing of how well correlations are known
 FARTHEST = 25.0  # standard deviations: what seems further off was divided by a spread of next to nothing
 FLOOR = 0.02  # smallest pooled standard deviation, relative to the axis's spread over all texts
 
@@ -225,7 +226,8 @@ def pooled(writers: Sequence[Scatter]) -> tuple[Floats, Floats]:
     texts = max(1, sum(writer.samples for writer in several) - len(several))
     correlation = squares / np.outer(spread, spread) / texts
     np.fill_diagonal(correlation, 1.0)
-    return spread, shrunk(correlation, shrinkage(correlation, texts))
+    counted = freedom >= RARELY * texts
+    return spread, shrunk(correlation, shrinkage(correlation[np.ix_(counted, counted)], texts))
 
 
 def shrunk(correlation: Floats, part: float) -> Floats:

@@ -37,8 +37,10 @@ def lines(mails: Sequence[Mail]) -> list[tuple[list[Turn], bool]]:
     for at, mail in enumerate(ordered):
         if parents[at] >= 0:
             waiting.setdefault(parents[at], []).append(at)
-        else:  # what answers a mail that is not here begins anew
-            subjects.setdefault(mail.answers or f" {mail.subject}", []).append(at)
+        else:  # what answers a mail that is not here begins anew, unless it may be the one before, which has no id
+            thread = f" {mail.subject}"
+            nameless = thread in subjects and not ordered[subjects[thread][-1]].id
+            subjects.setdefault(thread if nameless or not mail.answers else mail.answers, []).append(at)
     made = [([ordered[at].turn for at in group], len(group) == 1) for group in subjects.values()]
     last = {group[0]: line for group, (line, _) in zip(subjects.values(), made, strict=True) if len(group) == 1}
     placed: set[int] = set()
