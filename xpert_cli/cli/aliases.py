@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from xpert_cli import aliases, runs
-from xpert_cli.cli.options import JsonOpt, QuietOpt, alone
+from xpert_cli.cli.options import JsonOpt, QuietOpt, alone, with_output
 from xpert_cli.cli.output import Output
 from xpert_cli.cli.views import unbroken
 from xpert_cli.errors import BadInput
@@ -29,49 +29,48 @@ NameArg = Annotated[str, typer.Argument(metavar="NAME", help="The alias.", autoc
 def all_of_them(context: typer.Context, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
     """Give short names to base models, adapters, runs and mixtures; alone, list them."""
     if alone(context, json, quiet):
-        list_aliases(json, quiet)
+        list_aliases(json=json, quiet=quiet)
 
 
 @app.command("list")
-def list_aliases(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+@with_output()
+def list_aliases(out: Output) -> None:
     """List the aliases, and what they stand for."""
-    with Output(json=json, quiet=quiet) as out:
-        meanings = aliases.all_aliases()
-        widest = max(map(len, meanings), default=0)
-        lines = "\n".join(f"{name:<{widest}}  {meaning}" for name, meaning in meanings.items())
-        out.show({"aliases": meanings}, unbroken(lines) if meanings else Text("There are no aliases yet."))
-        if not meanings:
-            out.hint("xpert aliases set NAME MEANING")
+    meanings = aliases.all_aliases()
+    widest = max(map(len, meanings), default=0)
+    lines = "\n".join(f"{name:<{widest}}  {meaning}" for name, meaning in meanings.items())
+    out.show({"aliases": meanings}, unbroken(lines) if meanings else Text("There are no aliases yet."))
+    if not meanings:
+        out.hint("xpert aliases set NAME MEANING")
 
 
 @app.command("set")
+@with_output()
 def set_alias(
+    out: Output,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The alias.")],
     meaning: Annotated[
         str, typer.Argument(metavar="MEANING", help="A base model, an adapter, a run, or a mixture as in A=0.6+B=0.4.")
     ],
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Let NAME stand for MEANING in --base, --adapter, --from, and as a model of the server."""
     from xpert_cli.cache.opening import ids_at_hand
     from xpert_cli.hub.known import known
 
-    with Output(json=json, quiet=quiet) as out:
-        if known(name):
-            raise BadInput(f"{name!r} cannot be an alias: a base model is called so. Choose another name.")
-        ids = ids_at_hand()
-        full = _checked(meaning, ids)
-        stands_for = aliases.add(name, full, ids)
-        out.show({"name": name, "meaning": stands_for}, Text(f"{name} stands for {stands_for}"))
+    if known(name):
+        raise BadInput(f"{name!r} cannot be an alias: a base model is called so. Choose another name.")
+    ids = ids_at_hand()
+    full = _checked(meaning, ids)
+    stands_for = aliases.add(name, full, ids)
+    out.show({"name": name, "meaning": stands_for}, Text(f"{name} stands for {stands_for}"))
 
 
 @app.command("rm")
-def remove(name: NameArg, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+@with_output()
+def remove(out: Output, name: NameArg) -> None:
     """Take an alias away; what it stood for stays."""
-    with Output(json=json, quiet=quiet) as out:
-        meaning = aliases.remove(name)
-        out.show({"removed": name, "meaning": meaning}, Text(f"{name} stands no more for {meaning}"))
+    meaning = aliases.remove(name)
+    out.show({"removed": name, "meaning": meaning}, Text(f"{name} stands no more for {meaning}"))
 
 
 def _checked(meaning: str, ids: set[str]) -> str:

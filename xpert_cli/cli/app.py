@@ -31,24 +31,20 @@ from xpert_cli.cli.import_ import import_
 from xpert_cli.cli.input import prepare_streams, require_unicode
 from xpert_cli.cli.models import app as models_app
 from xpert_cli.cli.options import (
+    MANY,
     OUTPUT,
+    RANK,
     AdapterOpt,
     AuthorOpt,
     BaseOpt,
     CacheOpt,
-    JsonOpt,
     MaxTokensOpt,
     MeasuredOpt,
-    MinutesOpt,
     OfflineOpt,
     OutOpt,
     PlotOpt,
-    QuietOpt,
-    RankOpt,
     SummarizerOpt,
     TextArg,
-    ThreadsOpt,
-    TopOpt,
     TypeOpt,
     again,
     base_if_any,
@@ -56,6 +52,9 @@ from xpert_cli.cli.options import (
     open_base,
     opened_at_hand,
     opened_cache,
+    option,
+    whole,
+    with_output,
     without_effect,
     written_by,
 )
@@ -103,53 +102,51 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def xpert(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[bool, option("--version", "Print it.", callback=_version, is_eager=True)] = False,
 ) -> None:
     """Your own language model: explained from your writing, started from the nearest adapter, run by llama.cpp."""
 
 
 @app.command()
-def demo(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+@with_output()
+def demo(out: Output) -> None:
     """Show every step on a sample writer, with the packaged model and cache."""
     from xpert_cli.cli.demo import demo
 
-    with Output(json=json, quiet=quiet) as out:
-        demo(out)
+    demo(out)
 
 
 @app.command()
+@with_output(minutes=True, threads=True)
 def convert(
+    o: Output,
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="A Hugging Face folder, a Hub repo, or a GGUF file.")],
     out: OutOpt = None,
     type: TypeOpt = "Q4_K_M",
-    revision: Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit of a Hub repo.")] = None,
+    revision: Annotated[str | None, option("--revision", "Branch, tag or commit of a Hub repo.")] = None,
     offline: OfflineOpt = False,
     llama_converter: Annotated[
-        bool,
-        typer.Option("--llama-converter", help="Let llama.cpp's converter run where xpert cannot convert."),
+        bool, option("--llama-converter", "Let llama.cpp's converter run where xpert cannot convert.")
     ] = False,
-    minutes: MinutesOpt = None,
-    threads: ThreadsOpt = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Convert MODEL to one quantized GGUF file."""
     from xpert_cli.models import convert
 
-    with Output(json=json, quiet=quiet, minutes=minutes) as o:
-        if Path(model).expanduser().exists():
-            without_effect(context, f"on {model}, which is no Hub repo", "revision")
-        kind, permission = type or "Q4_K_M", (lambda what: True) if llama_converter else o.confirm
-        result = convert.convert(
-            model, out, kind, revision=revision, offline=offline, permission=permission, progress=o.progress
-        )
-        o.show(result, views.converted(result))
-        o.hint(again("run", ["Hello!"], base=result.out))
+    if Path(model).expanduser().exists():
+        without_effect(context, f"on {model}, which is no Hub repo", "revision")
+    kind, permission = type or "Q4_K_M", (lambda what: True) if llama_converter else o.confirm
+    result = convert.convert(
+        model, out, kind, revision=revision, offline=offline, permission=permission, progress=o.progress
+    )
+    o.show(result, views.converted(result))
+    o.hint(again("run", ["Hello!"], base=result.out))
 
 
 @app.command()
+@with_output(minutes=True, threads=True)
 def summarize(
+    out: Output,
     context: typer.Context,
     text: TextArg,
     base: BaseOpt = None,
@@ -157,48 +154,41 @@ def summarize(
     author: AuthorOpt = None,
     measured_only: MeasuredOpt = False,
     summarizer: SummarizerOpt = None,
-    top: TopOpt = 8,
+    top: Annotated[int, option("--top", "How many to show.", OUTPUT, parser=whole(1, MANY))] = 8,
     plot: PlotOpt = None,
-    as_prompt: Annotated[
-        bool, typer.Option("--as-prompt", help="Print it as an instruction for any assistant.", rich_help_panel=OUTPUT)
-    ] = False,
+    as_prompt: Annotated[bool, option("--as-prompt", "Print it as an instruction for any assistant.", OUTPUT)] = False,
     offline: OfflineOpt = False,
-    minutes: MinutesOpt = None,
-    threads: ThreadsOpt = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Say in words how TEXT differs from what the base model writes."""
     from xpert_cli.selection import summarize
 
-    with Output(json=json, quiet=quiet, minutes=minutes) as out:
-        if measured_only:
-            without_effect(context, "beside --measured-only, which asks no model", "summarizer")
-        if as_prompt:
-            without_effect(context, "beside --as-prompt, which shows no axes", "top")
-        if plot:
-            from xpert_cli.plot import files, portrait
+    if measured_only:
+        without_effect(context, "beside --measured-only, which asks no model", "summarizer")
+    if as_prompt:
+        without_effect(context, "beside --as-prompt, which shows no axes", "top")
+    if plot:
+        from xpert_cli.plot import files, portrait
 
-            files.check(plot)
-        written = written_by(text, author, out)
-        result = summarize.summarize(
-            written,
-            opened_cache(cache, offline, out),
-            base_if_any(base, not measured_only, offline, out),
-            measured_only=measured_only,
-            summarizer=open_base(summarizer, offline, out) if summarizer else None,
-            progress=out.progress,
-        )
-        if plot:
-            files.write(portrait.of_summary(result), plot)
-        fields = {**plain(result), "plot": plot} if plot else plain(result)
-        view: RenderableType = views.summary(result, top)
-        if as_prompt:
-            fields["prompt"] = summarize.as_prompt(result)
-            view = Text(fields["prompt"])
-        out.show(fields, view)
-        out.notes(result.notes)
-        out.hint(again("select", text, base=base, cache=cache, author=author))
+        files.check(plot)
+    written = written_by(text, author, out)
+    result = summarize.summarize(
+        written,
+        opened_cache(cache, offline, out),
+        base_if_any(base, not measured_only, offline, out),
+        measured_only=measured_only,
+        summarizer=open_base(summarizer, offline, out) if summarizer else None,
+        progress=out.progress,
+    )
+    if plot:
+        files.write(portrait.of_summary(result), plot)
+    fields = {**plain(result), "plot": plot} if plot else plain(result)
+    view: RenderableType = views.summary(result, top)
+    if as_prompt:
+        fields["prompt"] = summarize.as_prompt(result)
+        view = Text(fields["prompt"])
+    out.show(fields, view)
+    out.notes(result.notes)
+    out.hint(again("select", text, base=base, cache=cache, author=author))
 
 
 app.command()(select)
@@ -211,94 +201,85 @@ app.command()(disk)
 
 
 @app.command("eval")
+@with_output(minutes=True, threads=True)
 def evaluate(
+    out: Output,
     text: TextArg,
     base: BaseOpt = None,
     adapter: AdapterOpt = None,
-    merged: Annotated[Path | None, typer.Option("--merged", help="A merged model's GGUF file.")] = None,
+    merged: Annotated[Path | None, option("--merged", "A merged model's GGUF file.")] = None,
     cache: CacheOpt = None,
     author: AuthorOpt = None,
     max_tokens: MaxTokensOpt = 512,
     offline: OfflineOpt = False,
-    minutes: MinutesOpt = None,
-    threads: ThreadsOpt = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Measure how well a model with adapters predicts TEXT, beside the base model alone."""
     from xpert_cli.cache import opening
     from xpert_cli.training import evaluate
 
-    with Output(json=json, quiet=quiet, minutes=minutes) as out:
-        written = written_by(text, author, out)
-        model = open_base(base, offline, out)
-        adapters = opening.open_adapters(adapter or (), model, lambda: opened_cache(cache, offline, out))
-        opened = opened_at_hand(cache, model, out)
-        result = evaluate.evaluate(
-            written, model, adapters, merged, cache=opened, max_tokens=max_tokens, progress=out.progress
-        )
-        out.show(result, views.evaluation(result))
-        out.notes(result.notes)
+    written = written_by(text, author, out)
+    model = open_base(base, offline, out)
+    adapters = opening.open_adapters(adapter or (), model, lambda: opened_cache(cache, offline, out))
+    opened = opened_at_hand(cache, model, out)
+    result = evaluate.evaluate(
+        written, model, adapters, merged, cache=opened, max_tokens=max_tokens, progress=out.progress
+    )
+    out.show(result, views.evaluation(result))
+    out.notes(result.notes)
 
 
 @app.command()
+@with_output(minutes=True, threads=True)
 def merge(
+    o: Output,
     adapter: AdapterOpt = None,
     base: BaseOpt = None,
     out: OutOpt = None,
-    rank: RankOpt = None,
+    rank: Annotated[int | None, RANK] = None,
     type: TypeOpt = None,
     cache: CacheOpt = None,
     offline: OfflineOpt = False,
-    minutes: MinutesOpt = None,
-    threads: ThreadsOpt = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Merge adapters into one, or with --base into a model of its own."""
     from xpert_cli.cache.opening import find_adapters
     from xpert_cli.models import merge
 
-    with Output(json=json, quiet=quiet, minutes=minutes) as o:
-        model = open_base(base, offline, o) if base else None
-        if not adapter:
-            raise BadUsage("there is nothing to merge. Name adapters with --adapter FILE=WEIGHT.")
-        target = out or Path("merged.gguf")
-        with cache_for_ids(cache, offline, o) as opened:
-            adapters = find_adapters(adapter, opened)
-        result = merge.merge(adapters, model, target, rank=rank, type_name=type, progress=o.progress)
-        o.notes(result.notes)
-        o.show(result, views.merged(result))
-        if result.kind == "model":
-            o.hint(again("chat", base=result.out))
+    model = open_base(base, offline, o) if base else None
+    if not adapter:
+        raise BadUsage("there is nothing to merge. Name adapters with --adapter FILE=WEIGHT.")
+    target = out or Path("merged.gguf")
+    with cache_for_ids(cache, offline, o) as opened:
+        adapters = find_adapters(adapter, opened)
+    result = merge.merge(adapters, model, target, rank=rank, type_name=type, progress=o.progress)
+    o.notes(result.notes)
+    o.show(result, views.merged(result))
+    if result.kind == "model":
+        o.hint(again("chat", base=result.out))
 
 
 @app.command()
+@with_output(threads=True)
 def doctor(
+    out: Output,
     context: typer.Context,
     report: Annotated[
-        bool,
-        typer.Option("--report", help="Describe this machine and its speed, to paste into an issue; nothing personal."),
+        bool, option("--report", "Describe this machine and its speed, to paste into an issue; nothing personal.")
     ] = False,
-    threads: ThreadsOpt = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Say what this machine can run, and what to install for the rest."""
     from xpert_cli.cli import doctor
 
-    with Output(json=json, quiet=quiet) as out:
-        if not report:
-            without_effect(context, "without --report, which computes", "threads")
-        if report:
-            machine = doctor.report()
-            out.write(machine.text)
-            out.show(machine)
-            return
-        result = doctor.doctor()
-        out.show(result, views.diagnosis(result))
-        if not result.works:
-            raise typer.Exit(1)
+    if not report:
+        without_effect(context, "without --report, which computes", "threads")
+    if report:
+        machine = doctor.report()
+        out.write(machine.text)
+        out.show(machine)
+        return
+    result = doctor.doctor()
+    out.show(result, views.diagnosis(result))
+    if not result.works:
+        raise typer.Exit(1)
 
 
 def main() -> None:

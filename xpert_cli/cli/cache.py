@@ -20,22 +20,27 @@ from xpert_cli import corpus, paths
 from xpert_cli.cache import signing
 from xpert_cli.cli import cache_keys, cache_train, views
 from xpert_cli.cli.options import (
+    MANY,
+    AboutOpt,
     AuthorOpt,
     BaseOpt,
+    CacheDirArg,
     CacheOpt,
     JsonOpt,
-    MinutesOpt,
     OfflineOpt,
+    OutDirOpt,
     QuietOpt,
     SeedOpt,
     SummarizerOpt,
-    ThreadsOpt,
+    YesOpt,
     again,
     alone,
     number,
     open_base,
     opened_cache,
+    option,
     whole,
+    with_output,
     without_effect,
 )
 from xpert_cli.cli.output import Output
@@ -48,10 +53,8 @@ if TYPE_CHECKING:
 app = typer.Typer(invoke_without_command=True)
 TrainedOnOpt = Annotated[
     list[str] | None,
-    typer.Option(
-        "--text",
-        metavar="FILE",
-        help="Text that an adapter was trained on, to be searched for private data; repeatable.",
+    option(
+        "--text", "Text that an adapter was trained on, to be searched for private data; repeatable.", metavar="FILE"
     ),
 ]
 CanariesOpt = Annotated[
@@ -61,7 +64,6 @@ CanariesOpt = Annotated[
         "long as the run did. Done by default if PyTorch is installed."
     ),
 ]
-YesOpt = Annotated[bool, typer.Option("--yes", help="Publish without asking.")]
 
 
 @app.callback()
@@ -72,16 +74,16 @@ def cache(context: typer.Context, json: JsonOpt = False, quiet: QuietOpt = False
 
 
 @app.command()
+@with_output(minutes=True, threads=True)
 def build(
+    o: Output,
     adapter: Annotated[
         list[Path], typer.Argument(metavar="ADAPTER...", help="Adapter files, or folders that xpert finetune wrote.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The cache's folder.")],
+    out: OutDirOpt,
     base: BaseOpt = None,
     summarizer: SummarizerOpt = None,
-    about: Annotated[
-        Path | None, typer.Option("--about", metavar="FILE", help="Markdown for the card: the data, and its terms.")
-    ] = None,
+    about: AboutOpt = None,
     index: Annotated[
         bool | None,
         typer.Option(
@@ -90,122 +92,103 @@ def build(
     ] = None,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
-    minutes: MinutesOpt = None,
-    threads: ThreadsOpt = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Explain adapters of one base model by what they write, and make a cache of them."""
     from xpert_cli.cache import build
 
-    with Output(json=json, quiet=quiet, minutes=minutes) as o:
-        result = build.build(
-            adapter,
-            out,
-            open_base(base, offline, o),
-            summarizer=open_base(summarizer, offline, o) if summarizer else None,
-            seed=seed,
-            about=paths.text(about) if about else "",
-            indexed=index,
-            progress=o.progress,
-        )
-        o.show(result, views.built(result))
-        o.notes(result.notes)
-        o.hint(again("cache verify", base=base, cache=out))
+    result = build.build(
+        adapter,
+        out,
+        open_base(base, offline, o),
+        summarizer=open_base(summarizer, offline, o) if summarizer else None,
+        seed=seed,
+        about=paths.text(about) if about else "",
+        indexed=index,
+        progress=o.progress,
+    )
+    o.show(result, views.built(result))
+    o.notes(result.notes)
+    o.hint(again("cache verify", base=base, cache=out))
 
 
 app.command()(cache_train.train)
 
 
 @app.command()
+@with_output()
 def verify(
+    out: Output,
     cache: CacheOpt = None,
     base: BaseOpt = None,
     answers: Annotated[
-        int,
-        typer.Option(
-            "--answers", parser=whole(0, 1_000_000), metavar="N", help="Ask N adapters too: do they write as they say?"
-        ),
+        int, option("--answers", "Ask N adapters too: do they write as they say?", parser=whole(0, MANY), metavar="N")
     ] = 0,
     offline: OfflineOpt = False,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Fetch every adapter of a cache, and check its digest, its structure and its base."""
     from xpert_cli.cache import verify
 
-    with Output(json=json, quiet=quiet) as out:
-        model = open_base(base, offline, out)
-        result = verify.verify(opened_cache(cache, offline, out), model, out.progress, ask=answers)
-        out.show(result, views.verified(result))
-        out.notes(result.notes)
+    model = open_base(base, offline, out)
+    result = verify.verify(opened_cache(cache, offline, out), model, out.progress, ask=answers)
+    out.show(result, views.verified(result))
+    out.notes(result.notes)
 
 
 @app.command()
-def index(
-    cache: Annotated[Path, typer.Argument(metavar="CACHE_DIR", help="The cache's folder.")],
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
-) -> None:
+@with_output()
+def index(out: Output, cache: CacheDirArg) -> None:
     """Write an index for a cache, so that devices read only a part of it; one that is there is written anew.
 
     Every adapter is compared with its digest first.
     """
     from xpert_cli.cache.index import to_index
 
-    with Output(json=json, quiet=quiet) as out:
-        count = to_index(opened_cache(str(cache), True, out), cache, out.progress)
-        out.show({"cache": str(cache), "adapters": count}, f"{cache} has an index of {count} adapters.")
-        out.hint(again("cache publish", [str(cache), "OWNER/NAME"]))
+    count = to_index(opened_cache(str(cache), True, out), cache, out.progress)
+    out.show({"cache": str(cache), "adapters": count}, f"{cache} has an index of {count} adapters.")
+    out.hint(again("cache publish", [str(cache), "OWNER/NAME"]))
 
 
 @app.command()
+@with_output(minutes=True, threads=True)
 def words(
-    cache: Annotated[Path, typer.Argument(metavar="CACHE_DIR", help="The cache's folder.")],
+    out: Output,
+    cache: CacheDirArg,
     base: BaseOpt = None,
     summarizer: SummarizerOpt = None,
     orthogonality: Annotated[
         float,
-        typer.Option(
-            "--orthogonality", parser=number(0, 1), help="Keep a word if its cosine with every kept word is below this."
-        ),
+        option("--orthogonality", "Keep a word if its cosine with every kept word is below this.", parser=number(0, 1)),
     ] = 0.1,
     residual: Annotated[
         float,
-        typer.Option(
-            "--residual", parser=number(0, 1), help="Stop when the words leave less than this share of an adapter."
-        ),
+        option("--residual", "Stop when the words leave less than this share of an adapter.", parser=number(0, 1)),
     ] = 0.2,
     candidates: Annotated[
-        int,
-        typer.Option("--candidates", parser=whole(1, 1_000_000), help="Most words to try for each adapter."),
+        int, option("--candidates", "Most words to try for each adapter.", parser=whole(1, MANY))
     ] = 300,
     offline: OfflineOpt = False,
-    minutes: MinutesOpt = None,
-    threads: ThreadsOpt = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Name the styles of a cache's adapters in words that a summarizer chooses; new adapters may add words."""
     from xpert_cli.paper.name_adapters import name_words
 
-    with Output(json=json, quiet=quiet, minutes=minutes) as out:
-        result = name_words(
-            opened_cache(str(cache), offline, out),
-            cache,
-            open_base(base, offline, out),
-            summarizer=open_base(summarizer, offline, out) if summarizer else None,
-            orthogonality=orthogonality,
-            residual=residual,
-            candidates=candidates,
-            progress=out.progress,
-        )
-        out.show(result, views.named(result))
-        out.notes(result.notes)
+    result = name_words(
+        opened_cache(str(cache), offline, out),
+        cache,
+        open_base(base, offline, out),
+        summarizer=open_base(summarizer, offline, out) if summarizer else None,
+        orthogonality=orthogonality,
+        residual=residual,
+        candidates=candidates,
+        progress=out.progress,
+    )
+    out.show(result, views.named(result))
+    out.notes(result.notes)
 
 
 @app.command()
+@with_output(minutes=True, threads=True)
 def add(
+    o: Output,
     context: typer.Context,
     adapter: Annotated[
         Path,
@@ -214,12 +197,9 @@ def add(
             help="A folder that xpert finetune wrote, a file, or a cache with communities to add.",
         ),
     ],
-    cache: Annotated[str, typer.Option("--cache", metavar="DIR|REPO", help="The cache: a folder, or a Hub repo.")],
+    cache: Annotated[str, option("--cache", "The cache: a folder, or a Hub repo.", metavar="DIR|REPO")],
     least: Annotated[
-        int,
-        typer.Option(
-            "--least", parser=whole(1, 1_000_000), metavar="K", help="Of a cache: only communities of K people or more."
-        ),
+        int, option("--least", "Of a cache: only communities of K people or more.", parser=whole(1, MANY), metavar="K")
     ] = 10,
     text: TrainedOnOpt = None,
     canaries: CanariesOpt = None,
@@ -229,101 +209,91 @@ def add(
     yes: YesOpt = False,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
-    minutes: MinutesOpt = None,
-    threads: ThreadsOpt = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Explain one more adapter and add it to a cache: to your folder, or as a pull request to a Hub repo."""
     from xpert_cli.cache import build
 
-    with Output(json=json, quiet=quiet, minutes=minutes) as o:
-        own, communities = Path(cache).is_dir(), (adapter / "catalogue.json").is_file()
-        if own:
-            without_effect(context, f"on {cache}, which is a folder", "text", "canaries", "author", "yes")
-        if communities:
-            without_effect(context, "on communities, whose adapters are not asked", "summarizer", "seed")
-        else:
-            without_effect(context, f"on {adapter}, which is no cache", "least")
-        model, opened = open_base(base, offline, o), opened_cache(cache, offline, o)
-        if communities:
-            if not own:
-                raise BadInput(f"communities are added to a folder, and {cache} is none. Fetch it, add, publish.")
-            from xpert_cli.cache.communities import add_communities
+    own, communities = Path(cache).is_dir(), (adapter / "catalogue.json").is_file()
+    if own:
+        without_effect(context, f"on {cache}, which is a folder", "text", "canaries", "author", "yes")
+    if communities:
+        without_effect(context, "on communities, whose adapters are not asked", "summarizer", "seed")
+    else:
+        without_effect(context, f"on {adapter}, which is no cache", "least")
+    model, opened = open_base(base, offline, o), opened_cache(cache, offline, o)
+    if communities:
+        if not own:
+            raise BadInput(f"communities are added to a folder, and {cache} is none. Fetch it, add, publish.")
+        from xpert_cli.cache.communities import add_communities
 
-            opened.require(model)
-            added = add_communities(_opened(str(adapter), offline, o), opened, Path(cache), least)
-            listed = [{"id": one.id, "people": one.count, "explanation": one.entry.explanation} for one in added]
-            names = ", ".join(one.id for one in added)
-            o.show({"out": cache, "communities": listed}, f"{cache}: added {names}")
-            o.hint(again("cache publish", [cache, "OWNER/NAME"]))
-            return
-        folder = Path(cache) if own else paths.data_dir() / "proposals" / cache.replace("/", "--") / adapter.name
-        summarizer_model = open_base(summarizer, offline, o) if summarizer else None
-        result = build.add(
-            [adapter], opened, folder, model, summarizer=summarizer_model, seed=seed, progress=o.progress
-        )
-        o.notes(result.notes)
-        if own:
-            o.show(result, views.built(result))
-            o.hint(again("cache publish", [cache, "OWNER/NAME"]))
-            return
-        training_text = adapter / "messages.jsonl"
-        texts = text or ([str(training_text)] if training_text.exists() else None)
-        _send(_opened(str(folder), True, o), cache, o, model, texts, author, canaries, yes, propose=True)
-        rmtree(folder)
+        opened.require(model)
+        added = add_communities(_opened(str(adapter), offline, o), opened, Path(cache), least)
+        listed = [{"id": one.id, "people": one.count, "explanation": one.entry.explanation} for one in added]
+        names = ", ".join(one.id for one in added)
+        o.show({"out": cache, "communities": listed}, f"{cache}: added {names}")
+        o.hint(again("cache publish", [cache, "OWNER/NAME"]))
+        return
+    folder = Path(cache) if own else paths.data_dir() / "proposals" / cache.replace("/", "--") / adapter.name
+    summarizer_model = open_base(summarizer, offline, o) if summarizer else None
+    result = build.add([adapter], opened, folder, model, summarizer=summarizer_model, seed=seed, progress=o.progress)
+    o.notes(result.notes)
+    if own:
+        o.show(result, views.built(result))
+        o.hint(again("cache publish", [cache, "OWNER/NAME"]))
+        return
+    training_text = adapter / "messages.jsonl"
+    texts = text or ([str(training_text)] if training_text.exists() else None)
+    _send(_opened(str(folder), True, o), cache, o, model, texts, author, canaries, yes, propose=True)
+    rmtree(folder)
 
 
 @app.command()
+@with_output()
 def publish(
+    o: Output,
     context: typer.Context,
     cache: Annotated[str, typer.Argument(metavar="DIR|REPO@REVISION", help="The cache, or a pull request to it.")],
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The Hub repo; made if there is none.")],
-    public: Annotated[bool, typer.Option("--public", help="Let everybody see it.")] = False,
+    public: Annotated[bool, option("--public", "Let everybody see it.")] = False,
     text: TrainedOnOpt = None,
     canaries: CanariesOpt = None,
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="Sign with this secret key, made by: xpert cache key")
+        Path | None, option("--key", "Sign with this secret key, made by: xpert cache key", metavar="FILE")
     ] = None,
     days: Annotated[
-        int | None, typer.Option("--expires", parser=whole(1, 36_500), metavar="DAYS", help="Days until it expires.")
+        int | None, option("--expires", "Days until it expires.", parser=whole(1, 36500), metavar="DAYS")
     ] = None,
     least: Annotated[
         int | None,
-        typer.Option(
-            "--least", parser=whole(1, 1_000_000), metavar="K", help="Only communities of K people, and nobody's own."
-        ),
+        option("--least", "Only communities of K people, and nobody's own.", parser=whole(1, MANY), metavar="K"),
     ] = None,
-    license: Annotated[str | None, typer.Option("--license", help="For the card, as in apache-2.0.")] = None,
+    license: Annotated[str | None, option("--license", "For the card, as in apache-2.0.")] = None,
     base_model: Annotated[
-        str | None, typer.Option("--base-model", metavar="OWNER/NAME", help="For the card: the base model's Hub repo.")
+        str | None, option("--base-model", "For the card: the base model's Hub repo.", metavar="OWNER/NAME")
     ] = None,
     base: BaseOpt = None,
     author: AuthorOpt = None,
     yes: YesOpt = False,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Put a cache on the Hub, once you agree: only files that differ; private unless you say --public."""
-    with Output(json=json, quiet=quiet) as o:
-        if not text:
-            without_effect(context, "without --text", "base", "author", "canaries")
-        fields = {"license": license, "base_model": base_model}
-        metadata = {name: value for name, value in fields.items() if value}
-        model = open_base(base, False, o) if text else None
-        secret = signing.read_key(key) if key else None
-        options = {"public": public, "key": secret, "days": days, "metadata": metadata}
-        opened = _opened(cache, False, o)
-        if least is None:
-            _send(opened, repo, o, model, text, author, canaries, yes, **options)
-            return
-        from xpert_cli.cache.communities import at_least
+    if not text:
+        without_effect(context, "without --text", "base", "author", "canaries")
+    fields = {"license": license, "base_model": base_model}
+    metadata = {name: value for name, value in fields.items() if value}
+    model = open_base(base, False, o) if text else None
+    secret = signing.read_key(key) if key else None
+    options = {"public": public, "key": secret, "days": days, "metadata": metadata}
+    opened = _opened(cache, False, o)
+    if least is None:
+        _send(opened, repo, o, model, text, author, canaries, yes, **options)
+        return
+    from xpert_cli.cache.communities import at_least
 
-        folder = paths.data_dir() / "proposals" / f"least-{repo.replace('/', '--')}"
-        rmtree(folder, ignore_errors=True)
-        at_least(opened, least, paths.writable(folder))
-        _send(_opened(str(folder), True, o), repo, o, model, text, author, canaries, yes, **options)
-        rmtree(folder)
+    folder = paths.data_dir() / "proposals" / f"least-{repo.replace('/', '--')}"
+    rmtree(folder, ignore_errors=True)
+    at_least(opened, least, paths.writable(folder))
+    _send(_opened(str(folder), True, o), repo, o, model, text, author, canaries, yes, **options)
+    rmtree(folder)
 
 
 def _opened(name: str, offline: bool, out: Output) -> OpenCache:
@@ -377,12 +347,10 @@ app.command()(cache_keys.trust)
 
 
 @app.command("list")
-def listing(
-    cache: CacheOpt = None, offline: OfflineOpt = False, json: JsonOpt = False, quiet: QuietOpt = False
-) -> None:
+@with_output()
+def listing(out: Output, cache: CacheOpt = None, offline: OfflineOpt = False) -> None:
     """List the adapters of a cache, and what each writes like."""
     from xpert_cli.cache import verify
 
-    with Output(json=json, quiet=quiet) as out:
-        result = verify.listing(opened_cache(cache, offline, out))
-        out.show(result, views.listing(result))
+    result = verify.listing(opened_cache(cache, offline, out))
+    out.show(result, views.listing(result))

@@ -10,33 +10,31 @@ import typer
 from xpert_cli import paths
 from xpert_cli.cache import signing
 from xpert_cli.cli import views
-from xpert_cli.cli.options import JsonOpt, QuietOpt, again
+from xpert_cli.cli.options import again, with_output
 from xpert_cli.cli.output import Output
 
 
+@with_output()
 def key(
+    out: Output,
     path: Annotated[Path | None, typer.Argument(metavar="FILE", help="Where; in your settings by default.")] = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Make a key that your caches are signed with, and show the public one."""
-    with Output(json=json, quiet=quiet) as out:
-        target = path or paths.config_file().with_name("signing.key")
-        pair = signing.make_key(target)
-        out.show({"secret": str(target), "public": pair.public}, views.unbroken(pair.public))
-        out.note(f"The secret key is in {target}: keep it safe, and keep a copy. The public one is for your readers.")
-        out.hint(again("cache publish", ["DIR", "OWNER/NAME"], key=target))
+    target = path or paths.config_file().with_name("signing.key")
+    pair = signing.make_key(target)
+    out.show({"secret": str(target), "public": pair.public}, views.unbroken(pair.public))
+    out.note(f"The secret key is in {target}: keep it safe, and keep a copy. The public one is for your readers.")
+    out.hint(again("cache publish", ["DIR", "OWNER/NAME"], key=target))
 
 
+@with_output()
 def trust(
+    out: Output,
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A cache on the Hub.")],
     public_key: Annotated[str, typer.Argument(metavar="KEY", help="Its publisher's public key, or: unsigned")],
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Accept only this key for a cache from now on."""
     from xpert_cli.cache.trust import trust as pin
 
-    with Output(json=json, quiet=quiet) as out:
-        pin(repo, public_key)
-        out.show({"cache": repo, "key": public_key}, views.unbroken(f"{repo}: {public_key}"))
+    pin(repo, public_key)
+    out.show({"cache": repo, "key": public_key}, views.unbroken(f"{repo}: {public_key}"))

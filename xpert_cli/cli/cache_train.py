@@ -10,24 +10,31 @@ import typer
 from xpert_cli import paths
 from xpert_cli.cli import views
 from xpert_cli.cli.options import (
+    LEARNING_RATE,
+    MANY,
+    RANK,
+    TRAINING,
+    AboutOpt,
     BaseOpt,
-    JsonOpt,
-    MinutesOpt,
+    MaxTokensOpt,
     OfflineOpt,
-    QuietOpt,
+    OutDirOpt,
     SeedOpt,
     again,
-    number,
     open_base,
+    option,
     whole,
+    with_output,
     without_effect,
 )
 from xpert_cli.cli.output import Output
 
-TRAINING, COMMUNITIES, WORKERS = "Training", "Communities", "Workers"
+COMMUNITIES, WORKERS = "Communities", "Workers"
 
 
+@with_output(minutes=True)
 def train(
+    o: Output,
     context: typer.Context,
     writers: Annotated[
         Path,
@@ -36,176 +43,124 @@ def train(
             help="A folder with a file or folder for each writer, or one table (JSONL, CSV, Parquet) of all.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The cache's folder.")],
+    out: OutDirOpt,
     base: BaseOpt = None,
     column: Annotated[
-        str | None, typer.Option("--author-column", metavar="NAME", help="The table's column that names the writer.")
+        str | None, option("--author-column", "The table's column that names the writer.", metavar="NAME")
     ] = None,
     engine: Annotated[
         str,
-        typer.Option(
+        option(
             "--engine",
+            "Where workers run: in processes on this machine, or on a Ray cluster.",
+            WORKERS,
             metavar="local|ray",
-            help="Where workers run: in processes on this machine, or on a Ray cluster.",
-            rich_help_panel=WORKERS,
         ),
     ] = "local",
     jobs: Annotated[
         int | None,
-        typer.Option(
-            "--jobs",
-            parser=whole(1, 1_024),
-            help="How many workers train at the same time; one a core by default.",
-            rich_help_panel=WORKERS,
+        option(
+            "--jobs", "How many workers train at the same time; one a core by default.", WORKERS, parser=whole(1, 1024)
         ),
     ] = None,
     threads: Annotated[
-        int,
-        typer.Option(
-            "--threads",
-            parser=whole(1, 512),
-            help="Threads that each worker computes with.",
-            rich_help_panel=WORKERS,
-        ),
+        int, option("--threads", "Threads that each worker computes with.", WORKERS, parser=whole(1, 512))
     ] = 1,
     address: Annotated[
-        str,
-        typer.Option(
-            "--address",
-            help="Address of the Ray cluster; by default one is started on this machine.",
-            rich_help_panel=WORKERS,
-        ),
+        str, option("--address", "Address of the Ray cluster; by default one is started on this machine.", WORKERS)
     ] = "",
     work: Annotated[
         Path | None,
-        typer.Option("--work", metavar="DIR", help="Folder that keeps what is done; DIR.work beside --out by default."),
+        option("--work", "Folder that keeps what is done; DIR.work beside --out by default.", metavar="DIR"),
     ] = None,
     communities: Annotated[
         str,
-        typer.Option(
+        option(
             "--communities",
+            "How a community's adapter is made: as the average of its people's, or by training on their text.",
+            COMMUNITIES,
             metavar="average|text|none",
-            help="How a community's adapter is made: as the average of its people's, or by training on their text.",
-            rich_help_panel=COMMUNITIES,
         ),
     ] = "average",
     least: Annotated[
-        int,
-        typer.Option(
-            "--least",
-            parser=whole(1, 1_000_000),
-            help="Fewest people that make a community.",
-            rich_help_panel=COMMUNITIES,
-        ),
+        int, option("--least", "Fewest people that make a community.", COMMUNITIES, parser=whole(1, MANY))
     ] = 10,
     prefix: Annotated[
-        str,
-        typer.Option(
-            "--prefix",
-            help="Name of the community of everybody; smaller ones add a number to it.",
-            rich_help_panel=COMMUNITIES,
-        ),
+        str, option("--prefix", "Name of the community of everybody; smaller ones add a number to it.", COMMUNITIES)
     ] = "people",
-    people: Annotated[
-        bool,
-        typer.Option("--people/--no-people", help="Train an adapter for each writer.", rich_help_panel=COMMUNITIES),
-    ] = True,
+    people: Annotated[bool, option("--people/--no-people", "Train an adapter for each writer.", COMMUNITIES)] = True,
     steps: Annotated[
         int | None,
-        typer.Option(
+        option(
             "--steps",
-            parser=whole(1, 1_000_000),
-            help="Training steps for each writer; by default two passes over the messages.",
-            rich_help_panel=TRAINING,
+            "Training steps for each writer; by default two passes over the messages.",
+            TRAINING,
+            parser=whole(1, MANY),
         ),
     ] = None,
     community_steps: Annotated[
         int,
-        typer.Option(
+        option(
             "--community-steps",
-            parser=whole(1, 1_000_000),
-            help="Training steps on a community's text, with --communities text.",
-            rich_help_panel=TRAINING,
+            "Training steps on a community's text, with --communities text.",
+            TRAINING,
+            parser=whole(1, MANY),
         ),
     ] = 128,
-    rank: Annotated[
-        int, typer.Option("--rank", parser=whole(1, 1024), help="Rank of each adapter.", rich_help_panel=TRAINING)
-    ] = 8,
-    learning_rate: Annotated[
-        float,
-        typer.Option("--learning-rate", parser=number(0, 1), help="Peak learning rate.", rich_help_panel=TRAINING),
-    ] = 1e-3,
-    max_tokens: Annotated[
-        int,
-        typer.Option(
-            "--max-tokens",
-            parser=whole(1, 1_000_000),
-            help="Most tokens of a message, with its prompt.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = 256,
+    rank: Annotated[int, RANK] = 8,
+    learning_rate: Annotated[float, LEARNING_RATE] = 1e-3,
+    max_tokens: MaxTokensOpt = 256,
     most: Annotated[
         int | None,
-        typer.Option(
-            "--most",
-            parser=whole(4, 1_000_000),
-            help="Most messages of a writer that are used; all by default.",
-            rich_help_panel=TRAINING,
-        ),
+        option("--most", "Most messages of a writer that are used; all by default.", TRAINING, parser=whole(4, MANY)),
     ] = None,
-    about: Annotated[
-        Path | None, typer.Option("--about", metavar="FILE", help="Markdown for the card: the data, and its terms.")
-    ] = None,
+    about: AboutOpt = None,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
-    minutes: MinutesOpt = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Train adapters for many writers, and make a cache of them; the same command goes on, and adds writers."""
     from xpert_cli.corpus.writers import find_writers
     from xpert_cli.training.many import Settings, check, train_cache
     from xpert_cli.training.writer import How
 
-    with Output(json=json, quiet=quiet, minutes=minutes) as o:
-        if writers.is_dir():
-            without_effect(context, f"on {writers}, a folder of which each entry is a writer", "column")
-        if engine == "local":
-            without_effect(context, "without --engine ray", "address")
-        if communities != "text":
-            without_effect(context, "without --communities text", "community_steps")
-        if communities == "none":
-            without_effect(context, "beside --communities none", "least", "prefix")
-        if not people and communities == "text":
-            without_effect(context, "beside --no-people; communities have --community-steps", "steps")
-        how = How(
-            base="",
-            rank=rank,
-            steps=steps,
-            community_steps=community_steps,
-            learning_rate=learning_rate,
-            max_tokens=max_tokens,
-            most=most,
-            seed=seed,
-            threads=threads,
-            adapters=people,
-        )
-        settings = Settings(
-            how=how,
-            engine=engine,
-            jobs=jobs,
-            communities=communities,
-            least=least,
-            prefix=prefix,
-            about=paths.text(about) if about else "",
-            address=address,
-        )
-        model = open_base(base, offline, o)
-        work_folder = work or out.absolute().with_name(f"{out.absolute().name}.work")
-        check(out, work_folder, model, settings)
-        result = train_cache(
-            find_writers(writers, work_folder / "texts", column), out, work_folder, model, settings, o.progress
-        )
-        o.show(result, views.trained_cache(result))
-        o.notes(result.notes)
-        o.hint(again("cache verify", base=base, cache=out))
+    if writers.is_dir():
+        without_effect(context, f"on {writers}, a folder of which each entry is a writer", "column")
+    if engine == "local":
+        without_effect(context, "without --engine ray", "address")
+    if communities != "text":
+        without_effect(context, "without --communities text", "community_steps")
+    if communities == "none":
+        without_effect(context, "beside --communities none", "least", "prefix")
+    if not people and communities == "text":
+        without_effect(context, "beside --no-people; communities have --community-steps", "steps")
+    how = How(
+        base="",
+        rank=rank,
+        steps=steps,
+        community_steps=community_steps,
+        learning_rate=learning_rate,
+        max_tokens=max_tokens,
+        most=most,
+        seed=seed,
+        threads=threads,
+        adapters=people,
+    )
+    settings = Settings(
+        how=how,
+        engine=engine,
+        jobs=jobs,
+        communities=communities,
+        least=least,
+        prefix=prefix,
+        about=paths.text(about) if about else "",
+        address=address,
+    )
+    model = open_base(base, offline, o)
+    work_folder = work or out.absolute().with_name(f"{out.absolute().name}.work")
+    check(out, work_folder, model, settings)
+    result = train_cache(
+        find_writers(writers, work_folder / "texts", column), out, work_folder, model, settings, o.progress
+    )
+    o.show(result, views.trained_cache(result))
+    o.notes(result.notes)
+    o.hint(again("cache verify", base=base, cache=out))

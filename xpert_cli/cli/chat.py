@@ -23,17 +23,16 @@ from xpert_cli.cli.options import (
     BaseOpt,
     CacheOpt,
     ContextOpt,
-    JsonOpt,
     MaxTokensOpt,
     OfflineOpt,
-    QuietOpt,
     SeedOpt,
     SystemOpt,
     TemperatureOpt,
-    ThreadsOpt,
     TopPOpt,
     open_adapters,
     open_base,
+    option,
+    with_output,
 )
 from xpert_cli.cli.output import Output
 from xpert_cli.errors import BadInput, XpertError
@@ -53,7 +52,9 @@ HELP = """\
 /exit           end (Ctrl-D does too); Ctrl-C stops an answer"""
 
 
+@with_output(threads=True)
 def run(
+    out: Output,
     prompt: Annotated[str, typer.Argument(help="What to answer; - reads it from standard input.")],
     base: BaseOpt = None,
     adapter: AdapterOpt = None,
@@ -65,53 +66,43 @@ def run(
     context: ContextOpt = None,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
-    threads: ThreadsOpt = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Answer PROMPT with a base model and adapters."""
     from xpert_cli.llama import chat
 
-    with Output(json=json, quiet=quiet) as out:
-        prompt = all_input() if prompt == "-" else prompt
-        sampling = _sampling(max_tokens, temperature, top_p, seed)
-        model = open_base(base, offline, out)
-        adapters = open_adapters(adapter, cache, offline, out, model)
-        result = chat.run(prompt, model, adapters, sampling=sampling, system=system, context=context, on_text=out.write)
-        out.write("\n")
-        if not result.text.strip():
-            out.note("the model ended its answer without a word. Use smaller weights, or another --seed.")
-        out.show(result)
-        limit = " (--max-tokens reached)" if result.stopped == "length" else ""
-        out.notes(result.notes)
-        tokens = "token" if result.generated_tokens == 1 else "tokens"
-        out.note(f"{result.generated_tokens} {tokens}, {result.tokens_per_second:.1f} a second{limit}")
+    prompt = all_input() if prompt == "-" else prompt
+    sampling = _sampling(max_tokens, temperature, top_p, seed)
+    model = open_base(base, offline, out)
+    adapters = open_adapters(adapter, cache, offline, out, model)
+    result = chat.run(prompt, model, adapters, sampling=sampling, system=system, context=context, on_text=out.write)
+    out.write("\n")
+    if not result.text.strip():
+        out.note("the model ended its answer without a word. Use smaller weights, or another --seed.")
+    out.show(result)
+    limit = " (--max-tokens reached)" if result.stopped == "length" else ""
+    out.notes(result.notes)
+    tokens = "token" if result.generated_tokens == 1 else "tokens"
+    out.note(f"{result.generated_tokens} {tokens}, {result.tokens_per_second:.1f} a second{limit}")
 
 
+@with_output(threads=True)
 def chat(
+    out: Output,
     base: BaseOpt = None,
     adapter: AdapterOpt = None,
     cache: CacheOpt = None,
     system: SystemOpt = None,
     resume: Annotated[
-        bool, typer.Option("--continue", help="Go on from the conversation that was kept last (/save, --keep).")
+        bool, option("--continue", "Go on from the conversation that was kept last (/save, --keep).")
     ] = False,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the conversation and the lines you type, for you alone.")
-    ] = False,
-    plain: Annotated[
-        bool,
-        typer.Option("--plain", help="Show answers as they are, and not as Markdown."),
-    ] = False,
+    keep: Annotated[bool, option("--keep", "Keep the conversation and the lines you type, for you alone.")] = False,
+    plain: Annotated[bool, option("--plain", "Show answers as they are, and not as Markdown.")] = False,
     max_tokens: MaxTokensOpt = 256,
     temperature: TemperatureOpt = 0.7,
     top_p: TopPOpt = 0.9,
     context: ContextOpt = None,
     seed: SeedOpt = 0,
     offline: OfflineOpt = False,
-    threads: ThreadsOpt = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Talk with your newest run, or with a base model and adapters, line by line.
 
@@ -119,20 +110,19 @@ def chat(
     """
     from xpert_cli.llama.chat import Chat
 
-    with Output(json=json, quiet=quiet) as out:
-        sampling, markdown = _sampling(max_tokens, temperature, top_p, seed), not plain and paths.is_on("markdown")
-        model = open_base(base, offline, out)
-        names = _default_names(adapter, model, out)
-        adapters = open_adapters(names, cache, offline, out, model)
-        with Chat(model, adapters, sampling=sampling, system=system, context=context) as talk:
-            session = _Session(talk, model, adapters, names, out, keep, markdown)
-            if resume:
-                session.resume()
-            out.notes(talk.notes)
-            out.note(f"{session.who()}. /help lists the commands.")
-            with edited_lines(_lines_file() if keep else None):
-                session.run()
-        out.show({"turns": session.turns, "model": session.model, "notes": talk.notes})
+    sampling, markdown = _sampling(max_tokens, temperature, top_p, seed), not plain and paths.is_on("markdown")
+    model = open_base(base, offline, out)
+    names = _default_names(adapter, model, out)
+    adapters = open_adapters(names, cache, offline, out, model)
+    with Chat(model, adapters, sampling=sampling, system=system, context=context) as talk:
+        session = _Session(talk, model, adapters, names, out, keep, markdown)
+        if resume:
+            session.resume()
+        out.notes(talk.notes)
+        out.note(f"{session.who()}. /help lists the commands.")
+        with edited_lines(_lines_file() if keep else None):
+            session.run()
+    out.show({"turns": session.turns, "model": session.model, "notes": talk.notes})
 
 
 def _default_names(names: Sequence[str] | None, model: BaseModel, out: Output) -> list[str]:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xpert_cli import paths
-from xpert_cli.cli.options import JsonOpt, QuietOpt, alone
+from xpert_cli.cli.options import JsonOpt, QuietOpt, alone, with_output
 from xpert_cli.cli.output import Output
 from xpert_cli.errors import BadInput
 
@@ -26,38 +26,37 @@ NameArg = Annotated[
 def all_of_them(context: typer.Context, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
     """Read and change the settings that options fall back to; alone, list them."""
     if alone(context, json, quiet):
-        list_settings(json, quiet)
+        list_settings(json=json, quiet=quiet)
 
 
 @app.command("list")
-def list_settings(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+@with_output()
+def list_settings(out: Output) -> None:
     """List all settings, and where each value comes from."""
-    with Output(json=json, quiet=quiet) as out:
-        settings = {name: paths.default(name) for name in paths.names()}
-        fields = {"file": paths.config_file(), "settings": settings}
-        out.show(fields, _listed(settings))
+    settings = {name: paths.default(name) for name in paths.names()}
+    fields = {"file": paths.config_file(), "settings": settings}
+    out.show(fields, _listed(settings))
 
 
 @app.command()
-def get(name: NameArg, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+@with_output()
+def get(out: Output, name: NameArg) -> None:
     """Print the value of a setting."""
-    with Output(json=json, quiet=quiet) as out:
-        value = paths.default(paths.known(name))
-        out.show({name: value}, Text(value))
+    value = paths.default(paths.known(name))
+    out.show({name: value}, Text(value))
 
 
 @app.command("set")
+@with_output()
 def set_value(
+    out: Output,
     name: NameArg,
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Its value; an empty one gives the default back.")],
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Change a setting in config.ini."""
-    with Output(json=json, quiet=quiet) as out:
-        paths.set_default(paths.known(name), _checked(name, value.strip()))
-        now = paths.default(name)
-        out.show({name: now, "file": paths.config_file()}, Text(f"{name} = {now}"))
+    paths.set_default(paths.known(name), _checked(name, value.strip()))
+    now = paths.default(name)
+    out.show({name: now, "file": paths.config_file()}, Text(f"{name} = {now}"))
 
 
 def _checked(name: str, value: str) -> str:

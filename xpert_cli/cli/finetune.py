@@ -16,23 +16,24 @@ import typer
 from xpert_cli import paths, platform
 from xpert_cli.cli import views
 from xpert_cli.cli.options import (
+    LEARNING_RATE,
+    LIMITS,
+    MANY,
+    RANK,
+    TRAINING,
     AuthorOpt,
     BaseOpt,
     CacheOpt,
     ExcludeOpt,
     GapOpt,
-    JsonOpt,
     MaxTokensOpt,
-    MemoryOpt,
+    MinutesOpt,
     OfflineOpt,
     OutOpt,
-    QuietOpt,
-    RankOpt,
     ScrubOpt,
     SeedOpt,
     SinceOpt,
     TextArg,
-    ThreadsOpt,
     TypeOpt,
     UntilOpt,
     adapter_names,
@@ -42,8 +43,10 @@ from xpert_cli.cli.options import (
     open_base,
     opened_at_hand,
     opened_cache,
+    option,
     scrubbed,
     whole,
+    with_output,
     without_effect,
     written_by,
 )
@@ -57,17 +60,19 @@ if TYPE_CHECKING:
 ENGINES = ("xpert", "peft")
 
 
+@with_output(threads=True)
 def finetune(
+    o: Output,
     context: typer.Context,
     text: TextArg,
     start: Annotated[
         str,
-        typer.Option(
+        option(
             "--from",
+            "Where to start: a run, an id of the cache, an alias. What select chooses, unless you say.",
+            TRAINING,
             metavar="base|last|NAME|FILE",
             autocompletion=adapter_names,
-            help="Where to start: a run, an id of the cache, an alias. What select chooses, unless you say.",
-            rich_help_panel="Training",
         ),
     ] = "selection",
     base: BaseOpt = None,
@@ -76,58 +81,45 @@ def finetune(
     out: OutOpt = None,
     steps: Annotated[
         int | None,
-        typer.Option(
+        option(
             "--steps",
-            parser=whole(1, 1_000_000),
-            help="Optimizer steps; by default two passes over the messages, but at least 30.",
-            rich_help_panel="Training",
+            "Optimizer steps; by default two passes over the messages, but at least 30.",
+            TRAINING,
+            parser=whole(1, MANY),
         ),
     ] = None,
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", parser=number(0, 1_000_000), help="Minutes for the whole run.")
+    minutes: MinutesOpt = None,
+    memory: Annotated[
+        str | None, option("--memory", "Most memory to use, such as 900M or 2G.", LIMITS, metavar="SIZE")
     ] = None,
-    memory: MemoryOpt = None,
     condition: Annotated[
         str | None,
-        typer.Option(
-            "--while",
-            metavar="COMMAND",
-            help="Train only while this command succeeds, and pause while it fails.",
-            rich_help_panel="Training",
+        option(
+            "--while", "Train only while this command succeeds, and pause while it fails.", TRAINING, metavar="COMMAND"
         ),
     ] = None,
     wake_lock: Annotated[
-        bool,
-        typer.Option("--wake-lock", help="Keep a phone computing while its screen is off.", rich_help_panel="Training"),
+        bool, option("--wake-lock", "Keep a phone computing while its screen is off.", TRAINING)
     ] = False,
-    rank: RankOpt = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option("--learning-rate", parser=number(0, 1), help="Peak learning rate.", rich_help_panel="Training"),
-    ] = None,
+    rank: Annotated[int | None, RANK] = None,
+    learning_rate: Annotated[float | None, LEARNING_RATE] = None,
     max_tokens: MaxTokensOpt = 512,
     held_out: Annotated[
-        float,
-        typer.Option(
-            "--held-out",
-            parser=number(0, 1),
-            help="Share of the messages kept for measuring.",
-            rich_help_panel="Training",
-        ),
+        float, option("--held-out", "Share of the messages kept for measuring.", TRAINING, parser=number(0, 1))
     ] = 0.2,
     engine: Annotated[
         str,
-        typer.Option(
+        option(
             "--engine",
+            "peft: transformers and peft, for a folder of safetensors that xpert does not train itself.",
+            TRAINING,
             metavar="xpert|peft",
-            help="peft: transformers and peft, for a folder of safetensors that xpert does not train itself.",
-            rich_help_panel="Training",
         ),
     ] = "xpert",
     type: TypeOpt = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.svg", help="Draw the held-out loss.")] = None,
+    plot: Annotated[Path | None, option("--plot", "Draw the held-out loss.", metavar="FILE.svg")] = None,
     export: Annotated[
-        str | None, typer.Option("--export", metavar="ollama", help="Write a Modelfile beside the merged model.")
+        str | None, option("--export", "Write a Modelfile beside the merged model.", metavar="ollama")
     ] = None,
     since: SinceOpt = None,
     until: UntilOpt = None,
@@ -135,11 +127,8 @@ def finetune(
     session_gap: GapOpt = None,
     scrub: ScrubOpt = False,
     seed: SeedOpt = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train into a folder with a finished run.")] = False,
+    overwrite: Annotated[bool, option("--overwrite", "Train into a folder with a finished run.")] = False,
     offline: OfflineOpt = False,
-    threads: ThreadsOpt = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Train an adapter on TEXT, starting from the nearest cached adapter, and merge it into a model.
 
@@ -150,94 +139,93 @@ def finetune(
     from xpert_cli.training import finetune, plan, prepare, starts
     from xpert_cli.training.stopping import Stopped
 
-    with Output(json=json, quiet=quiet) as o:
-        if export not in (None, "ollama"):
-            raise BadUsage(f"--export {export!a} is unknown. It can be: ollama.")
-        if plot and plot.suffix != ".svg":
-            raise BadUsage(f"--plot draws SVG, not {plot.suffix or 'a file without a suffix'}. Name it FILE.svg.")
-        if plot:
-            paths.require_place(plot, "--plot")
-        settings = finetune.Settings(
-            steps=steps,
-            rank=rank,
-            learning_rate=learning_rate,
-            max_tokens=max_tokens,
-            held_out=held_out,
-            seed=seed,
-            type_name=type,
-            for_ollama=export == "ollama",
-            out=out,
-            overwrite=overwrite,
-        )
-        if out is None:
-            without_effect(context, "without --out: a run gets a folder of its own", "overwrite")
-        if engine not in ENGINES:
-            raise BadUsage(f"--engine {engine!a} is unknown. It can be: {', '.join(ENGINES)}.")
-        reading = partial(
-            written_by,
-            text,
-            author,
-            o,
-            since=since,
-            until=until,
-            exclude=exclude,
-            session_gap=session_gap,
-            scrub=scrub,
-        )
-        if engine == "peft":
-            given: dict[str, object] = {
-                "--cache": cache,
-                "--memory": memory,
-                "--minutes": minutes,
-                "--while": condition,
-                "--type": type,
-            }
-            given |= {"--export": export, "--from": None if start == "selection" else start}
-            given |= {"--plot": plot, "--wake-lock": wake_lock or None, "--offline": offline or None}
-            if unused := [name for name, value in given.items() if value is not None]:
-                raise BadUsage(f"--engine peft takes no {', '.join(unused)}. Leave it out.")
-            _with_peft(reading, base, settings, o)
-            return
-        limit, began = memory_size(memory) if memory is not None else None, time.monotonic()
+    if export not in (None, "ollama"):
+        raise BadUsage(f"--export {export!a} is unknown. It can be: ollama.")
+    if plot and plot.suffix != ".svg":
+        raise BadUsage(f"--plot draws SVG, not {plot.suffix or 'a file without a suffix'}. Name it FILE.svg.")
+    if plot:
+        paths.require_place(plot, "--plot")
+    settings = finetune.Settings(
+        steps=steps,
+        rank=rank,
+        learning_rate=learning_rate,
+        max_tokens=max_tokens,
+        held_out=held_out,
+        seed=seed,
+        type_name=type,
+        for_ollama=export == "ollama",
+        out=out,
+        overwrite=overwrite,
+    )
+    if out is None:
+        without_effect(context, "without --out: a run gets a folder of its own", "overwrite")
+    if engine not in ENGINES:
+        raise BadUsage(f"--engine {engine!a} is unknown. It can be: {', '.join(ENGINES)}.")
+    reading = partial(
+        written_by,
+        text,
+        author,
+        o,
+        since=since,
+        until=until,
+        exclude=exclude,
+        session_gap=session_gap,
+        scrub=scrub,
+    )
+    if engine == "peft":
+        given: dict[str, object] = {
+            "--cache": cache,
+            "--memory": memory,
+            "--minutes": minutes,
+            "--while": condition,
+            "--type": type,
+        }
+        given |= {"--export": export, "--from": None if start == "selection" else start}
+        given |= {"--plot": plot, "--wake-lock": wake_lock or None, "--offline": offline or None}
+        if unused := [name for name, value in given.items() if value is not None]:
+            raise BadUsage(f"--engine peft takes no {', '.join(unused)}. Leave it out.")
+        _with_peft(reading, base, settings, o)
+        return
+    limit, began = memory_size(memory) if memory is not None else None, time.monotonic()
 
-        def budget() -> finetune.Budget:
-            """What is left of it: selecting takes some of the time."""
-            return finetune.Budget(
-                seconds=None if minutes is None else max(0.0, 60 * minutes - (time.monotonic() - began)),
-                memory=limit,
-                may_run=platform.succeeds(condition) if condition else lambda: True,
+    def budget() -> finetune.Budget:
+        """What is left of it: selecting takes some of the time."""
+        return finetune.Budget(
+            seconds=None if minutes is None else max(0.0, 60 * minutes - (time.monotonic() - began)),
+            memory=limit,
+            may_run=platform.succeeds(condition) if condition else lambda: True,
+        )
+
+    budget()  # one out of range is refused now
+    prepare.check(settings)
+    plan.require()  # before selecting, which takes a while too
+    written = reading()
+    model = open_base(base, offline, o)
+    with Vocabulary(model) as vocabulary:
+        require_room(vocabulary, max_tokens)
+    chosen = starts.needs_cache(start)
+    opened = opened_cache(cache, offline, o) if chosen else opened_at_hand(cache, model, o)
+    begin = starts.find_start(start, written, model, opened, o.progress)
+    if begin.why:
+        o.note(begin.why)
+    if scrub and begin.earlier:
+        begin = replace(begin, earlier=scrubbed(begin.earlier, o))
+    awake = platform.wake_lock(o.note) if wake_lock else nullcontext()
+    try:
+        with awake:
+            result = finetune.finetune(
+                written, model, opened, begin, settings, budget(), progress=o.progress, note=o.note
             )
-
-        budget()  # one out of range is refused now
-        prepare.check(settings)
-        plan.require()  # before selecting, which takes a while too
-        written = reading()
-        model = open_base(base, offline, o)
-        with Vocabulary(model) as vocabulary:
-            require_room(vocabulary, max_tokens)
-        chosen = starts.needs_cache(start)
-        opened = opened_cache(cache, offline, o) if chosen else opened_at_hand(cache, model, o)
-        begin = starts.find_start(start, written, model, opened, o.progress)
-        if begin.why:
-            o.note(begin.why)
-        if scrub and begin.earlier:
-            begin = replace(begin, earlier=scrubbed(begin.earlier, o))
-        awake = platform.wake_lock(o.note) if wake_lock else nullcontext()
-        try:
-            with awake:
-                result = finetune.finetune(
-                    written, model, opened, begin, settings, budget(), progress=o.progress, note=o.note
-                )
-        except Stopped:
-            o.note("With --minutes 0 the same command ends here, with the best adapter so far.")
-            raise
-        if plot:
-            _draw(result.losses, plot)
-        o.show(result, views.finetuned(result))
-        o.notes(result.notes)
-        if result.files.modelfile:
-            o.hint(shlex.join(["ollama", "create", "mine", "-f", result.files.modelfile]))
-        o.hint(again("chat", base=base, adapter=result.files.adapter))
+    except Stopped:
+        o.note("With --minutes 0 the same command ends here, with the best adapter so far.")
+        raise
+    if plot:
+        _draw(result.losses, plot)
+    o.show(result, views.finetuned(result))
+    o.notes(result.notes)
+    if result.files.modelfile:
+        o.hint(shlex.join(["ollama", "create", "mine", "-f", result.files.modelfile]))
+    o.hint(again("chat", base=base, adapter=result.files.adapter))
 
 
 def _with_peft(reading: Callable[[], Corpus], base: str | None, settings: Settings, o: Output) -> None:

@@ -9,67 +9,62 @@ import json as json_module
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from xpert_cli import paths
 from xpert_cli.cli.options import (
     AuthorOpt,
     ExcludeOpt,
     GapOpt,
-    JsonOpt,
-    MinutesOpt,
-    QuietOpt,
     ScrubOpt,
     SinceOpt,
     TextArg,
     UntilOpt,
     again,
+    option,
+    with_output,
     written_by,
 )
 from xpert_cli.cli.output import Output
 from xpert_cli.errors import BadInput
 
 
+@with_output(minutes=True)
 def import_(
+    o: Output,
     text: TextArg,
     author: AuthorOpt = None,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="Where to write.")] = Path("messages.jsonl"),
+    out: Annotated[Path, option("--out", "Where to write.", short="-o", metavar="FILE")] = Path("messages.jsonl"),
     since: SinceOpt = None,
     until: UntilOpt = None,
     exclude: ExcludeOpt = None,
     session_gap: GapOpt = None,
     scrub: ScrubOpt = False,
-    minutes: MinutesOpt = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write to a file that is there already.")] = False,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
+    overwrite: Annotated[bool, option("--overwrite", "Write to a file that is there already.")] = False,
 ) -> None:
     """Read chats, mail, documents and data sets, and write your own messages in one form that every command takes."""
     from xpert_cli import corpus
 
-    with Output(json=json, quiet=quiet, minutes=minutes) as o:
-        if out.is_dir():
-            raise BadInput(f"-o {out} is a folder. Name a file, such as {out / 'messages.jsonl'}.")
-        if out.exists():
-            if any(_is_read(out, Path(name)) for name in text):
-                raise BadInput(f"-o {out} is among the files to read, and would be lost. Name another file with -o.")
-            if not overwrite:
-                raise BadInput(f"-o {out} is there already. Name another file with -o, or say --overwrite.")
-        paths.require_place(out)
-        written = written_by(
-            text, author, o, since=since, until=until, exclude=exclude, session_gap=session_gap, scrub=scrub
-        )
-        with paths.whole(out) as part:
-            part.chmod(0o600)
-            with part.open("w", encoding="utf-8") as file:
-                for number, message in enumerate(written.messages):
-                    if number % 1000 == 0:
-                        o.progress("writing", number / len(written))
-                    file.write(json_module.dumps(corpus.record(message), ensure_ascii=False) + "\n")
-        out.chmod(0o600)
-        o.show({"out": str(out), "messages": len(written)})
-        o.note(f"written to {out}, which you alone can read")
-        o.hint(again("summarize", [str(out)]))
+    if out.is_dir():
+        raise BadInput(f"-o {out} is a folder. Name a file, such as {out / 'messages.jsonl'}.")
+    if out.exists():
+        if any(_is_read(out, Path(name)) for name in text):
+            raise BadInput(f"-o {out} is among the files to read, and would be lost. Name another file with -o.")
+        if not overwrite:
+            raise BadInput(f"-o {out} is there already. Name another file with -o, or say --overwrite.")
+    paths.require_place(out)
+    written = written_by(
+        text, author, o, since=since, until=until, exclude=exclude, session_gap=session_gap, scrub=scrub
+    )
+    with paths.whole(out) as part:
+        part.chmod(0o600)
+        with part.open("w", encoding="utf-8") as file:
+            for number, message in enumerate(written.messages):
+                if number % 1000 == 0:
+                    o.progress("writing", number / len(written))
+                file.write(json_module.dumps(corpus.record(message), ensure_ascii=False) + "\n")
+    out.chmod(0o600)
+    o.show({"out": str(out), "messages": len(written)})
+    o.note(f"written to {out}, which you alone can read")
+    o.hint(again("summarize", [str(out)]))
 
 
 def _is_read(out: Path, given: Path) -> bool:

@@ -12,9 +12,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from xpert_cli.cli.options import JsonOpt, OfflineOpt, QuietOpt, again, alone
+from xpert_cli.cli.options import JsonOpt, OfflineOpt, QuietOpt, YesOpt, again, alone, with_output
 from xpert_cli.cli.output import Output
-from xpert_cli.cli.runs import YesOpt, agree
+from xpert_cli.cli.runs import agree
 from xpert_cli.cli.views import size
 from xpert_cli.errors import BadInput
 
@@ -56,49 +56,49 @@ def models(context: typer.Context, json: JsonOpt = False, quiet: QuietOpt = Fals
 
 
 @app.command("list")
-def list_models(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+@with_output()
+def list_models(out: Output) -> None:
     """List the base models on this machine: those that were fetched, and the one that came with xpert."""
     from xpert_cli.training import bases
 
-    with Output(json=json, quiet=quiet) as out:
-        here = bases.on_this_machine()
-        out.show(here, _listed(here) if here.models else Text("There are no base models here yet."))
-        out.notes(here.notes)
+    here = bases.on_this_machine()
+    out.show(here, _listed(here) if here.models else Text("There are no base models here yet."))
+    out.notes(here.notes)
 
 
 @app.command()
-def pull(name: NameArg, offline: OfflineOpt = False, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+@with_output()
+def pull(out: Output, name: NameArg, offline: OfflineOpt = False) -> None:
     """Fetch a base model from the Hub, check it, and try it in a process of its own."""
     from xpert_cli.models.bases import open_base
 
-    with Output(json=json, quiet=quiet) as out:
-        base = open_base(name, offline=offline, progress=out.progress)
-        count = base.path.stat().st_size
-        out.show(
-            {"name": name, "file": base.path, "bytes": count, "base": base.info},
-            Text(f"{base.path}\n{size(count)}, {base.info.name}"),
-        )
-        out.hint(again(f"config set base {name}"))
+    base = open_base(name, offline=offline, progress=out.progress)
+    count = base.path.stat().st_size
+    out.show(
+        {"name": name, "file": base.path, "bytes": count, "base": base.info},
+        Text(f"{base.path}\n{size(count)}, {base.info.name}"),
+    )
+    out.hint(again(f"config set base {name}"))
 
 
 @app.command()
-def rm(name: NameArg, yes: YesOpt = False, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+@with_output()
+def rm(out: Output, name: NameArg, yes: YesOpt = False) -> None:
     """Delete a base model that was fetched."""
     from xpert_cli.hub.kept import kept_models
     from xpert_cli.training.bases import named
 
-    with Output(json=json, quiet=quiet) as out:
-        called = {one: {named(one).name, one.address.lower(), one.repo.lower()} for one in kept_models()}
-        matching = [one for one, names in called.items() if name.lower() in names]
-        if not matching:
-            raise BadInput(f"{name} was not fetched by xpert. List what is here with: xpert models list")
-        if len(matching) > 1:
-            listed = ", ".join(one.address for one in matching)
-            raise BadInput(f"{len(matching)} files of {name} are here. Name one: {listed}")
-        count = matching[0].path.stat().st_size
-        agree(f"Delete {matching[0].address} ({size(count)})?", yes, out)
-        matching[0].remove()
-        out.show({"name": name, "file": matching[0].path, "freed_bytes": count}, Text(f"{size(count)} were freed"))
+    called = {one: {named(one).name, one.address.lower(), one.repo.lower()} for one in kept_models()}
+    matching = [one for one, names in called.items() if name.lower() in names]
+    if not matching:
+        raise BadInput(f"{name} was not fetched by xpert. List what is here with: xpert models list")
+    if len(matching) > 1:
+        listed = ", ".join(one.address for one in matching)
+        raise BadInput(f"{len(matching)} files of {name} are here. Name one: {listed}")
+    count = matching[0].path.stat().st_size
+    agree(f"Delete {matching[0].address} ({size(count)})?", yes, out)
+    matching[0].remove()
+    out.show({"name": name, "file": matching[0].path, "freed_bytes": count}, Text(f"{size(count)} were freed"))
 
 
 def _listed(bases: Bases) -> RenderableType:

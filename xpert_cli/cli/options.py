@@ -1,9 +1,9 @@
 """Options that several commands share, each defined once, and what their values stand for, opened.
 
-    def run(base: BaseOpt = None, adapter: AdapterOpt = None) -> None:
-        with Output() as out:
-            model = open_base(base, False, out)
-            adapters = open_adapters(adapter, None, False, out, model)
+    @with_output(threads=True)
+    def run(out: Output, base: BaseOpt = None, adapter: AdapterOpt = None) -> None:
+        model = open_base(base, False, out)
+        adapters = open_adapters(adapter, None, False, out, model)
 
 Where --base or --cache is left out, the settings name it. Not here: what names mean (models/bases.py,
 cache/opening.py, training/starts.py).
@@ -11,12 +11,14 @@ cache/opening.py, training/starts.py).
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -31,7 +33,15 @@ if TYPE_CHECKING:
     from xpert_cli.gguf import BaseModel, WeightedAdapter
 
 # Groups of options in --help.
-MODEL, TEXT, DRAWING, OUTPUT, LIMITS = "Model", "What is read", "Answers", "Output", "Limits"
+MODEL, TEXT, TRAINING, DRAWING, OUTPUT, LIMITS = "Model", "What is read", "Training", "Answers", "Output", "Limits"
+MANY = 1_000_000  # what a count may be at most where nothing else bounds it
+
+_Value = TypeVar("_Value")
+
+
+def option(name: str, help: str, panel: str | None = None, *, short: str | None = None, **more: Any) -> Any:
+    """An option for `Annotated`: its name and short name, its line and its group in --help, and more for Typer."""
+    return typer.Option(*filter(None, (short, name)), help=help, rich_help_panel=panel, **more)
 
 
 def number(least: float, most: float) -> Callable[[str], float]:
@@ -42,9 +52,6 @@ def number(least: float, most: float) -> Callable[[str], float]:
 def whole(least: int, most: int) -> Callable[[str], int]:
     """What reads an option's value as a whole number from `least` to `most`; anything else is wrong usage."""
     return _parser(lambda text: numbers.whole(text, least, most))
-
-
-_Value = TypeVar("_Value")
 
 
 def _parser(read: Callable[[str], _Value]) -> Callable[[str], _Value]:
@@ -77,160 +84,145 @@ def adapter_names(incomplete: str) -> list[str]:
 TextArg = Annotated[
     list[str], typer.Argument(metavar="TEXT...", help="Files or folders with text you wrote; - for standard input.")
 ]
-BaseOpt = Annotated[
-    str | None,
-    typer.Option(
-        "--base",
-        metavar="FILE|ID",
-        help="Base model: a GGUF file, its name on the Hub, or an alias.",
-        rich_help_panel=MODEL,
-    ),
-]
-CacheOpt = Annotated[
-    str | None,
-    typer.Option(
-        "--cache", metavar="DIR|REPO", help="Adapters to choose from: a folder, or a Hub repo.", rich_help_panel=MODEL
-    ),
-]
-AdapterOpt = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--adapter",
-        metavar="NAME[=WEIGHT]",
-        help="An adapter: a file, a run, an id of the cache, or an alias; repeatable.",
-        autocompletion=adapter_names,
-        rich_help_panel=MODEL,
-    ),
-]
 AuthorOpt = Annotated[
-    list[str] | None,
-    typer.Option("--author", metavar="NAME", help="Your name in chats and mail; repeatable.", rich_help_panel=TEXT),
+    list[str] | None, option("--author", "Your name in chats and mail; repeatable.", TEXT, metavar="NAME")
 ]
-SinceOpt = Annotated[
-    str | None,
-    typer.Option("--since", metavar="DATE", help="Only what was written from this day on.", rich_help_panel=TEXT),
-]
-UntilOpt = Annotated[
-    str | None,
-    typer.Option("--until", metavar="DATE", help="Only what was written before this day.", rich_help_panel=TEXT),
-]
+SinceOpt = Annotated[str | None, option("--since", "Only what was written from this day on.", TEXT, metavar="DATE")]
+UntilOpt = Annotated[str | None, option("--until", "Only what was written before this day.", TEXT, metavar="DATE")]
 ExcludeOpt = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--exclude", metavar="PATTERN", help="Leave out texts that contain this; repeatable.", rich_help_panel=TEXT
-    ),
+    list[str] | None, option("--exclude", "Leave out texts that contain this; repeatable.", TEXT, metavar="PATTERN")
 ]
 ScrubOpt = Annotated[
-    bool,
-    typer.Option(
-        "--scrub", help="Replace names of others, numbers, addresses, links and secrets first.", rich_help_panel=TEXT
-    ),
+    bool, option("--scrub", "Replace names of others, numbers, addresses, links and secrets first.", TEXT)
 ]
 GapOpt = Annotated[
     float | None,
-    typer.Option(
+    option(
         "--session-gap",
+        "Hours of silence that end a conversation; 8 by default.",
+        TEXT,
         metavar="HOURS",
-        parser=number(0, 1_000_000),
-        help="Hours of silence that end a conversation; 8 by default.",
-        rich_help_panel=TEXT,
+        parser=number(0, MANY),
     ),
 ]
-SeedOpt = Annotated[
+
+BaseOpt = Annotated[
+    str | None,
+    option("--base", "Base model: a GGUF file, its name on the Hub, or an alias.", MODEL, metavar="FILE|ID"),
+]
+CacheOpt = Annotated[
+    str | None, option("--cache", "Adapters to choose from: a folder, or a Hub repo.", MODEL, metavar="DIR|REPO")
+]
+CacheDirArg = Annotated[Path, typer.Argument(metavar="CACHE_DIR", help="The cache's folder.")]
+AdapterOpt = Annotated[
+    list[str] | None,
+    option(
+        "--adapter",
+        "An adapter: a file, a run, an id of the cache, or an alias; repeatable.",
+        MODEL,
+        metavar="NAME[=WEIGHT]",
+        autocompletion=adapter_names,
+    ),
+]
+SummarizerOpt = Annotated[
+    str | None, option("--summarizer", "The model that describes writing.", MODEL, metavar="FILE|ID")
+]
+MeasuredOpt = Annotated[bool, option("--measured-only", "Use measured axes only; needs no model.", MODEL)]
+OfflineOpt = Annotated[bool, option("--offline", "Use only what was downloaded before.", MODEL)]
+
+RANK = option("--rank", "Rank of an adapter that is written.", TRAINING, parser=whole(1, 1024))
+LEARNING_RATE = option("--learning-rate", "Peak learning rate.", TRAINING, parser=number(0, 1))
+
+SystemOpt = Annotated[str | None, option("--system", "An instruction that comes first.", DRAWING)]
+MaxTokensOpt = Annotated[
     int,
-    typer.Option(
-        "--seed", parser=whole(0, 2**32 - 1), help="The same seed gives the same result.", rich_help_panel=DRAWING
+    option(
+        "--max-tokens", "Most tokens of a message with its prompt, or of an answer.", DRAWING, parser=whole(1, MANY)
     ),
 ]
-OfflineOpt = Annotated[
-    bool, typer.Option("--offline", help="Use only what was downloaded before.", rich_help_panel=MODEL)
+TemperatureOpt = Annotated[
+    float, option("--temperature", "0 always takes the likeliest token.", DRAWING, parser=number(0, 10))
 ]
-OutOpt = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write.", rich_help_panel=OUTPUT)]
-JsonOpt = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.", rich_help_panel=OUTPUT)]
+TopPOpt = Annotated[
+    float,
+    option(
+        "--top-p",
+        "Draw from the likeliest tokens that make up this share of probability.",
+        DRAWING,
+        parser=number(0, 1),
+    ),
+]
+ContextOpt = Annotated[
+    int | None,
+    option(
+        "--context",
+        "Tokens that the model remembers; 2048, or fewer if memory is short.",
+        DRAWING,
+        parser=whole(64, 10_000_000),
+    ),
+]
+SeedOpt = Annotated[int, option("--seed", "The same seed gives the same result.", DRAWING, parser=whole(0, 2**32 - 1))]
+
+TypeOpt = Annotated[str | None, option("--type", "Quantization type of what is written.")]
+OutOpt = Annotated[Path | None, option("--out", "Where to write.", OUTPUT, short="-o")]
+OutDirOpt = Annotated[Path, option("--out", "The cache's folder.", OUTPUT, short="-o", metavar="DIR")]
+AboutOpt = Annotated[Path | None, option("--about", "Markdown for the card: the data, and its terms.", metavar="FILE")]
+PlotOpt = Annotated[
+    Path | None, option("--plot", "Draw it: axis names and numbers only.", OUTPUT, metavar="FILE.svg|.html|.png")
+]
+YesOpt = Annotated[bool, option("--yes", "Do not ask.", short="-y")]
+
 MinutesOpt = Annotated[
     float | None,
-    typer.Option(
-        "--minutes",
-        parser=number(0, 1_000_000),
-        help="Stop after so many minutes; the same command then carries on.",
-        rich_help_panel=LIMITS,
+    option(
+        "--minutes", "Stop after so many minutes; the same command then carries on.", LIMITS, parser=number(0, MANY)
     ),
 ]
 ThreadsOpt = Annotated[
     int | None,
-    typer.Option(
+    option(
         "--threads",
+        "Threads to compute with; by default the fast cores that are free.",
+        LIMITS,
         parser=whole(1, 512),
         callback=platform.use_threads,
-        help="Threads to compute with; by default the fast cores that are free.",
-        rich_help_panel=LIMITS,
     ),
 ]
-QuietOpt = Annotated[bool, typer.Option("--quiet", help="Print the result only.", rich_help_panel=OUTPUT)]
-TypeOpt = Annotated[str | None, typer.Option("--type", help="Quantization type of what is written.")]
-RankOpt = Annotated[int | None, typer.Option("--rank", parser=whole(1, 1024), help="Rank of the adapter written.")]
-TopOpt = Annotated[
-    int, typer.Option("--top", parser=whole(1, 1_000_000), help="How many to show.", rich_help_panel=OUTPUT)
-]
-PlotOpt = Annotated[
-    Path | None,
-    typer.Option(
-        "--plot", metavar="FILE.svg|.html|.png", help="Draw it: axis names and numbers only.", rich_help_panel=OUTPUT
-    ),
-]
-CompareOpt = Annotated[
-    bool,
-    typer.Option(
-        "--compare", help="Ask the paper's two-answer question; needs a cache with words.", rich_help_panel=MODEL
-    ),
-]
-MeasuredOpt = Annotated[
-    bool, typer.Option("--measured-only", help="Use measured axes only; needs no model.", rich_help_panel=MODEL)
-]
-SummarizerOpt = Annotated[
-    str | None,
-    typer.Option("--summarizer", metavar="FILE|ID", help="The model that describes writing.", rich_help_panel=MODEL),
-]
-MaxTokensOpt = Annotated[
-    int,
-    typer.Option(
-        "--max-tokens",
-        parser=whole(1, 1_000_000),
-        help="Most tokens of a message or an answer.",
-        rich_help_panel=DRAWING,
-    ),
-]
-SystemOpt = Annotated[
-    str | None, typer.Option("--system", help="An instruction that comes first.", rich_help_panel=DRAWING)
-]
-TemperatureOpt = Annotated[
-    float,
-    typer.Option(
-        "--temperature", parser=number(0, 10), help="0 always takes the likeliest token.", rich_help_panel=DRAWING
-    ),
-]
-TopPOpt = Annotated[
-    float,
-    typer.Option(
-        "--top-p",
-        parser=number(0, 1),
-        help="Draw from the likeliest tokens that make up this share of probability.",
-        rich_help_panel=DRAWING,
-    ),
-]
-MemoryOpt = Annotated[
-    str | None,
-    typer.Option("--memory", metavar="SIZE", help="Most memory to use, such as 900M or 2G.", rich_help_panel=LIMITS),
-]
-ContextOpt = Annotated[
-    int | None,
-    typer.Option(
-        "--context",
-        parser=whole(64, 10_000_000),
-        help="Tokens that the model remembers; 2048, or fewer if memory is short.",
-        rich_help_panel=DRAWING,
-    ),
-]
+JsonOpt = Annotated[bool, option("--json", "Print the result as one JSON object.", OUTPUT)]
+QuietOpt = Annotated[bool, option("--quiet", "Print the result only.", OUTPUT)]
+
+
+def with_output(
+    *, minutes: bool = False, threads: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command --json and --quiet, and in place of them hands it an Output as its first argument.
+
+    Args:
+        minutes: give it --minutes too, after which the Output ends the command.
+        threads: give it --threads too.
+    """
+    shared: dict[str, tuple[Any, Any]] = {"json": (JsonOpt, False), "quiet": (QuietOpt, False)}
+    if threads:
+        shared = {"threads": (ThreadsOpt, None), **shared}
+    if minutes:
+        shared = {"minutes": (MinutesOpt, None), **shared}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(**values: Any) -> None:
+            options = {name: values.pop(name) for name in shared}
+            options.pop("threads", None)  # its callback has set them
+            with Output(**options) as out:
+                command(out, **values)
+
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        more = [inspect.Parameter(name, kind, default=value, annotation=of) for name, (of, value) in shared.items()]
+        run.__annotations__ = {one.name: one.annotation for one in (*own, *more)}
+        vars(run)["__signature__"] = inspect.Signature([*own, *more])
+        return run
+
+    return decorate
 
 
 def written_by(

@@ -22,9 +22,12 @@ from xpert_cli.cli.options import (
     OfflineOpt,
     OutOpt,
     QuietOpt,
+    YesOpt,
     again,
     alone,
     open_base,
+    option,
+    with_output,
     without_effect,
 )
 from xpert_cli.cli.output import Output
@@ -32,8 +35,6 @@ from xpert_cli.cli.views import pairs, size
 from xpert_cli.errors import BadInput, BadUsage
 
 app = typer.Typer(invoke_without_command=True)
-
-YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def run_names() -> list[str]:
@@ -50,99 +51,94 @@ RunArg = Annotated[
 def all_of_them(context: typer.Context, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
     """List, show, rename, delete and export runs of fine-tuning; alone, list them."""
     if alone(context, json, quiet):
-        list_runs(json, quiet)
+        list_runs(json=json, quiet=quiet)
 
 
 @app.command("list")
-def list_runs(json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+@with_output()
+def list_runs(out: Output) -> None:
     """List the runs, the newest first."""
-    with Output(json=json, quiet=quiet) as out:
-        listed = runs.all_runs()
-        out.show({"runs": [_fields(run) for run in listed], "folder": runs.runs_dir()}, _listed(listed))
-        if not listed:
-            out.hint("xpert finetune TEXT")
+    listed = runs.all_runs()
+    out.show({"runs": [_fields(run) for run in listed], "folder": runs.runs_dir()}, _listed(listed))
+    if not listed:
+        out.hint("xpert finetune TEXT")
 
 
 @app.command()
-def show(run: RunArg, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+@with_output()
+def show(out: Output, run: RunArg) -> None:
     """Show one run: what it was trained on, from what, and how well it did."""
-    with Output(json=json, quiet=quiet) as out:
-        chosen = runs.find(run, finished=False)
-        out.show(_fields(chosen), _shown(chosen))
-        if chosen.finished:
-            out.hint(again("chat", adapter=chosen.name))
+    chosen = runs.find(run, finished=False)
+    out.show(_fields(chosen), _shown(chosen))
+    if chosen.finished:
+        out.hint(again("chat", adapter=chosen.name))
 
 
 @app.command()
+@with_output()
 def rename(
-    run: RunArg,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its new name.")],
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
+    out: Output, run: RunArg, name: Annotated[str, typer.Argument(metavar="NAME", help="Its new name.")]
 ) -> None:
     """Give a run a name that --adapter and --from accept."""
     from xpert_cli.cache.opening import ids_at_hand
 
-    with Output(json=json, quiet=quiet) as out:
-        renamed = runs.rename(runs.find(run), name, ids_at_hand())
-        out.show(_fields(renamed), Text(f"{renamed.folder.name} is now called {renamed.name}."))
+    renamed = runs.rename(runs.find(run), name, ids_at_hand())
+    out.show(_fields(renamed), Text(f"{renamed.folder.name} is now called {renamed.name}."))
 
 
 @app.command("rm")
+@with_output()
 def remove(
+    out: Output,
     names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Their names.", autocompletion=run_names)],
     yes: YesOpt = False,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Delete runs with everything that is in them."""
-    with Output(json=json, quiet=quiet) as out:
-        chosen = [runs.find(name, finished=False) for name in names]
-        total = sum(run.bytes for run in chosen)
-        listed = ", ".join(run.name for run in chosen)
-        agree(f"Delete {listed} ({size(total)})?", yes, out)
-        for run in chosen:
-            runs.remove(run)
-        result = {"removed": [run.name for run in chosen], "bytes": total}
-        out.show(result, Text(f"deleted {listed}: {size(total)} are free"))
+    chosen = [runs.find(name, finished=False) for name in names]
+    total = sum(run.bytes for run in chosen)
+    listed = ", ".join(run.name for run in chosen)
+    agree(f"Delete {listed} ({size(total)})?", yes, out)
+    for run in chosen:
+        runs.remove(run)
+    result = {"removed": [run.name for run in chosen], "bytes": total}
+    out.show(result, Text(f"deleted {listed}: {size(total)} are free"))
 
 
 @app.command()
+@with_output()
 def export(
+    o: Output,
     context: typer.Context,
     run: RunArg,
     kind: Annotated[str, typer.Argument(metavar="gguf|peft|ollama|zip", help="What to make of it.")],
     out: OutOpt = None,
     base: BaseOpt = None,
     offline: OfflineOpt = False,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Turn a run into a model (gguf), a PEFT folder (peft), a folder for Ollama (ollama), or an archive (zip).
 
     The archive holds the adapter and its record, and none of your messages.
     """
-    with Output(json=json, quiet=quiet) as o:
-        if kind not in _EXPORTS:
-            raise BadUsage(f"{kind!a} is no form of a run. It can be: {', '.join(_EXPORTS)}.")
-        if kind == "zip":
-            without_effect(context, "on an archive, which holds no base", "base", "offline")
-        chosen = runs.find(run)
-        target = out or Path(chosen.name + {"gguf": ".gguf", "zip": ".zip"}.get(kind, f"-{kind}"))
-        if target.exists():
-            raise BadInput(f"{target} is there already. Choose another name with --out.")
-        if kind in ("gguf", "zip"):
-            paths.require_place(target)
-        if kind == "zip":
-            _zip(chosen, target)
-        else:
-            _EXPORTS[kind](chosen, open_base(base, offline, o), target, o, base is not None)
-        fields = {"run": chosen.name, "kind": kind, "out": target, "bytes": _bytes(target)}
-        o.show(fields, Text(f"{chosen.name} is in {target} ({size(_bytes(target))})"))
-        if kind == "gguf":
-            o.hint(again("chat", base=target))
-        if kind == "ollama":
-            o.hint(f"cd {target} && ollama create {chosen.name} -f Modelfile")
+    if kind not in _EXPORTS:
+        raise BadUsage(f"{kind!a} is no form of a run. It can be: {', '.join(_EXPORTS)}.")
+    if kind == "zip":
+        without_effect(context, "on an archive, which holds no base", "base", "offline")
+    chosen = runs.find(run)
+    target = out or Path(chosen.name + {"gguf": ".gguf", "zip": ".zip"}.get(kind, f"-{kind}"))
+    if target.exists():
+        raise BadInput(f"{target} is there already. Choose another name with --out.")
+    if kind in ("gguf", "zip"):
+        paths.require_place(target)
+    if kind == "zip":
+        _zip(chosen, target)
+    else:
+        _EXPORTS[kind](chosen, open_base(base, offline, o), target, o, base is not None)
+    fields = {"run": chosen.name, "kind": kind, "out": target, "bytes": _bytes(target)}
+    o.show(fields, Text(f"{chosen.name} is in {target} ({size(_bytes(target))})"))
+    if kind == "gguf":
+        o.hint(again("chat", base=target))
+    if kind == "ollama":
+        o.hint(f"cd {target} && ollama create {chosen.name} -f Modelfile")
 
 
 def _gguf(run: runs.Run, base: Any, target: Path, out: Output, chosen: bool) -> None:
@@ -194,45 +190,42 @@ def _zip(run: runs.Run, target: Path) -> None:
 _EXPORTS: dict[str, Any] = {"gguf": _gguf, "peft": _peft, "ollama": _ollama, "zip": _zip}
 
 
+@with_output()
 def disk(
+    out: Output,
     context: typer.Context,
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Delete what can be made or fetched again, after asking.")
-    ] = False,
+    prune: Annotated[bool, option("--prune", "Delete what can be made or fetched again, after asking.")] = False,
     yes: YesOpt = False,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
 ) -> None:
     """Show what takes space in xpert's folder, and delete what can be made or fetched again.
 
     --prune deletes unfinished runs, merged models (which are made again when they are needed) and what was fetched from
     the Hub. Adapters and your messages stay.
     """
-    with Output(json=json, quiet=quiet) as out:
-        if not prune:
-            without_effect(context, "without --prune, which asks before it deletes", "yes")
-        parts = _usage()
-        free = shutil.disk_usage(paths.nearest(paths.data_dir())).free
-        total = sum(count for _, count, _ in parts)
-        spare = [(what, count, files) for what, count, files in parts if files is not None]
-        fields = {
-            "folder": paths.data_dir(),
-            "parts": [{"what": what, "bytes": count, "prunable": files is not None} for what, count, files in parts],
-            "bytes": total,
-            "free_bytes": free,
-        }
-        could = sum(count for _, count, _ in spare)
-        if not prune:
-            out.show(fields, _room(parts, free))
-            if could:
-                out.hint("xpert disk --prune")
-            return
+    if not prune:
+        without_effect(context, "without --prune, which asks before it deletes", "yes")
+    parts = _usage()
+    free = shutil.disk_usage(paths.nearest(paths.data_dir())).free
+    total = sum(count for _, count, _ in parts)
+    spare = [(what, count, files) for what, count, files in parts if files is not None]
+    fields = {
+        "folder": paths.data_dir(),
+        "parts": [{"what": what, "bytes": count, "prunable": files is not None} for what, count, files in parts],
+        "bytes": total,
+        "free_bytes": free,
+    }
+    could = sum(count for _, count, _ in spare)
+    if not prune:
+        out.show(fields, _room(parts, free))
         if could:
-            agree(f"Delete {', '.join(what for what, count, _ in spare if count)} ({size(could)})?", yes, out)
-            for _, _, files in spare:
-                for path in files or ():
-                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        out.show({**fields, "pruned_bytes": could}, Text(f"{size(could)} were freed; {size(total - could)} are in use"))
+            out.hint("xpert disk --prune")
+        return
+    if could:
+        agree(f"Delete {', '.join(what for what, count, _ in spare if count)} ({size(could)})?", yes, out)
+        for _, _, files in spare:
+            for path in files or ():
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    out.show({**fields, "pruned_bytes": could}, Text(f"{size(could)} were freed; {size(total - could)} are in use"))
 
 
 def _usage() -> list[tuple[str, int, list[Path] | None]]:
