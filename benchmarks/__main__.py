@@ -89,7 +89,7 @@ def main() -> None:
         return
     options = Options(**{one.name: getattr(arguments, one.name) for one in fields(Options)})
     for name in arguments.names:
-        module, run = benchmark(name), Run(name, options, tuple(given for given in sys.argv[1:] if given not in NAMES))
+        module, run = benchmark(name), Run(name, options, tuple(word for word in sys.argv[1:] if word not in NAMES))
         if arguments.alone:
             measure, *values = arguments.alone.split(":")
             print(json.dumps(module.ALONE[measure](run, *values)))

@@ -166,15 +166,15 @@ def nearness(run: Run) -> str:
     kinds = {"their style there": lambda cache, user: cache.adapters, **CANDIDATES}
     for name, candidates in kinds.items():
         for size in SIZES:
-            said, true, none = [], [], []
+            stated, true, none = [], [], []
             for user in by_size(here.users)[f"{size} texts"]:
                 adapters = candidates(cache, user)
-                said.append(score.nearness(user.readings, adapters, cache.space))
+                stated.append(score.nearness(user.readings, adapters, cache.space))
                 true.append(score.nearness(user.others, adapters, cache.space))
                 none.append(not score.choose(user.readings, adapters, cache.space))
-            low, high = np.quantile(said, (0.1, 0.9))
-            off = np.array(said) - true
-            row = (f"{np.mean(said):.2f} ({low:.2f}-{high:.2f})", f"{np.mean(true):.2f}")
+            low, high = np.quantile(stated, (0.1, 0.9))
+            off = np.array(stated) - true
+            row = (f"{np.mean(stated):.2f} ({low:.2f}-{high:.2f})", f"{np.mean(true):.2f}")
             lines.append([name, size, *row, f"{off.mean():+.2f}", f"{np.abs(off).mean():.2f}", share(none)])
     head = (
         "candidates",
@@ -205,11 +205,15 @@ def fit(run: Run) -> str:
     here = setting(run)
     cache, lines = here.cache, []
     for name, some in by_size(here.users).items():
-        there = [score.choose(user.readings, cache.adapters, cache.space) for user in some]
-        gone = [score.choose(user.readings, cache.without(user.style), cache.space) for user in some]
-        mixed = [nearer(user.style, parts, cache) for user, parts in zip(some, gone, strict=True) if len(parts) > 1]
-        shares = [share([len(parts) != 1 for parts in both]) for both in (there, gone)]
-        lines.append([name, *shares, share([not parts for parts in gone]), share(mixed)])
+        answers_with = [score.choose(user.readings, cache.adapters, cache.space) for user in some]
+        answers_without = [score.choose(user.readings, cache.without(user.style), cache.space) for user in some]
+        mixed = [
+            nearer(user.style, parts, cache)
+            for user, parts in zip(some, answers_without, strict=True)
+            if len(parts) > 1
+        ]
+        shares = [share([len(parts) != 1 for parts in both]) for both in (answers_with, answers_without)]
+        lines.append([name, *shares, share([not parts for parts in answers_without]), share(mixed)])
     head = ("style there: none or mixture", "taken out: none or mixture", "none", "nearer to the style by mixing")
     return table(("users", *head), lines)
 

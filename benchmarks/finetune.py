@@ -104,11 +104,11 @@ def _ours(run: Run, plan: Plan) -> Record:
     info, (samples, held_out) = gguf.base_info(run.base), samples_of(run)
     decoder = plan.open(BaseModel.open(run.base))
     first = read_peft(run.store.file("start"), heads=info.heads, kv_heads=info.kv_heads, architecture=info.architecture)
-    ran: Trained = train(decoder, samples, held_out, recipe_of(samples), start=first, pack=plan.pack)
-    record = _trained(ran.tokens, ran.train_seconds, ran.loss_before, ran.curve[-1][1])
-    batches = [[samples[i] for i in batch_at(step, len(samples), BATCH, 0)] for step in range(ran.steps)]
+    result: Trained = train(decoder, samples, held_out, recipe_of(samples), start=first, pack=plan.pack)
+    record = _trained(result.tokens, result.train_seconds, result.loss_before, result.curve[-1][1])
+    batches = [[samples[i] for i in batch_at(step, len(samples), BATCH, 0)] for step in range(result.steps)]
     flops = needed(gguf.read_header(run.base), [group for batch in batches for group in packs(batch, PACK)], RANK)
-    return {**record, "flops": flops, "steps": ran.steps, "peak": _products(plan.dtype)}
+    return {**record, "flops": flops, "steps": result.steps, "peak": _products(plan.dtype)}
 
 
 def _trained(tokens: int, seconds: float, before: float, after: float) -> Record:
@@ -211,20 +211,20 @@ def speed(run: Run) -> str:
     records = {(*arm, turn): measured(run, ":".join((*arm, turn))) for turn in turns for arm in arms}
     rows, ratios = [], []
     for loop, kind in arms:
-        ran = [records[loop, kind, turn] for turn in turns]
-        rates = [f"{one['tokens_per_second']:.0f}" for one in ran]
-        losses = [f"{ran[0][key]:.4f}" for key in ("before", "after")]
+        repeats = [records[loop, kind, turn] for turn in turns]
+        rates = [f"{one['tokens_per_second']:.0f}" for one in repeats]
+        losses = [f"{repeats[0][key]:.4f}" for key in ("before", "after")]
         rows.append(
-            (f"{LOOPS[loop]}, {KINDS[kind]}", *rates, f"{max(one['peak_bytes'] for one in ran) / 1e6:.0f}", *losses)
+            (f"{LOOPS[loop]}, {KINDS[kind]}", *rates, f"{max(one['peak_bytes'] for one in repeats) / 1e6:.0f}", *losses)
         )
     for own, other in (("bfloat16", "float32"), ("bfloat16", "bfloat16"), ("float32", "float32")):
         for loop in OURS:
             pairs = [(records[loop, own, turn], records["trainer", other, turn]) for turn in turns]
             faster = [f"{ours['tokens_per_second'] / theirs['tokens_per_second']:.2f}" for ours, theirs in pairs]
             smaller = mean(ours["peak_bytes"] / theirs["peak_bytes"] for ours, theirs in pairs)
-            apart = max(abs(ours["after"] - theirs["after"]) for ours, theirs in pairs)
+            difference = max(abs(ours["after"] - theirs["after"]) for ours, theirs in pairs)
             label = f"{LOOPS[loop]}, {KINDS[own]} / Trainer {KINDS[other]}"
-            ratios.append((label, *faster, f"{smaller:.3f}", f"{apart:.4f}"))
+            ratios.append((label, *faster, f"{smaller:.3f}", f"{difference:.4f}"))
     first = table(("loop, tokens/s in", *rounds, "peak MB", "loss before", "loss after"), rows)
     return f"{first}\n\n{table(('ratio of tokens/s in', *rounds, 'peak memory', 'losses apart'), ratios)}"
 

@@ -84,10 +84,10 @@ def clients(run: Run) -> str:
         "xpert serve, one client": [],
         "xpert run": [],
     }
-    four, one, alone = rates.values()
+    four, one, library = rates.values()
     with _served(run) as address:
         for _ in range(2 * ROUNDS):
-            alone.append(_by_run(run))
+            library.append(_by_run(run))
             one.append(_by_clients(address, 1))
             four.append(_by_clients(address, CLIENTS))
     return _medians(rates)

@@ -96,22 +96,22 @@ def sampled(run: Run, model: Path, limit: int) -> Record:
 
     listening = threading.Thread(target=listen)
     listening.start()
-    taken = []
+    readings = []
     while child.poll() is None:
-        taken.append((time.monotonic(), *held(child.pid)))
+        readings.append((time.monotonic(), *held(child.pid)))
         time.sleep(EVERY)
     listening.join()
-    said = child.stdout.read() if child.stdout else ""
+    output = child.stdout.read() if child.stdout else ""
     if child.returncode:
         raise BadInput(f"fine-tuning {model} failed: {''.join(lines[-1:])}")
     phases: dict[str, dict[str, float]] = {}
     for (begin, phase), (end, _) in zip(marks, [*marks[1:], (time.monotonic(), "")], strict=True):
-        inside = [one for one in taken if begin <= one[0] < end]
+        inside = [one for one in readings if begin <= one[0] < end]
         so_far = phases.setdefault(phase, {"seconds": 0.0, "anonymous": 0, "resident": 0})
         so_far["seconds"] += end - begin
         so_far["anonymous"] = max([so_far["anonymous"], *(anonymous for _, anonymous, _ in inside)])
         so_far["resident"] = max([so_far["resident"], *(resident for *_, resident in inside)])
-    return {**json.loads(said.splitlines()[-1]), "phases": phases}
+    return {**json.loads(output.splitlines()[-1]), "phases": phases}
 
 
 def held(process: int) -> tuple[int, int]:

@@ -136,12 +136,12 @@ def beside_the_paper(outcomes: Sequence[Outcome]) -> str:
     head = ("similarity", "figure", "paper, at best", "goal", "mean", "best", "at step 0", "never", "users")
     rows = []
     for level in sorted({one.level for one in outcomes}):
-        there = [one for one in outcomes if one.level == level]
-        steps = [one.warm.step for one in there]
-        at_once = steps.count(0) / len(there)
+        members = [one for one in outcomes if one.level == level]
+        steps = [one.warm.step for one in members]
+        at_once = steps.count(0) / len(members)
         for figure, name in enumerate(("time", "data")):
-            shares = [one.saved()[figure] for one in there]
+            shares = [one.saved()[figure] for one in members]
             percent = (f"{round(-100 * value):+d} %" for value in (mean(shares), max(shares)))
             before = (f"{-both[level][figure]} %" if level in both else None for both in (PAPER, GOALS))
-            rows.append((f"{level} %", name, *before, *percent, f"{at_once:.0%}", steps.count(None), len(there)))
+            rows.append((f"{level} %", name, *before, *percent, f"{at_once:.0%}", steps.count(None), len(members)))
     return table(head, rows)

@@ -68,8 +68,8 @@ class Curve:
     def arm(self, target: float, data: int | None, before: float = 0.0) -> Arm:
         """What the run shows; `before` are seconds that passed before it."""
         step = self.reached(target)
-        taken = [before + seconds for (at, _), seconds in zip(self.curve, self.seconds, strict=True) if at == step]
-        return Arm(self.name, step, taken[0] if taken else None, data, self.lowest, self.curve[-1][0], self.test)
+        times = [before + seconds for (at, _), seconds in zip(self.curve, self.seconds, strict=True) if at == step]
+        return Arm(self.name, step, times[0] if times else None, data, self.lowest, self.curve[-1][0], self.test)
 
 
 @dataclass(frozen=True)
@@ -150,11 +150,11 @@ class Warmstart:
         run = Run(self.run.name, dataclasses.replace(self.run.options, threads=platform.cores()))
         samples = run.samples(self.messages("4", 48))
         for steps in (4, 12):  # kernels are compiled in the first
-            ran = train(run.decoder, samples, samples[:2], Recipe(steps, RANK, evaluate_every=steps))
+            result = train(run.decoder, samples, samples[:2], Recipe(steps, RANK, evaluate_every=steps))
         began = time.monotonic()
         evaluate(run.decoder, samples)
         tokens = sum(len(tokens) for tokens, _ in samples)
-        return {"learning": ran.tokens / ran.train_seconds, "reading": tokens / (time.monotonic() - began)}
+        return {"learning": result.tokens / result.train_seconds, "reading": tokens / (time.monotonic() - began)}
 
     def _measure(self, name: str, case: Case) -> Record:
         test = self.run.samples(self.rows(case.style, "test")[:CHECKED])

@@ -103,14 +103,14 @@ class Difference:
         return faults + [f"another token after {same} of {due} that are clear" for same, due in pairs if same < due]
 
 
-def compare(here: Answers, there: Answers) -> Difference:
+def compare(own: Answers, emulated: Answers) -> Difference:
     """The answers of an emulated processor against those of this machine, whose gaps tell which tokens are clear."""
-    clear = [len(list(takewhile(lambda step: step.gap >= NARROW, steps))) for steps in here.tokens]
-    gaps = [step.gap for steps, due in zip(here.tokens, clear, strict=True) for step in steps[:due]]
+    clear = [len(list(takewhile(lambda step: step.gap >= NARROW, steps))) for steps in own.tokens]
+    gaps = [step.gap for steps, due in zip(own.tokens, clear, strict=True) for step in steps[:due]]
     return Difference(
-        selection=apart(here.selected, there.selected) <= CLOSE,
-        apart=apart(here.coordinates, there.coordinates),
-        equal=tuple(_agreeing(a, b) for a, b in zip(here.tokens, there.tokens, strict=True)),
+        selection=apart(own.selected, emulated.selected) <= CLOSE,
+        apart=apart(own.coordinates, emulated.coordinates),
+        equal=tuple(_agreeing(a, b) for a, b in zip(own.tokens, emulated.tokens, strict=True)),
         due=tuple(clear),
         gap=min(gaps, default=0.0),
     )
@@ -232,9 +232,9 @@ def main(work: Path, qemu: str, processors: Sequence[str]) -> int:
     for name in processors:
         print(f"running xpert on an emulated {name}, some minutes ...", file=sys.stderr)
         python = (qemu, "-L", str(debian), "-cpu", name, str(debian / "usr" / "bin" / "python3"))
-        there = answers(Machine(name, python, (ROOT, work / "site", work / "llama")), work)
-        difference = compare(here, there)
-        lines.append(row(name, there, difference))
+        emulated = answers(Machine(name, python, (ROOT, work / "site", work / "llama")), work)
+        difference = compare(here, emulated)
+        lines.append(row(name, emulated, difference))
         faults += [f"error: {name}: {fault}" for fault in difference.faults]
         print("\n".join(difference.faults) or "the same answers", file=sys.stderr)
     print("\n".join(lines))

@@ -85,8 +85,8 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     cache = open_cache(open_source(str(options.cache)))
     axes = (*described.measured_axes(), *(axis for axis in cache.space.axes if axis.kind != "measured"))
-    said = [json.loads(line)["response"] for line in (options.cache / ANSWERS).read_text("utf-8").splitlines()]
-    base = described.read(said, axes, _NOTHING, None)
+    replies = [json.loads(line)["response"] for line in (options.cache / ANSWERS).read_text("utf-8").splitlines()]
+    base = described.read(replies, axes, _NOTHING, None)
     writings, adapters = [], []
     for entry in cache.entries:
         texts = trained_on(options.styles, STYLES[entry.id], options.work).passages
@@ -103,7 +103,7 @@ def main() -> None:
         write_communities(options.cache, groups, space.axes)
     write_cache(options.cache, made_with, entries, space, answers, training)
     readme = options.cache / card.FILE
-    readme.write_text(card.renewed(readme.read_text("utf-8"), entries, {}, 0, groups), "utf-8")
+    readme.write_text(card.update_card(readme.read_text("utf-8"), entries, {}, 0, groups), "utf-8")
 
 
 def written(space: Space, entry: Entry, adapter: Adapter, shift: Floats, folder: Path) -> Entry:

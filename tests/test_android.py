@@ -97,7 +97,7 @@ def ready():
     threading.Thread(target=ask, daemon=True).start()
 
 try:
-    server.serve(service, address, None, ready=ready)
+    server.serve(service, address, None, on_ready=ready)
 except KeyboardInterrupt:
     print("ended")
 """

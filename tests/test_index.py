@@ -535,7 +535,7 @@ def test_an_index_does_not_vouch_for_a_damaged_file(name, spoiled, tmp_path, mon
 
 
 def test_an_index_does_not_vouch_for_a_damaged_part_of_a_file_of_many(tmp_path, monkeypatch):
-    monkeypatch.setattr(index, "PACKED", 4)
+    monkeypatch.setattr(index, "PACKED_CACHE", 4)
     folder = shutil.copytree(EMBEDDED, tmp_path / "cache")
     assert index.to_index(open_cache(open_source(str(folder))), folder) == 8
     assert [path.name for path in (folder / "adapters").iterdir()] == ["0000.bin"]

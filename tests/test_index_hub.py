@@ -260,7 +260,7 @@ def test_many_adapters_are_put_into_few_files(tmp_path):
         del one["offset"]
         (tmp_path / one["file"]).write_bytes(contents(row))
         entries.append(Entry(**{**one, "explained_by": ()}))
-    packed = pack(tmp_path, entries, most=25)
+    packed = pack(tmp_path, entries, file_bytes=25)
     assert [(one.file, one.offset) for one in packed] == [
         ("adapters/0000.bin", 0),
         ("adapters/0000.bin", 10),
@@ -270,4 +270,4 @@ def test_many_adapters_are_put_into_few_files(tmp_path):
     ]
     assert sorted(path.name for path in (tmp_path / "adapters").glob("*.bin")) == ["0000.bin", "0001.bin", "0002.bin"]
     assert (tmp_path / "adapters/0001.bin").read_bytes() == b"GGUF000002GGUF000003"
-    assert pack(tmp_path, packed, most=25) == packed
+    assert pack(tmp_path, packed, file_bytes=25) == packed

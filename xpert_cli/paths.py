@@ -94,9 +94,9 @@ def is_on(name: str) -> bool:
 
 
 def _yes_or_no(name: str, value: str) -> bool:
-    if (meant := configparser.ConfigParser.BOOLEAN_STATES.get(value.lower())) is None:
+    if (switch := configparser.ConfigParser.BOOLEAN_STATES.get(value.lower())) is None:
         raise BadInput(f"the setting {name} is {value!a}, which is neither yes nor no. Write one of them.")
-    return meant
+    return switch
 
 
 def set_default(name: str, value: str) -> None:

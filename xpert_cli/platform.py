@@ -107,9 +107,9 @@ def _cpu_seconds() -> tuple[float, float, float] | None:
         return None
     allowed = {f"cpu{core}" for core in _allowed()}
     rows = [line.split() for line in lines if line.split(" ", 1)[0] in allowed]
-    worked = sum(int(row[at]) for row in rows for at in (1, 2, 3, 6, 7, 8) if at < len(row))  # not idle, not waiting
+    busy = sum(int(row[at]) for row in rows for at in (1, 2, 3, 6, 7, 8) if at < len(row))  # not idle, not waiting
     own = os.times()
-    return time.monotonic(), worked / tick, own.user + own.system + own.children_user + own.children_system
+    return time.monotonic(), busy / tick, own.user + own.system + own.children_user + own.children_system
 
 
 def frequencies() -> list[int]:

@@ -167,8 +167,8 @@ def add(
     _require_alike(cache, summarizer_model)
     out = paths.writable(out)
     files = _named(adapters, base)
-    if taken := sorted(name for name in files if cache.has(name)):
-        raise BadInput(f"{cache.source.name} has {taken[0]} already. Rename the file or the run's folder.")
+    if duplicates := sorted(name for name in files if cache.has(name)):
+        raise BadInput(f"{cache.source.name} has {duplicates[0]} already. Rename the file or the run's folder.")
     answers = answer_probes(base, files, out, seed, progress, plain=False)
     space = cache.space
     readings = _read(answers, space.axes, space.basis, summarizer_model, progress)
@@ -184,7 +184,7 @@ def add(
     readme = cache.source.optional(card.FILE)
     text = paths.text(readme) if readme else ""
     with paths.whole(out / card.FILE) as part:
-        part.write_text(card.renewed(text, entries, {}, count, cache.communities), "utf-8")
+        part.write_text(card.update_card(text, entries, {}, count, cache.communities), "utf-8")
     if cache.communities:
         write_communities(out, cache.communities, space.axes)
     if isinstance(cache, IndexedCache):
@@ -360,7 +360,7 @@ def _entry(
     if adapter.path.resolve() != target.resolve():
         with paths.whole(target) as part:
             part.write_bytes(adapter.path.read_bytes())
-    brought = not np.isnan(training_coordinates).all()
+    has_training_text = not np.isnan(training_coordinates).all()
     return Entry(
         id=adapter.name,
         file=f"adapters/{adapter.name}.gguf",
@@ -369,10 +369,10 @@ def _entry(
         rank=adapter.adapter.rank,
         alpha=adapter.adapter.alpha,
         explanation=described.sentence(
-            space, np.nan_to_num(training_coordinates) if brought else answer_coordinates, subject="writes"
+            space, np.nan_to_num(training_coordinates) if has_training_text else answer_coordinates, subject="writes"
         ),
         provenance=_provenance(adapter.path),
-        explained_by=(*by, "source") if brought else tuple(by),
+        explained_by=(*by, "source") if has_training_text else tuple(by),
         traits={name: round(value, 6) for name, value in traits(adapter.adapter).items()},
     )
 

@@ -1,7 +1,7 @@
 """The model card of a cache: README.md with the front matter that the Hub reads, and what is known of each adapter.
 
     text = write_card(base_name, about, entries)
-    text = renewed(text, entries, metadata={"license": "apache-2.0"})
+    text = update_card(text, entries, metadata={"license": "apache-2.0"})
 
 What stands before the heading "## Adapters" is the owner's; from there on it is written anew. Not here: the catalogue,
 which is what programs read (cache/catalogue.py).
@@ -31,17 +31,17 @@ def write_card(base: str, about: str, entries: Sequence[Entry], communities: Seq
     return head + (f"{about.strip()}\n\n" if about.strip() else "") + _adapters(entries) + _communities(communities)
 
 
-def renewed(
+def update_card(
     card: str,
     entries: Sequence[Entry],
     metadata: Mapping[str, str],
-    count: int = 0,
+    size: int = 0,
     communities: Sequence[Community] = (),
 ) -> str:
     """A card for other entries, and with other values of keys of its front matter.
 
     Args:
-        count: adapters of a cache whose entries are too many to be listed.
+        size: adapters of a cache whose entries are too many to be listed.
     """
     head = card.partition(_GENERATED)[0].rstrip()
     if not head.startswith("---\n") or "\n---\n" not in head[4:]:
@@ -49,17 +49,23 @@ def renewed(
     front, _, body = head[4:].partition("\n---\n")
     other_lines = [line for line in front.splitlines() if line.partition(":")[0] not in metadata]
     front = "\n".join([*(f"{key}: {json.dumps(value)}" for key, value in metadata.items()), *other_lines])
-    listed = _adapters(entries) if len(entries) >= count else _GENERATED + _MANY.format(count)
+    listed = _adapters(entries) if len(entries) >= size else _GENERATED + _MANY.format(size)
     return f"---\n{front}\n---\n{body}\n\n{listed}{_communities(communities)}"
 
 
 def _adapters(entries: Sequence[Entry]) -> str:
     rows = []
     for entry in entries:
-        ran = entry.provenance
-        known = "loss_before" in ran and "loss_after" in ran
-        losses = f"{ran['loss_before']:.3f} → {ran['loss_after']:.3f}" if known else "not told"
-        cells = entry.id, entry.explanation, ran.get("messages", "not told"), losses, checked(entry.checked)
+        provenance = entry.provenance
+        known = "loss_before" in provenance and "loss_after" in provenance
+        losses = f"{provenance['loss_before']:.3f} → {provenance['loss_after']:.3f}" if known else "not told"
+        cells = (
+            entry.id,
+            entry.explanation,
+            provenance.get("messages", "not told"),
+            losses,
+            check_in_words(entry.checked),
+        )
         rows.append(f"| {' | '.join(markdown(str(one)) for one in cells)} |")
     return "\n".join(
         [
@@ -81,7 +87,7 @@ def _communities(communities: Sequence[Community]) -> str:
     rows = []
     for one in communities:
         values = one.id, one.parent or "everybody", one.count, made.get(one.made, one.made), one.entry.explanation
-        rows.append(f"| {' | '.join(markdown(str(part)) for part in (*values, checked(one.entry.checked)))} |")
+        rows.append(f"| {' | '.join(markdown(str(part)) for part in (*values, check_in_words(one.entry.checked)))} |")
     return "\n".join(
         [
             "\n### Communities\n\nPeople who write alike, and one adapter for each group of them.\n",
@@ -92,7 +98,7 @@ def _communities(communities: Sequence[Community]) -> str:
     )
 
 
-def checked(record: Mapping[str, object] | None) -> str:
+def check_in_words(record: Mapping[str, object] | None) -> str:
     """What was checked of an adapter's training text, in words."""
     if not record:
         return "not checked"

@@ -167,12 +167,12 @@ def at_least(cache: OpenCache, least: int, folder: Path) -> int:
             f"{cache.source.name} has no community of at least {least} people: {has}. "
             "Make communities with: xpert cache train"
         )
-    there = {one.id for one in remaining}
-    remaining = [replace(one, parent=_above(cache, one, there), members=()) for one in remaining]
+    ids = {one.id for one in remaining}
+    remaining = [replace(one, parent=_above(cache, one, ids), members=()) for one in remaining]
     private = people(cache)
     rows = [row for row, entry in enumerate(cache.entries) if entry.id not in private]
-    alone = [cache.entries[row] for row in rows]
-    entries = [replace(one, file=f"adapters/{one.id}.gguf", offset=None) for one in alone]
+    public = [cache.entries[row] for row in rows]
+    entries = [replace(one, file=f"adapters/{one.id}.gguf", offset=None) for one in public]
     for entry in [*entries, *(one.entry for one in remaining)]:
         with paths.whole(folder / entry.file) as part:
             part.write_bytes(cache.fetch(entry.id).read_bytes())
@@ -181,7 +181,7 @@ def at_least(cache: OpenCache, least: int, folder: Path) -> int:
             part.write_bytes(answers.read_bytes())
     readme = cache.source.optional(card.FILE)
     with paths.whole(folder / card.FILE) as part:
-        part.write_text(card.renewed(paths.text(readme) if readme else "", entries, {}, 0, remaining), "utf-8")
+        part.write_text(card.update_card(paths.text(readme) if readme else "", entries, {}, 0, remaining), "utf-8")
     write_communities(folder, remaining, cache.space.axes)
     made_with = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
     write_in_schema(
@@ -196,11 +196,11 @@ def at_least(cache: OpenCache, least: int, folder: Path) -> int:
     return len(remaining)
 
 
-def _above(cache: OpenCache, one: Community, there: set[str]) -> str:
+def _above(cache: OpenCache, one: Community, ids: set[str]) -> str:
     """The nearest larger community that is there, "" if none is."""
     parents = {other.id: other.parent for other in cache.communities}
     parent = one.parent
-    while parent and parent not in there:
+    while parent and parent not in ids:
         parent = parents[parent]
     return parent
 
@@ -220,15 +220,15 @@ def add_communities(other: OpenCache, cache: OpenCache, folder: Path, least: int
     """
     if other.base["fingerprint"] != cache.base["fingerprint"]:
         raise CacheMismatch(f"{other.source.name} and {cache.source.name} are for different bases. Join caches of one.")
-    taken = {entry.id for entry in cache.entries} | {one.id for one in cache.communities}
-    there = {one.id for one in other.communities if one.count >= least}
-    new = [one for one in other.communities if one.id in there]
+    ids = {entry.id for entry in cache.entries} | {one.id for one in cache.communities}
+    new_ids = {one.id for one in other.communities if one.count >= least}
+    new = [one for one in other.communities if one.id in new_ids]
     if not new:
         raise BadInput(f"{other.source.name} has no community of at least {least} people. Make one: xpert cache train")
-    if doubled := sorted(taken & there):
+    if doubled := sorted(ids & new_ids):
         raise BadInput(f"{cache.source.name} has {doubled[0]} already. Train the others with another --prefix.")
     placed = [
-        replace(placed_in(one, other.space, cache.space), parent=_above(other, one, there), members=()) for one in new
+        replace(placed_in(one, other.space, cache.space), parent=_above(other, one, new_ids), members=()) for one in new
     ]
     for one in placed:
         with paths.whole(folder / one.entry.file) as part:
@@ -241,7 +241,7 @@ def rewrite(cache: OpenCache, folder: Path, communities: Sequence[Community]) ->
     """Write a cache's communities, its card and its catalogue anew; adapters and coordinates stay as they are."""
     write_communities(folder, communities, cache.space.axes)
     readme = cache.source.optional(card.FILE)
-    text = card.renewed(paths.text(readme) if readme else "", cache.entries, {}, 0, communities)
+    text = card.update_card(paths.text(readme) if readme else "", cache.entries, {}, 0, communities)
     with paths.whole(folder / card.FILE) as part:
         part.write_text(text, "utf-8")
     relist(folder)

@@ -66,11 +66,13 @@ class Entry:
         Raises:
             TypeError: naming the entry.
         """
-        ran, checks = self.provenance, {} if self.checked is None else self.checked
-        numbers = [ran.get(key, 0) for key in ("steps", "messages", "loss_before", "loss_after")] if ran else []
+        provenance, checks = self.provenance, {} if self.checked is None else self.checked
+        numbers = (
+            [provenance.get(key, 0) for key in ("steps", "messages", "loss_before", "loss_after")] if provenance else []
+        )
         numbers += [checks.get(key) for key in ("findings", "verbatim", "verbatim_base") if checks]
         numbers += [one for key in ("exposure", "exposure_base") if (one := checks.get(key)) is not None]
-        if not isinstance(ran.get("data", {}), dict) or not isinstance(ran.get("recipe", {}), dict):
+        if not isinstance(provenance.get("data", {}), dict) or not isinstance(provenance.get("recipe", {}), dict):
             raise TypeError(f"the entry {self.id!r:.40} tells its training wrongly")
         if any(isinstance(one, bool) or not isinstance(one, (int, float)) for one in numbers):
             raise TypeError(f"the entry {self.id!r:.40} tells numbers of its training that are none")

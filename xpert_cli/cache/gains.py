@@ -53,10 +53,10 @@ def gains(
         answers: to all probes, by the author's id; "" is the base. Those with nothing in them are left out.
     """
     probes = described.probes()
-    picked = range(0, len(probes), max(1, len(probes) // PROBES))[:PROBES]
+    chosen_rows = range(0, len(probes), max(1, len(probes) // PROBES))[:PROBES]
     digests = {name: adapter.digest for name, adapter in adapters.items()}
     authors = ["", *sorted(adapters, key=digests.__getitem__)[: AUTHORS - 1]]
-    texts = tuple((author, probe) for author in authors for probe in picked if answers[author][probe].strip())
+    texts = tuple((author, probe) for author in authors for probe in chosen_rows if answers[author][probe].strip())
     with for_many_texts(base) as copy, Model(copy, context=CONTEXT, outputs=SCORED) as model:
         samples = [_sample(model, probes[probe], answers[author][probe]) for author, probe in texts]
         partial = PartialResults("gains", *paths.identity(base.path), list(digests.values()), samples)

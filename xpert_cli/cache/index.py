@@ -29,8 +29,7 @@ from xpert_cli.cache.entries import Entry, fields_of
 from xpert_cli.cache.indexed import BASIS, SPACE, IndexedCache
 from xpert_cli.cache.metric import metric_arrays
 from xpert_cli.cache.names import TABLE, write_names
-from xpert_cli.cache.shards import FROM as PACKED
-from xpert_cli.cache.shards import pack
+from xpert_cli.cache.shards import PACKED_CACHE, pack
 from xpert_cli.cache.write import axis_fields, described, encoded_indexed, with_files, write_cache
 from xpert_cli.errors import BadInput
 from xpert_cli.hub.files import CATALOGUE, Part
@@ -140,7 +139,7 @@ def write_in_schema(
     """
     before = {entry.file for entry in entries}
     if indexed:
-        entries = pack(folder, entries) if len(entries) > PACKED else entries
+        entries = pack(folder, entries) if len(entries) > PACKED_CACHE else entries
         write_indexed(folder, made_with, members_of(entries, answers, training), space, progress)
         (folder / COORDINATES).unlink(missing_ok=True)
     else:

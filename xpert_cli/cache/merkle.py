@@ -41,6 +41,6 @@ def root_of(record: bytes, row: int, proof: bytes) -> bytes:
     """The root of the tree that has a record at `row`, by a proof."""
     digest = sha256(_LEAF + record).digest()
     for height in range(len(proof) // SIZE):
-        beside = proof[height * SIZE : (height + 1) * SIZE]
-        digest = sha256(_NODE + (beside + digest if row >> height & 1 else digest + beside)).digest()
+        sibling = proof[height * SIZE : (height + 1) * SIZE]
+        digest = sha256(_NODE + (sibling + digest if row >> height & 1 else digest + sibling)).digest()
     return digest

@@ -26,8 +26,8 @@ def metric_arrays(precision: Floats) -> dict[str, Any]:
     half = np.tril_indices(len(precision))
     steps = np.round(np.linalg.inv(precision) * GRID)
     if np.abs(steps).max() <= GRID:
-        again = np.linalg.inv(steps / GRID)
-        if np.abs(again - precision).max() <= _SAME * np.abs(precision).max():
+        inverse = np.linalg.inv(steps / GRID)
+        if np.abs(inverse - precision).max() <= _SAME * np.abs(precision).max():
             whole = (steps[half] + _ZERO).astype(np.uint16)
             return {"high": (whole >> 8).astype(np.uint8), "low": (whole & 255).astype(np.uint8)}
     return {"precision": precision[half].astype(np.float32)}

@@ -15,28 +15,28 @@ from pathlib import Path
 from xpert_cli import paths
 from xpert_cli.cache.entries import Entry
 
-MOST = 1 << 30  # bytes of a file
-FROM = 1000  # adapters from which on they are packed
+FILE_BYTES = 1 << 30  # bytes of a file
+PACKED_CACHE = 1000  # adapters of a cache from which on they are packed
 
 
-def pack(folder: Path, entries: Sequence[Entry], most: int = MOST) -> list[Entry]:
-    """Put the adapters of a folder that are one file each one behind the other into files of at most `most` bytes.
+def pack(folder: Path, entries: Sequence[Entry], file_bytes: int = FILE_BYTES) -> list[Entry]:
+    """Put the adapters of a folder that are one file each, one behind the other, into files of `file_bytes` at most.
 
     Adapters that are packed already stay where they are, and so do the files that were packed: a catalogue names them
     until another is written.
     """
-    alone = [entry for entry in entries if entry.offset is None and entry.file.endswith(".gguf")]
-    files, taken = {entry.id: entry.file for entry in alone}, {entry.file for entry in entries}
+    single_files = [entry for entry in entries if entry.offset is None and entry.file.endswith(".gguf")]
+    files, names = {entry.id: entry.file for entry in single_files}, {entry.file for entry in entries}
     packed: dict[str, Entry] = {}
     number = 0
-    while alone:
-        while (name := f"adapters/{number:04d}.bin") in taken:
+    while single_files:
+        while (name := f"adapters/{number:04d}.bin") in names:
             number += 1
-        taken.add(name)
+        names.add(name)
         begin = 0
         group: list[Entry] = []
-        while alone and (not group or begin + alone[0].bytes <= most):
-            entry = alone.pop(0)
+        while single_files and (not group or begin + single_files[0].bytes <= file_bytes):
+            entry = single_files.pop(0)
             group.append(replace(entry, file=name, offset=begin))
             begin += entry.bytes
         with paths.whole(folder / name) as part, part.open("wb") as file:

@@ -91,8 +91,8 @@ def encoded_indexed(contents: Mapping[str, Any]) -> bytes:
 def with_files(folder: Path, made_with: Mapping[str, Any], without: Collection[str] = ()) -> dict[str, Any]:
     """The key `files` of a catalogue: digests of what lies in the folder, and what `made_with` says of other files."""
     names = [name for name in LISTED_FILES if name not in without]
-    there = {name: described(folder / name) for name in names if (folder / name).is_file()}
-    files = {**{name: made_with.get("files", {}).get(name) for name in names}, **there}
+    own = {name: described(folder / name) for name in names if (folder / name).is_file()}
+    files = {**{name: made_with.get("files", {}).get(name) for name in names}, **own}
     files = {name: one for name, one in files.items() if one}
     return {"files": files} if files else {}
 

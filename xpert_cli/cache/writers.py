@@ -230,7 +230,7 @@ def _entry(name: str, run: Path, file: str, out: Path, space: Space, shift: Floa
     fields = _told(run)
     recipe, result = fields.get("recipe", {}), fields["result"]
     keys = ("steps", "messages", "held_out", "tokens", "loss_before", "loss_after")
-    ran = {"data": fields["data"], "recipe": recipe} if recipe else {}
+    provenance = {"data": fields["data"], "recipe": recipe} if recipe else {}
     return Entry(
         id=name,
         file=file,
@@ -239,7 +239,7 @@ def _entry(name: str, run: Path, file: str, out: Path, space: Space, shift: Floa
         rank=fields["rank"],
         alpha=fields["alpha"],
         explanation=described.sentence(space, np.nan_to_num(shift), subject="writes"),
-        provenance=ran | {key: result[key] for key in keys if key in result} if ran else {},
+        provenance=provenance | {key: result[key] for key in keys if key in result} if provenance else {},
         explained_by=("source",),
         traits=fields["traits"],
     )

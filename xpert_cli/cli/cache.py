@@ -328,17 +328,17 @@ def _send(
         entry = publish.trained_on(written, (*opened.entries, *groups))
         recipe = entry.provenance.get("recipe") if twins else None
         assert base is not None
-        looked = publish.look_through(
+        text_check = publish.look_through(
             written, opened.open_adapter(entry.id), base, recipe=recipe, progress=out.progress
         )
-        out.note(views.looked(entry.id, looked))
-        checked[entry.id] = looked.checks
-    ready = publish.prepare(opened, repo, checked=checked, **options)
-    out.note(views.ready(ready))
+        out.note(views.text_check(entry.id, text_check))
+        checked[entry.id] = text_check.checks
+    draft = publish.prepare(opened, repo, checked=checked, **options)
+    out.note(views.draft(draft))
     if not yes and (out.json or not sys.stdin.isatty() or not typer.confirm("Publish?", err=True)):
         raise BadInput(f"nothing was sent to {repo}. Say yes, or --yes, to publish.")
-    sent = publish.send(ready, progress=out.progress)
-    out.show(sent, views.sent(sent))
+    receipt = publish.send(draft, progress=out.progress)
+    out.show(receipt, views.receipt(receipt))
     out.hint(again("select", ["TEXT"], cache=repo))
 
 

@@ -169,8 +169,8 @@ class _Session:
         """What answers, in words."""
         from xpert_cli.gguf import called
 
-        alone = f"{called(self.base.info.name)} answers"
-        return alone if self.model == "base" else f"{alone} with {self.model}"
+        sentence = f"{called(self.base.info.name)} answers"
+        return sentence if self.model == "base" else f"{sentence} with {self.model}"
 
     def run(self) -> None:
         """Answer until the input ends."""

@@ -98,8 +98,8 @@ def _memory() -> Check:
 
 def _disk() -> Check:
     folder = paths.data_dir()
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    free = shutil.disk_usage(there).free
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
     low = free < DISK_NEEDED
     fix = "free some space, or move the folder with XPERT_HOME" if low else ""
     return Check("disk", None if low else True, f"{_gigabytes(free)} free for {folder}", fix)

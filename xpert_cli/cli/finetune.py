@@ -173,16 +173,16 @@ def finetune(
         scrub=scrub,
     )
     if engine == "peft":
-        given: dict[str, object] = {
+        values: dict[str, object] = {
             "--cache": cache,
             "--memory": memory,
             "--minutes": minutes,
             "--while": condition,
             "--type": type,
         }
-        given |= {"--export": export, "--from": None if start == "selection" else start}
-        given |= {"--plot": plot, "--wake-lock": wake_lock or None, "--offline": offline or None}
-        if unused := [name for name, value in given.items() if value is not None]:
+        values |= {"--export": export, "--from": None if start == "selection" else start}
+        values |= {"--plot": plot, "--wake-lock": wake_lock or None, "--offline": offline or None}
+        if unused := [name for name, value in values.items() if value is not None]:
             raise BadUsage(f"--engine peft takes no {', '.join(unused)}. Leave it out.")
         _with_peft(reading, base, settings, o)
         return

@@ -67,9 +67,9 @@ def import_(
     o.hint(again("summarize", [str(out)]))
 
 
-def _is_read(out: Path, given: Path) -> bool:
+def _is_read(out: Path, source: Path) -> bool:
     """Whether a file that is there is what the user gave to read, or lies in a folder given."""
     try:
-        return given.samefile(out) or (given.is_dir() and given.resolve() in out.resolve().parents)
+        return source.samefile(out) or (source.is_dir() and source.resolve() in out.resolve().parents)
     except OSError:  # given is standard input, or is not there
         return False

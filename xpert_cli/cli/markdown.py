@@ -101,7 +101,7 @@ class Growing:
             parts.append(Segment.line())
         for number, line in enumerate(new[first:]):
             parts += [*([Segment.line()] if number else []), _ERASE, *line]
-        if (gone := len(old) - max(len(new), first + 1)) > 0:
-            parts += [*[Segment.line(), _ERASE] * gone, Control.move(0, -gone).segment]
+        if (surplus := len(old) - max(len(new), first + 1)) > 0:
+            parts += [*[Segment.line(), _ERASE] * surplus, Control.move(0, -surplus).segment]
         self._screen.print(Segments(parts), end="", soft_wrap=True)
         self._lines = new

@@ -243,7 +243,7 @@ def written_by(
     written = corpus.read(text, author=author, wanted=wanted, progress=out.progress)
     out.note(written.reading.line)
     out.notes(written.reading.notes)
-    out.beside["read"] = written.reading
+    out.extra_fields["read"] = written.reading
     return scrubbed(written, out) if scrub else written
 
 
@@ -253,7 +253,7 @@ def scrubbed(written: Corpus, out: Output) -> Corpus:
 
     result = scrub(written, out.progress)
     out.note(result.line)
-    out.beside["scrubbed"] = result.counts
+    out.extra_fields["scrubbed"] = result.counts
     return result.corpus
 
 

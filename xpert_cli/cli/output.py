@@ -74,7 +74,7 @@ class Output:
         self._message = ""
         self._noted: set[str] = set()
         self._last_progress_at = time.monotonic()  # when progress was last said where no terminal shows it
-        self.beside: dict[str, object] = {}  # fields that the result gets with --json: what was read
+        self.extra_fields: dict[str, object] = {}  # fields that the result gets with --json: what was read
         self._streamed = self._shown = False
 
     @property
@@ -106,7 +106,7 @@ class Output:
         self._shown = True
         if self.json:
             fields = plain(result)
-            _print_json({**plain(self.beside), **fields} if isinstance(fields, dict) else fields)
+            _print_json({**plain(self.extra_fields), **fields} if isinstance(fields, dict) else fields)
         elif view is not None:
             with _standard_output():
                 self._out.print(view, crop=False)  # commands, keys and addresses are longer than a phone's line

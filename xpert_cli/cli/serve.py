@@ -70,7 +70,7 @@ def serve(
         fields = {"url": address.url, "api": f"{address.url}/v1", "key": None if api_key else key, "models": listed}
         out.show(fields, _text(address.url, None if api_key else key, listed))
 
-    server.serve(service, address, key, origins=allow_origin or (), ready=ready)
+    server.serve(service, address, key, origins=allow_origin or (), on_ready=ready)
 
 
 def _text(url: str, key: str | None, listed: list[str]) -> RenderableType:

@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from xpert_cli.cache.card import checked
+from xpert_cli.cache.card import check_in_words
 from xpert_cli.cli.output import split_command
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from xpert_cli.selection.select import Selection
     from xpert_cli.selection.start_check import StartCheck
     from xpert_cli.selection.summarize import Summary
-    from xpert_cli.sharing.publish import Looked, Ready
-    from xpert_cli.sharing.upload import Sent
+    from xpert_cli.sharing.publish import Draft, TextCheck
+    from xpert_cli.sharing.upload import Receipt
     from xpert_cli.training.evaluate import Evaluation, Standing
     from xpert_cli.training.finetune import Finetuned
     from xpert_cli.training.many import TrainedCache
@@ -116,11 +116,11 @@ def selection(result: Selection, top: int) -> RenderableType:
     ranking.add_column(overflow="fold")
     chosen_ids = {one.adapter for one in result.selected}
     shown = [one for place, one in enumerate(result.ranking) if place < top or one.adapter in chosen_ids]
-    several, said = any(one.people for one in shown), ""
+    several, heading = any(one.people for one in shown), ""
     for item in shown:
         above = "communities that you are of, the smallest first" if item.people else "adapters, the nearest first"
-        if several and above != said:
-            ranking.add_row("", Text(said := above, "dim"))
+        if several and above != heading:
+            ranking.add_row("", Text(heading := above, "dim"))
         why = ", ".join([part.words for part in item.reasons if part.share > 0][:3])
         of = f"  {item.people} people" if item.people else ""
         ranking.add_row(f"{item.score:+.2f}", Text(item.adapter) + Text(of + (f"\n{why}" if why else ""), "dim"))
@@ -314,27 +314,27 @@ def verified(result: Verified) -> RenderableType:
     return Text("\n".join([head, *lines]))
 
 
-def looked(adapter: str, result: Looked) -> str:
+def text_check(adapter: str, result: TextCheck) -> str:
     """What was found in a training text, without repeating it, and what its adapter remembers."""
-    lines = [f"{adapter}: {checked(result.checks)}"]
+    lines = [f"{adapter}: {check_in_words(result.checks)}"]
     lines += [f"  message {one.message + 1}, line {one.line}: {one.hint}" for one in result.findings[:MOST_FINDINGS]]
     if len(result.findings) > MOST_FINDINGS:
         lines.append(f"  and {len(result.findings) - MOST_FINDINGS} more")
     return "\n".join(lines)
 
 
-def ready(result: Ready) -> str:
+def draft(result: Draft) -> str:
     """What would be sent where."""
     what = "a pull request to " if result.propose else "private " if result.private else "PUBLIC "
     signed = f"signed with {result.signed_by}" if result.signed_by else "not signed"
-    sent = f"{count(len(result.names), 'file')} ({size(result.bytes)})"
-    lines = [f"{sent} for {what}{result.repo}, version {result.version}, {signed}"]
+    files = f"{count(len(result.names), 'file')} ({size(result.bytes)})"
+    lines = [f"{files} for {what}{result.repo}, version {result.version}, {signed}"]
     if result.unchecked:
         lines.append(f"The training text of {', '.join(result.unchecked)} was not looked through (--text FILE).")
     return "\n".join(lines)
 
 
-def sent(result: Sent) -> RenderableType:
+def receipt(result: Receipt) -> RenderableType:
     """What is there now."""
     where = result.pull_request or f"{result.repo} at {result.commit[:7]}"
     return Text(f"{where}: {count(len(result.files), 'file')} sent ({size(result.bytes)}).")
@@ -346,17 +346,17 @@ def diagnosis(result: Diagnosis) -> RenderableType:
     widest = max((cell_len(check.name) for check in result.checks), default=0)
     parts: list[RenderableType] = []
     for check in result.checks:
-        said = [split_command(line) for line in check.fix.splitlines()]
+        fixes = [split_command(line) for line in check.fix.splitlines()]
         table = Table.grid(padding=(0, 1))
         table.add_column()
         table.add_column(min_width=widest, no_wrap=True)
         table.add_column(overflow="fold")
         table.add_row(marks[check.ok], Text(check.name), Text(check.detail))
-        for before, _ in said:
+        for before, _ in fixes:
             if before:
                 table.add_row("", "", Text(before, "dim"))
         parts.append(table)
-        parts += [unbroken(f"    {command}") for _, command in said if command]
+        parts += [unbroken(f"    {command}") for _, command in fixes if command]
     return Group(*parts)
 
 

@@ -19,7 +19,7 @@ from xpert_cli.errors import BadInput
 LISTED = 12
 
 
-def named(conversations: Iterable[Conversation], given: Sequence[str], source: str) -> frozenset[str]:
+def named(conversations: Iterable[Conversation], names: Sequence[str], source: str) -> frozenset[str]:
     """The authors that the given names stand for, over all conversations; names of nobody are left out.
 
     Raises:
@@ -31,10 +31,10 @@ def named(conversations: Iterable[Conversation], given: Sequence[str], source: s
         for author in {turn.author for turn in one.turns if turn.author}:
             known.setdefault(author, {author}).update(one.others.get(author, ()))
     matched: set[str] = set()
-    for name in given:
+    for name in names:
         matched |= _matches(person(name), known, source, several)
     if not matched:
-        listed_names = " or ".join(map(person, given))
+        listed_names = " or ".join(map(person, names))
         known_people, hints = listed(several), _hints(several)
         raise BadInput(
             f"{source}: no messages by {listed_names}. Found: {known_people}. Name one with --author NAME.{hints}"

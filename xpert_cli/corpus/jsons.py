@@ -207,8 +207,8 @@ def flat(value: Any) -> str:
     if isinstance(value, list):
         return "".join(map(flat, value))
     if isinstance(value, dict):
-        thought = value.get("type") in ("thinking", "reasoning", "tool_use", "tool_result", "image", "image_url")
-        return "" if thought or value.get("thought") is True else flat(value.get("text"))
+        no_text = value.get("type") in ("thinking", "reasoning", "tool_use", "tool_result", "image", "image_url")
+        return "" if no_text or value.get("thought") is True else flat(value.get("text"))
     return value if isinstance(value, str) else ""
 
 

@@ -184,10 +184,12 @@ def _pieces(element: Element, left_out: set[str], quotes: bool) -> Iterator[str]
         ):
             yield "\n\n"
         else:
-            around = "\n\n" if child.tag in _PARAGRAPHS else "\n" if child.tag in _BLOCKS or child.tag == "hr" else ""
-            yield around
+            separator = (
+                "\n\n" if child.tag in _PARAGRAPHS else "\n" if child.tag in _BLOCKS or child.tag == "hr" else ""
+            )
+            yield separator
             yield from _pieces(child, left_out, quotes)
-            yield around
+            yield separator
 
 
 def _tidy(text: str) -> str:

@@ -152,13 +152,13 @@ def spans(text: str) -> list[tuple[str, int, int]]:
     for line in plain.split("\n"):
         candidates += [(kind, begin + start, begin + end) for kind, start, end in _in_pieces(line, rules)]
         begin += len(line) + 1
-    apart = _apart(candidates)
+    spans = _apart(candidates)
     if "\n" in plain:
         spaced, wrapped = _rules_across()
         numbers = _apart(list(_across_lines(plain, spaced, " ")))  # with check digits: surer than a part of them
-        apart = _apart([*numbers, *_beside(numbers, apart)])
-        apart = _apart([*apart, *_beside(apart, _across_lines(plain, wrapped, ""))])
-    return [(kind, places[start], places[end - 1] + 1) for kind, start, end in apart]
+        spans = _apart([*numbers, *_beside(numbers, spans)])
+        spans = _apart([*spans, *_beside(spans, _across_lines(plain, wrapped, ""))])
+    return [(kind, places[start], places[end - 1] + 1) for kind, start, end in spans]
 
 
 def _beside(
@@ -201,7 +201,7 @@ def _in_pieces(line: str, rules: Sequence[Rule]) -> Iterator[tuple[str, int, int
             yield kind, begin + start, begin + end
 
 
-def _across_lines(text: str, rules: Sequence[Rule], between: str) -> Iterator[tuple[str, int, int]]:
+def _across_lines(text: str, rules: Sequence[Rule], separator: str) -> Iterator[tuple[str, int, int]]:
     """What a line break stands in, of the ends of the two lines; `between` is read in its place."""
     for at in (match.start() for match in re.finditer("\n", text)):
         before = text[max(0, at - _REACH) : at].rpartition("\n")[2].rstrip("\\ ")
@@ -211,19 +211,19 @@ def _across_lines(text: str, rules: Sequence[Rule], between: str) -> Iterator[tu
             continue
         left = max(text.rfind("\n", 0, at) + 1, at - _REACH)
         right = at + 1 + len(line) - len(after)
-        joint = len(before) + len(between)
-        for kind, start, end in _spans_in(before + between + after, rules):
+        joint = len(before) + len(separator)
+        for kind, start, end in _spans_in(before + separator + after, rules):
             if start < len(before) and end > joint:
                 yield kind, left + start, right + end - joint
 
 
 def _apart(candidates: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
     """From left to right, what overlaps an earlier one left out; of one start the longest."""
-    apart: list[tuple[str, int, int]] = []
+    spans: list[tuple[str, int, int]] = []
     for one in sorted(candidates, key=lambda one: (one[1], -one[2])):
-        if not apart or one[1] >= apart[-1][2]:
-            apart.append(one)
-    return apart
+        if not spans or one[1] >= spans[-1][2]:
+            spans.append(one)
+    return spans
 
 
 def _spans_in(line: str, rules: Sequence[Rule]) -> list[tuple[str, int, int]]:

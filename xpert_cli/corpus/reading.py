@@ -95,8 +95,8 @@ def read(
             conversation has no messages by `author`, or needs one; `author` is given and nothing is a conversation.
             Inside a folder or an archive such a file is left out, with a note.
     """
-    given = [author] if isinstance(author, str) else list(author or ())
-    given = [name for name in given if name.strip()]
+    names = [author] if isinstance(author, str) else list(author or ())
+    names = [name for name in names if name.strip()]
     wanted = wanted or Wanted()
     files = _Read()
     named = list(dict.fromkeys(filter(None, sources)))
@@ -106,7 +106,7 @@ def read(
     if not named:
         raise BadInput("no text was given. Name files or folders with text you wrote, or - for standard input.")
     shown = Source(named[0]).shown if len(named) == 1 else "your files"
-    messages, who, turn_count = _users(files, given, shown, wanted, progress)
+    messages, who, turn_count = _users(files, names, shown, wanted, progress)
     usable = _within([*files.messages, *messages], wanted, files.left_out)
     if not wanted.copies:
         usable, files.left_out[COPIES] = without_copies(usable)
@@ -161,23 +161,25 @@ def _holds(file: File, parsed: Parsed) -> bool:
 
 
 def _users(
-    files: _Read, given: Sequence[str], shown: str, wanted: Wanted, progress: Progress
+    files: _Read, user_names: Sequence[str], shown: str, wanted: Wanted, progress: Progress
 ) -> tuple[list[Message], tuple[str, ...], int]:
     """The user's messages in conversations, under which names, and how many turns they were."""
     talks = [one for one in files.conversations if one.turns]
-    if given and not talks:
+    if user_names and not talks:
         if files.messages:
-            raise BadInput(f"{shown} is no conversation, so nobody in it is {' or '.join(given)}. Leave --author out.")
+            raise BadInput(
+                f"{shown} is no conversation, so nobody in it is {' or '.join(user_names)}. Leave --author out."
+            )
         return [], (), 0
     mine: frozenset[str] = frozenset()
-    if given:
-        mine = authors.named(talks, given, shown)
+    if user_names:
+        mine = authors.named(talks, user_names, shown)
     elif unknown := [one for one in talks if not one.owner]:
         name = unknown[0].source if len({one.source for one in unknown}) == 1 else shown
         raise authors.question(unknown, name)
     messages: list[Message] = []
     names: Counter[str] = Counter()
-    turn_count = alone = 0
+    turn_count = pair_count = 0
     files.conversations = []
     for number, one in enumerate(talks):
         if number % 100 == 0:
@@ -189,20 +191,20 @@ def _users(
             continue
         own = pairing.paired(one, whose, wanted.gap)
         names.update(turn.author for turn in one.turns if turn.author in whose)
-        alone += len(whose) > 1 and len(whose & here) > 1 and not {author for author in here if author} - whose
+        pair_count += len(whose) > 1 and len(whose & here) > 1 and not {author for author in here if author} - whose
         turn_count += sum(turn.author in whose and turn.written for turn in one.turns)
         messages += own
         if own:
             talks[number] = _PAIRED  # its turns are let go
-    if alone:
+    if pair_count:
         both = " and ".join(sorted(name for name, _ in names.most_common(2)))
-        talked = "1 conversation is" if alone == 1 else f"{alone} conversations are"
+        count = "1 conversation is" if pair_count == 1 else f"{pair_count} conversations are"
         files.notes.append(
-            f"{talked} between the authors that you named alone: {both} are read as one person, and answer nobody. "
+            f"{count} between the authors that you named alone: {both} are read as one person, and answer nobody. "
             "Name one of them if they are two."
         )
     if talks and not messages and not files.messages:
-        authors.named(talks, list(given) or sorted({one.owner for one in talks}), shown)
+        authors.named(talks, list(user_names) or sorted({one.owner for one in talks}), shown)
     return messages, tuple(name for name, _ in names.most_common()), turn_count
 
 

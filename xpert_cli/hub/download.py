@@ -148,11 +148,11 @@ def _pieces(url: str, part: Path, have: int, size: int, begin: int | None) -> It
             paths.private_file(part)
             with part.open("ab" if at else "wb") as file:
                 for piece in response.iter_raw():
-                    within = piece[skipped:][: size - at]  # not a byte more than there should be
+                    data = piece[skipped:][: size - at]  # not a byte more than there should be
                     skipped = max(0, skipped - len(piece))
-                    at += file.write(within)
+                    at += file.write(data)
                     file.flush()
-                    yield len(within) if begin is None else len(piece)
+                    yield len(data) if begin is None else len(piece)
                     if at == size:
                         return
         except OSError as error:

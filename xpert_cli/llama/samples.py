@@ -38,10 +38,10 @@ def tokenized(
     require_room(model, max_tokens)
     samples: list[Sample] = []
     split = pieces = shortened = 0
-    around = _around(model) if any(message.earlier for message in corpus.messages) else 0
+    template_tokens = _around(model) if any(message.earlier for message in corpus.messages) else 0
     for message in corpus.messages:
         answer = [*model.tokenize(message.response), model.end_of_turn]
-        head, cut = _head(model, message, max(max_tokens - len(answer), max_tokens // 2), around)
+        head, cut = _head(model, message, max(max_tokens - len(answer), max_tokens // 2), template_tokens)
         parts = _pieces(head, answer, max_tokens)
         samples += parts
         shortened += cut
@@ -64,8 +64,8 @@ def require_room(model: Vocabulary, max_tokens: int) -> None:
     Raises:
         BadUsage: it has not.
     """
-    if (taken := len(model.chat(""))) >= max_tokens:
-        raise BadUsage(f"--max-tokens {max_tokens} is too few: the chat template alone takes {taken}. Try 256.")
+    if (used := len(model.chat(""))) >= max_tokens:
+        raise BadUsage(f"--max-tokens {max_tokens} is too few: the chat template alone takes {used}. Try 256.")
 
 
 def _around(model: Vocabulary) -> int:
@@ -74,11 +74,11 @@ def _around(model: Vocabulary) -> int:
     return (len(model.chat([one, {**one, "role": "assistant"}, one])) - len(model.chat([one])) + 1) // 2
 
 
-def _head(model: Vocabulary, message: Message, room: int, around: int) -> tuple[list[int], bool]:
+def _head(model: Vocabulary, message: Message, room: int, template_tokens: int) -> tuple[list[int], bool]:
     """At most `room` tokens that come before the answer, and whether the prompt was cut for it.
 
     Args:
-        around: tokens that the template puts around one turn.
+        template_tokens: tokens that the template puts around one turn.
     """
     turns = [{"role": role, "content": text} for role, text in message.earlier]
     prompt, cut = message.prompt or PROMPT, False
@@ -90,7 +90,7 @@ def _head(model: Vocabulary, message: Message, room: int, around: int) -> tuple[
         prompt, cut = prompt[max(1, excess) :], True
         head = model.chat(prompt)
     remaining, first = room - len(head), len(turns)
-    sizes = [len(model.tokenize(turn["content"])) + around for turn in turns]
+    sizes = [len(model.tokenize(turn["content"])) + template_tokens for turn in turns]
     while first >= 2 and remaining >= sum(sizes[first - 2 : first]):
         remaining -= sum(sizes[first - 2 : first])
         first -= 2

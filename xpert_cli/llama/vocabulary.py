@@ -82,12 +82,14 @@ def _refusal(lib: Any, path: Path, params: Any) -> str:
             lib.llama_model_free(model)
     finally:
         lib.llama_log_set(library.silencer, ctypes.c_void_p(0))  # type: ignore[attr-defined]
-    said = next((line.partition("error loading model: ")[2] for line in lines if "error loading model: " in line), "")
+    message = next(
+        (line.partition("error loading model: ")[2] for line in lines if "error loading model: " in line), ""
+    )
     room, size = platform.available_memory(), path.stat().st_size
-    if not said or any(word in said for word in _STARVED):
+    if not message or any(word in message for word in _STARVED):
         free = "" if room is None else f", and {room >> 20} MB are free"
         return f"not enough memory: its {size >> 20} MB do not fit{free}. Close other programs or use a smaller model."
-    return f"llama.cpp refuses this model: {' '.join(said.split())[:200]}. {ANOTHER}"
+    return f"llama.cpp refuses this model: {' '.join(message.split())[:200]}. {ANOTHER}"
 
 
 class Vocabulary:

@@ -245,8 +245,8 @@ def llama3_factors(rotary: Mapping[str, Any], head_dim: int) -> NDArray[np.float
     powers = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
     wavelengths = np.float32(2 * math.pi) / (np.float32(1) / np.float32(rotary["rope_theta"]) ** powers)
     smooth = (np.float32(context) / wavelengths - np.float32(low)) / np.float32(high - low)
-    between = 1 / ((1 - smooth) / np.float32(factor) + smooth)
-    factors = np.where(wavelengths < context / high, 1, np.where(wavelengths > context / low, factor, between))
+    interpolation = 1 / ((1 - smooth) / np.float32(factor) + smooth)
+    factors = np.where(wavelengths < context / high, 1, np.where(wavelengths > context / low, factor, interpolation))
     return factors.astype(np.float32)
 
 

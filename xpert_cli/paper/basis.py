@@ -101,12 +101,12 @@ def grow(
         residual: what may be left of `v`, by the formula's coordinates, as a share of its length.
         most: candidates looked at at most.
     """
-    looked: list[str] = []
+    words: list[str] = []
     left = basis.residual(v, basis.coordinates(v))
     supply: Iterator[tuple[str, Floats]] = islice(candidates, most)
     while left >= residual and (candidate := next(supply, None)) is not None:
         word, vector = candidate
-        looked.append(word)
+        words.append(word)
         length = float(np.linalg.norm(vector))
         if word in basis.words or not np.isfinite(length) or length == 0:
             continue
@@ -116,7 +116,7 @@ def grow(
             left = basis.residual(v, basis.coordinates(v))
     return Grown(
         basis,
-        tuple(looked),
+        tuple(words),
         left,
         basis.residual(v, basis.least_squares(v)),
         left < residual,

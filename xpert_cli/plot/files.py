@@ -31,8 +31,8 @@ def check(path: Path) -> None:
     """
     kind = path.suffix.lower()
     if kind not in SUFFIXES:
-        given = kind or "a file without a suffix"
-        raise BadUsage(f"--plot draws SVG, HTML or PNG, not {given}. Name it FILE.svg, FILE.html or FILE.png.")
+        kind_in_words = kind or "a file without a suffix"
+        raise BadUsage(f"--plot draws SVG, HTML or PNG, not {kind_in_words}. Name it FILE.svg, FILE.html or FILE.png.")
     paths.require_place(path, "--plot")
     if kind == ".png":
         text = f'<style>{STYLE}</style><text y="20">Aa</text>'

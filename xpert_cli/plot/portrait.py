@@ -98,13 +98,13 @@ def for_any_screen(portrait: Portrait) -> str:
 def _drawing(portrait: Portrait, width: int) -> tuple[list[str], float, float]:
     """What is drawn, and its width and height."""
     edge, gap = (28, 44) if width >= WIDE else (16, 0)
-    beside = 250 if gap and portrait.ids else 0
-    left, right = edge, width - edge - (beside + gap if beside else 0)
+    ranking_width = 250 if gap and portrait.ids else 0
+    left, right = edge, width - edge - (ranking_width + gap if ranking_width else 0)
     parts, top = _head(portrait, edge, width - edge)
     axes, bottom = _axes(portrait, left, right, top)
     ranking: list[str] = []
     if portrait.ids:
-        corner = (right + gap, top) if beside else (edge, bottom + 36)
+        corner = (right + gap, top) if ranking_width else (edge, bottom + 36)
         ranking, end = _ranking(portrait, corner[0], width - edge, corner[1])
         bottom = max(bottom, end)
     return [*parts, *axes, *ranking], width, bottom + 20
@@ -180,9 +180,9 @@ def _row(portrait: Portrait, place: AxisPosition, scale: Scale, top: float) -> t
     words = [wrapped(end, (right - left) / 2 - 12, 3, 13.5) for end in _ends(place)]
     sides = ((left, words[0], "start", place.value < 0), (right, words[1], "end", place.value > 0))
     parts = []
-    for x, lines, anchor, meant in sides:
+    for x, lines, anchor, strong in sides:
         for number, line in enumerate(lines):
-            parts.append(label(x, top + 14 + 16 * number, line, anchor, "dark" if meant else ""))
+            parts.append(label(x, top + 14 + 16 * number, line, anchor, "dark" if strong else ""))
     y = top + 14 + 16 * (max(map(len, words)) - 1) + 17
     below = y + LANE if place.adapters else y
     you, low, high = (scale(place.value + ERRORS * n * place.error) for n in (0, -1, 1))
@@ -237,8 +237,8 @@ def _description(portrait: Portrait) -> str:
     sentences = [portrait.explanation, f"{portrait.facts[0].upper()}{portrait.facts[1:]}."]
     for place in portrait.places:
         low, high = _ends(place)
-        beside = [f"{portrait.ids[i]} {signed(place.adapters[i])}" for i, _ in portrait.parts if place.adapters]
-        sentences.append(f"From {low} to {high}: {', '.join([f'you {signed(place.value)}', *beside])}.")
+        adapters = [f"{portrait.ids[i]} {signed(place.adapters[i])}" for i, _ in portrait.parts if place.adapters]
+        sentences.append(f"From {low} to {high}: {', '.join([f'you {signed(place.value)}', *adapters])}.")
     return " ".join(sentences)
 
 

@@ -152,13 +152,18 @@ def document(
     wide = [_paper(width, height), *parts]
     if phone is None:
         return "\n".join([head, head_parts, *wide, "</svg>\n"])
-    others, across, down = phone
-    rules = f":root{{height:{100 * down / across:.2f}vw!important}}.large{{display:none}}.small{{display:inline}}"
+    others, narrow_width, down = phone
+    rules = f":root{{height:{100 * down / narrow_width:.2f}vw!important}}.large{{display:none}}.small{{display:inline}}"
     return "\n".join(
         [
             *[head, head_parts, FIT, f"<style>.small{{display:none}}{ON_A_PHONE}{{{rules}}}</style>"],
             *['<g class="large">', *wide, "</g>"],
-            *[f'<g class="small" transform="scale({width / across:.4f})">', _paper(across, down), *others, "</g>"],
+            *[
+                f'<g class="small" transform="scale({width / narrow_width:.4f})">',
+                _paper(narrow_width, down),
+                *others,
+                "</g>",
+            ],
             "</svg>\n",
         ]
     )

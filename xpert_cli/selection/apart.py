@@ -65,5 +65,5 @@ def _count(projection: Projection, axis: int, average: float, own: float) -> str
     space, values = projection.space, projection.readings.values[:, axis]
     values = values[~np.isnan(values)]
     middle = space.reference[axis] + space.gap[axis] + average * space.spread[axis]
-    there = int(np.sum(values > middle) if own > 0 else np.sum(values < middle))
-    return f"{there} of {len(values)} texts"
+    count = int(np.sum(values > middle) if own > 0 else np.sum(values < middle))
+    return f"{count} of {len(values)} texts"

@@ -79,8 +79,8 @@ def _chances(projection: Projection, among: list[Community]) -> Floats:
     root = np.linalg.cholesky(projection.space.precision).T
     off = [root @ (projection.shift - place(projection, one)) for one in among]
     errors = np.where(np.isfinite(projection.error), projection.error, 0.0)
-    within = np.mean([np.nanmean(np.append(one.spread[projection.used] ** 2, 0.0)) for one in among])
-    variance = float(within + np.mean(errors**2)) or 1.0
+    spread = np.mean([np.nanmean(np.append(one.spread[projection.used] ** 2, 0.0)) for one in among])
+    variance = float(spread + np.mean(errors**2)) or 1.0
     evidence = np.array([-float(one @ one) / (2 * variance) for one in off])
     weights = np.exp(evidence - evidence.max())
     return np.asarray(weights / weights.sum())
@@ -94,8 +94,8 @@ def in_words(projection: Projection, group: Nearest) -> str:
     shared = [space.axes[i].words(alike[i]) for i in described.strongest(space, alike, 3)]
     spread = np.maximum(np.nan_to_num(one.spread[projection.used]), LEAST_SPREAD)
     own = np.where(np.isfinite(projection.error), (shift - mean) / np.hypot(spread, projection.error), 0.0)
-    unlike = [
+    differences = [
         space.axes[i].words(own[i]) for i in described.strongest(space, own, OWN) if abs(float(own[i])) >= UNUSUAL
     ]
-    said = f"Like the {one.count} people of {one.id}, you write {', '.join(shared) or 'much like the base model'}"
-    return f"{said}; more than most of them, {' and '.join(unlike)}." if unlike else f"{said}."
+    sentence = f"Like the {one.count} people of {one.id}, you write {', '.join(shared) or 'much like the base model'}"
+    return f"{sentence}; more than most of them, {' and '.join(differences)}." if differences else f"{sentence}."

@@ -116,8 +116,8 @@ def confidence(
     evidence = np.maximum(units @ shift, 0.0) ** 2 / scale
     total = float(np.exp(np.sort(evidence) - evidence.max()).sum())
     if rest is not None:
-        apart = np.maximum(rest.cosines, 0.0) ** 2 * float(shift @ shift) / scale - evidence.max()
-        total += float((np.exp(np.minimum(apart, 0.0)) * rest.counts).sum())
+        margins = np.maximum(rest.cosines, 0.0) ** 2 * float(shift @ shift) / scale - evidence.max()
+        total += float((np.exp(np.minimum(margins, 0.0)) * rest.counts).sum())
     return 1 / total
 
 
@@ -148,8 +148,8 @@ def _parts(shift: Floats, errors: Floats, units: Floats, *, everywhere: bool = F
     best = units[int(np.argmax(units @ shift))]
     pairs = max(1, len(errors) * (len(errors) - 1))
     along = float((best @ shift) ** 2 - ((errors @ best) ** 2).sum() / pairs) if best @ shift > 0 else 0.0
-    within = float(((shift @ span) ** 2).sum() - ((errors @ span) ** 2).sum() / pairs)
-    left = max(0.0, within - max(0.0, along)) if len(errors) >= FEWEST else 0.0
+    explained = float(((shift @ span) ** 2).sum() - ((errors @ span) ** 2).sum() / pairs)
+    left = max(0.0, explained - max(0.0, along)) if len(errors) >= FEWEST else 0.0
     return along, left, span.shape[1] - 1
 
 

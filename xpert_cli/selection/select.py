@@ -131,14 +131,14 @@ def select(
     ranking = _ranking(projection, adapters, ids, rest) if ids else ()
     group = community.nearest(projection, cache)
     own = people(cache) if group else frozenset()
-    apart = [row for row, name in enumerate(ids) if name not in own]  # adapters that are of no community
+    outsiders = [row for row, name in enumerate(ids) if name not in own]  # adapters that are of no community
     verdict, chosen = (
-        _verdict(projection, adapters[apart], [ids[row] for row in apart], rest) if apart else ("none", ())
+        _verdict(projection, adapters[outsiders], [ids[row] for row in outsiders], rest) if outsiders else ("none", ())
     )
     others: tuple[tuple[Chosen, ...], ...] = ()
     if group and not chosen:
         others = tuple((Chosen(one.id, 1.0),) for one in reversed(group.path[-2:]))
-    if group and group.score > _nearest_of(projection, adapters[apart]):
+    if group and group.score > _nearest_of(projection, adapters[outsiders]):
         others = (*((Chosen(one.id, 1.0),) for one in group.path[-2:-1]), *([chosen] if chosen else []))
         verdict, chosen = "community", (Chosen(group.community.id, 1.0),)
         upwards = group.path[::-1]

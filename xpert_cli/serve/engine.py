@@ -111,8 +111,8 @@ class Job:
         at = min((place for text in self.stop if (place := self._held.find(text)) >= 0), default=-1)
         if at >= 0:
             self._held, finish = self._held[:at], "stop"
-        ready = len(self._held) if finish else len(self._held) - self._may_stop()
-        text, self._held = self._held[:ready], self._held[ready:]
+        length = len(self._held) if finish else len(self._held) - self._may_stop()
+        text, self._held = self._held[:length], self._held[length:]
         scored = () if token.logprob is None or token.end else (_scored(token, slots),)
         if text or scored or finish:
             self._pieces.append(Piece(text, scored, finish))

@@ -1,7 +1,7 @@
 """The server itself: an address that is free, a key where others can reach it, and uvicorn.
 
     address = Address.bind("127.0.0.1", 8080)
-    serve(service, address, key=None, ready=print)
+    serve(service, address, key=None, on_ready=print)
 
 Not here: routes (serve/app.py), who may ask (serve/guard.py).
 """
@@ -89,19 +89,19 @@ def serve(
     key: str | None,
     *,
     origins: Collection[str] = (),
-    ready: Callable[[], None] = lambda: None,
+    on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Answer requests until the process is told to end; then the engine is closed.
 
     Args:
-        ready: called when requests are answered.
+        on_ready: called when requests are answered.
     """
     import uvicorn
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            ready()
+            on_ready()
 
     # The engine's thread asks for the interpreter after each pass; it should not wait 5 ms for it.
     interval = sys.getswitchinterval()

@@ -26,7 +26,7 @@ from xpert_cli.llama.model import Model, Sample, Vocabulary
 from xpert_cli.llama.samples import tokenized
 
 Progress = Callable[[str, float], None]
-GIVEN = 8  # tokens of a response that are shown
+SHOWN_TOKENS = 8  # tokens of a response that are shown
 TOKENS = 64  # that are asked for after them
 SEQUENCES = 8
 DIGITS = 6  # of a canary
@@ -73,7 +73,7 @@ def longest_verbatim(
     seed: int = 0,
     progress: Progress = lambda message, fraction: None,
 ) -> Verbatim:
-    """How much of a response comes back, greedily, from its prompt and its first GIVEN tokens.
+    """How much of a response comes back, greedily, from its prompt and its first SHOWN_TOKENS tokens.
 
     Runs are looked for in TOKENS generated ones, wherever they stand in the rest of the same response.
 
@@ -82,7 +82,7 @@ def longest_verbatim(
         max_tokens: where training cut messages off.
 
     Raises:
-        BadInput: no response is longer than GIVEN tokens.
+        BadInput: no response is longer than SHOWN_TOKENS tokens.
         BadModel, CacheMismatch: the model or the adapter cannot be used.
     """
     drawn = random.Random(seed).sample(list(messages), min(most, len(messages)))
@@ -91,7 +91,7 @@ def longest_verbatim(
         halves = [_halves(sample, vocabulary.end_of_turn) for sample in samples]
     prompts, rest = [first for first, then in halves if then], [then for _, then in halves if then]
     if not prompts:
-        raise BadInput(f"no response is longer than {GIVEN} tokens. Give the messages that were trained on.")
+        raise BadInput(f"no response is longer than {SHOWN_TOKENS} tokens. Give the messages that were trained on.")
     longest = {}
     with Model(base, context=SEQUENCES * (max(map(len, prompts)) + TOKENS), sequences=SEQUENCES) as model:
         for name, applied in (("the adapter", [WeightedAdapter(adapter)]), ("the base model", [])):
@@ -105,7 +105,7 @@ def longest_verbatim(
 
 def _halves(sample: Sample, end: int) -> tuple[list[int], list[int]]:
     """What is shown of a sample, and the rest of its response without the end of the turn."""
-    tokens, at = list(sample[0]), sample[1] + GIVEN
+    tokens, at = list(sample[0]), sample[1] + SHOWN_TOKENS
     return tokens[:at], [token for token in tokens[at:] if token != end]
 
 

@@ -1,9 +1,9 @@
 """`xpert cache publish`, and what comes before it: looking through training text, signing, and what would be sent.
 
-    looked = look_through(corpus, adapter, base)           # what is private in it, and what the adapter remembers of it
-    ready = prepare(cache, "anna/styles", key=key, checked={"mara": looked.checks})
-    ready.names, ready.bytes                               # nothing was sent so far
-    send(ready)
+    check = look_through(corpus, adapter, base)            # what is private in it, and what the adapter remembers of it
+    draft = prepare(cache, "anna/styles", key=key, checked={"mara": check.checks})
+    draft.names, draft.bytes                               # nothing was sent so far
+    send(draft)
 
 The folder itself is not changed: its catalogue gets version, publisher and the digests of all files on the way. Not
 here: asking the user (cli/cache.py), the Hub (sharing/upload.py), making a cache (cache/build.py).
@@ -45,7 +45,7 @@ from xpert_cli.sharing import memorization, upload
 Progress = Callable[[str, float], None]
 HELD_OUT = 0.1  # of the messages, which a twin is not trained on
 MOST = 10_000  # files of a folder, by the Hub's documentation on repository limits
-_BESIDE = (COORDINATES, SPACE, BASIS, ANSWERS, word_index.FILE, communities.FILE, card.FILE, CATALOGUE)
+_SIDE_FILES = (COORDINATES, SPACE, BASIS, ANSWERS, word_index.FILE, communities.FILE, card.FILE, CATALOGUE)
 INDEX = (
     COORDINATES,
     SPACE,
@@ -60,7 +60,7 @@ INDEX = (
 
 
 @dataclass(frozen=True)
-class Looked:
+class TextCheck:
     """What a training text holds that may be private, and what its adapter remembers; `checks` goes to the card."""
 
     findings: tuple[private.Finding, ...]
@@ -76,7 +76,7 @@ def look_through(
     *,
     recipe: Mapping[str, Any] | None = None,
     progress: Progress = lambda message, fraction: None,
-) -> Looked:
+) -> TextCheck:
     """Look for secrets and personal data in a training text, and ask its adapter for it.
 
     Args:
@@ -107,7 +107,7 @@ def look_through(
             "exposure_base": round(bits.base_most, 2),
             "canaries": bits.canaries,
         }
-    return Looked(findings, record)
+    return TextCheck(findings, record)
 
 
 def can_train() -> bool:
@@ -170,7 +170,7 @@ def trained_on(corpus: Corpus, entries: Sequence[Entry]) -> Entry:
 
 
 @dataclass(frozen=True)
-class Ready:
+class Draft:
     """What would be sent, and where to.
 
     Attributes:
@@ -187,10 +187,10 @@ class Ready:
     signed_by: str
     unchecked: tuple[str, ...]
     contents: Mapping[str, upload.Content]
-    there: upload.There | None
+    remote: upload.Remote | None
     propose: bool
 
-    json_omit: ClassVar[tuple[str, ...]] = ("contents", "there")
+    json_omit: ClassVar[tuple[str, ...]] = ("contents", "remote")
 
 
 def prepare(
@@ -204,7 +204,7 @@ def prepare(
     checked: Mapping[str, Mapping[str, Any]] | None = None,
     metadata: Mapping[str, str] | None = None,
     now: datetime | None = None,
-) -> Ready:
+) -> Draft:
     """Gather what a repo has to get so that it is this cache.
 
     Args:
@@ -219,9 +219,9 @@ def prepare(
         BadInput: the repo is public and this was not asked for, or one is to be changed that is not there.
         CacheMismatch: a file of the cache is not what its catalogue says.
     """
-    there = upload.look(repo)
-    before = _before(repo, there)
-    if there and not there.private and not (public or propose):
+    remote = upload.look(repo)
+    before = _before(repo, remote)
+    if remote and not remote.private and not (public or propose):
         raise BadInput(f"{repo} is public: everybody could see the adapters. Say --public if that is right.")
     if propose and before is None:
         raise BadInput(f"there is no cache {repo} on the Hub to add to. Make one with: xpert cache publish")
@@ -229,8 +229,8 @@ def prepare(
         raise BadInput(f"{repo} is signed, and devices refuse it without a signature. Sign with --key FILE.")
     others: dict[str, Path] = {}
     if isinstance(cache, IndexedCache):
-        others, sent = _of_index(cache, there.files if there else {})
-        entries = [replace(e, checked=(checked or {}).get(e.id, e.checked)) for e in sent]
+        others, index_entries = _of_index(cache, remote.files if remote else {})
+        entries = [replace(e, checked=(checked or {}).get(e.id, e.checked)) for e in index_entries]
     else:
         entries = [replace(e, checked=(checked or {}).get(e.id, e.checked)) for e in cache.entries]
     groups = [
@@ -238,7 +238,7 @@ def prepare(
         for one in cache.communities
     ]
     everything = [*entries, *(one.entry for one in groups)]
-    known = there.files if there else {}
+    known = remote.files if remote else {}
     if len({e.file for e in entries} | {name for name in known if name.startswith("adapters/")}) > MOST:
         raise BadInput(
             f"a folder on the Hub holds {MOST} files; {cache.source.name} has more. "
@@ -249,14 +249,14 @@ def prepare(
         for entry in everything
         if known.get(entry.file) != entry.sha256
     }
-    if links := [name for name in (*contents, *others, *_BESIDE) if cache.source.leads_outside(name)]:
+    if links := [name for name in (*contents, *others, *_SIDE_FILES) if cache.source.leads_outside(name)]:
         raise CacheMismatch(f"{cache.source.name}: {links[0]} is a link out of the cache. Put the file itself there.")
-    beside = (ANSWERS, word_index.FILE, *(() if isinstance(cache, IndexedCache) else (COORDINATES,)))
-    listed = {name: path for name in beside if (path := cache.source.optional(name))}
+    side_files = (ANSWERS, word_index.FILE, *(() if isinstance(cache, IndexedCache) else (COORDINATES,)))
+    listed = {name: path for name in side_files if (path := cache.source.optional(name))}
     readme = cache.source.optional(card.FILE)
     contents |= others | listed
     text = readme.read_text("utf-8") if readme else ""
-    contents[card.FILE] = card.renewed(text, entries, metadata or {}, cache.size, groups).encode()
+    contents[card.FILE] = card.update_card(text, entries, metadata or {}, cache.size, groups).encode()
     version = (before or {}).get("version", 0) + 1
     by = Published(key.public if key else "", version, *_times(now or datetime.now(timezone.utc), days))
     elsewhere = {name: cache.source.known[name] for name in LISTED_FILES if name in cache.source.known}
@@ -268,45 +268,45 @@ def prepare(
     data = contents[CATALOGUE] = _catalogue(cache, entries, files, by)
     if key is not None:
         contents[SIGNATURE] = signing.sign(data, key, f"{repo} version {version}").encode()
-    names = upload.changed(contents, there)
-    return Ready(
+    names = upload.changed(contents, remote)
+    return Draft(
         repo=repo,
-        private=there.private if there else not public,
+        private=remote.private if remote else not public,
         version=version,
         names=tuple(names),
         bytes=sum(upload.size_of(contents[name]) for name in names),
         signed_by=by.key,
         unchecked=tuple(entry.id for entry in everything if not entry.checked),
         contents=contents,
-        there=there,
+        remote=remote,
         propose=propose,
     )
 
 
-def send(ready: Ready, message: str = "", progress: Progress = lambda message, fraction: None) -> upload.Sent:
+def send(draft: Draft, message: str = "", progress: Progress = lambda message, fraction: None) -> upload.Receipt:
     """Upload what was prepared: adapters first, catalogue and what belongs to it last, in one commit.
 
     Raises:
         BadInput: no permission, somebody else's commit in between, or the Hub cannot be reached.
     """
     return upload.upload(
-        ready.repo,
-        ready.contents,
-        last=[*INDEX, *(name for name in ready.contents if name.startswith("index/"))],
-        message=message or f"Version {ready.version}",
-        there=ready.there,
-        private=ready.private,
-        propose=ready.propose,
+        draft.repo,
+        draft.contents,
+        last=[*INDEX, *(name for name in draft.contents if name.startswith("index/"))],
+        message=message or f"Version {draft.version}",
+        remote=draft.remote,
+        private=draft.private,
+        propose=draft.propose,
         progress=progress,
     )
 
 
-def _before(repo: str, there: upload.There | None) -> dict[str, Any] | None:
+def _before(repo: str, remote: upload.Remote | None) -> dict[str, Any] | None:
     """What the repo's catalogue says of its publisher; None where there is no cache yet."""
-    if there is None or CATALOGUE not in there.files:
+    if remote is None or CATALOGUE not in remote.files:
         return None
     try:
-        contents = read_object(open_source(f"{repo}@{there.commit}").file(CATALOGUE).read_bytes())
+        contents = read_object(open_source(f"{repo}@{remote.commit}").file(CATALOGUE).read_bytes())
         return dict(contents.get("published", {}))
     except (ValueError, TypeError) as error:
         raise CacheMismatch(
@@ -324,23 +324,23 @@ def _catalogue(cache: OpenCache, entries: Sequence[Entry], files: Mapping[str, A
     contents = read_object(cache.source.file(CATALOGUE).read_bytes())
     more = {"files": files, "published": asdict(by)}
     if isinstance(cache, IndexedCache):
-        looked = {entry.id: dict(entry.checked) for entry in entries if entry.checked}
-        return encoded_indexed({**contents, **more, "checked": {**cache.checked, **looked}})
+        checks = {entry.id: dict(entry.checked) for entry in entries if entry.checked}
+        return encoded_indexed({**contents, **more, "checked": {**cache.checked, **checks}})
     for one, entry in zip(contents["adapters"], entries, strict=True):
         one |= {"checked": dict(entry.checked)} if entry.checked else {}
     return encoded({**contents, **more})
 
 
-def _of_index(cache: IndexedCache, there: Mapping[str, str]) -> tuple[dict[str, Path], list[Entry]]:
+def _of_index(cache: IndexedCache, remote_files: Mapping[str, str]) -> tuple[dict[str, Path], list[Entry]]:
     """The files of an index that are at hand, and the entries of cells that a repo has not.
 
     A repo has the adapters of the cells that it has: they are sent before. Where all are few, all are looked at.
     """
     names = {number: cells_file(int(number)) for number in sorted(set(cache.cells.files.tolist()))}
     local = {name: path for name in names.values() if (path := cache.source.optional(name))}
-    if missing := [name for name in names.values() if name not in local and name not in there]:
+    if missing := [name for name in names.values() if name not in local and name not in remote_files]:
         raise CacheMismatch(f"{cache.source.name}: the cache has no file {missing[0]}. Get the cache anew.")
-    new = {name for name in upload.changed(local, upload.There("", True, there)) if name in local}
+    new = {name for name in upload.changed(local, upload.Remote("", True, remote_files)) if name in local}
     cells = [cell for cell, number in enumerate(cache.cells.files.tolist()) if names[number] in new]
     entries = list(cache.entries) if cache.size <= LISTED and len(local) == len(names) else cache.entries_of(cells)
     return local | {name: cache.source.file(name) for name in (ROOT, SPACE, BASIS, NAMES, TABLE)}, entries

@@ -1,7 +1,7 @@
 """Putting files into a Hub repo: made if need be, only what differs is sent, in commits of a size that the Hub takes.
 
-    there = look("anna/styles")                                   # None: no such repo yet
-    sent = upload("anna/styles", {"README.md": b"..."}, last=("README.md",), message="...", there=there)
+    remote = look("anna/styles")                                  # None: no such repo yet
+    receipt = upload("anna/styles", {"README.md": b"..."}, last=("README.md",), message="...", remote=remote)
 
 The Hub's own login and client are used. Not here: what is put there, and whether it may be (sharing/publish.py).
 """
@@ -24,7 +24,7 @@ Content = Path | bytes
 
 
 @dataclass(frozen=True)
-class There:
+class Remote:
     """A Hub repo as it is: its commit, and the digest of every file (sha256 of large ones, else git's sha1)."""
 
     commit: str
@@ -33,7 +33,7 @@ class There:
 
 
 @dataclass(frozen=True)
-class Sent:
+class Receipt:
     """What was put into a repo; `pull_request` is the page of the one that was opened."""
 
     repo: str
@@ -43,7 +43,7 @@ class Sent:
     pull_request: str = ""
 
 
-def look(repo: str) -> There | None:
+def look(repo: str) -> Remote | None:
     """What a repo holds; None if there is none that this login may see.
 
     Raises:
@@ -57,12 +57,12 @@ def look(repo: str) -> There | None:
             return None
         tree = hub.HfApi().list_repo_tree(repo, recursive=True, revision=info.sha)
         files = {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in tree if hasattr(one, "blob_id")}
-    return There(str(info.sha), bool(info.private), files)
+    return Remote(str(info.sha), bool(info.private), files)
 
 
-def changed(contents: Mapping[str, Content], there: There | None) -> list[str]:
+def changed(contents: Mapping[str, Content], remote: Remote | None) -> list[str]:
     """Names of the files whose contents the repo has not."""
-    files = there.files if there else {}
+    files = remote.files if remote else {}
     return [name for name, content in contents.items() if files.get(name) not in _digests(content)]
 
 
@@ -72,29 +72,29 @@ def upload(
     *,
     last: Collection[str],
     message: str,
-    there: There | None,
+    remote: Remote | None,
     private: bool = True,
     propose: bool = False,
     progress: Callable[[str, float], None] = lambda message, fraction: None,
-) -> Sent:
+) -> Receipt:
     """Put the files that differ into a repo, the ones in `last` together at the end.
 
     Args:
         propose: open a pull request instead, with everything in one commit.
-        there: the repo as it was looked at; a commit that somebody made since is not overwritten.
+        remote: the repo as it was looked at; a commit that somebody made since is not overwritten.
 
     Raises:
         BadInput: no permission, another commit in between, or the Hub cannot be reached.
     """
     hub = import_hub()
-    api, names = hub.HfApi(), changed(contents, there)
+    api, names = hub.HfApi(), changed(contents, remote)
     size = sum(size_of(contents[name]) for name in names)
     first = [name for name in names if name not in last]
     steps = [names] if propose else [first[i : i + MOST] for i in range(0, len(first), MOST)]
     steps += [] if propose else [[name for name in names if name in last]]
-    commit, request = there.commit if there else None, ""
+    commit, request = remote.commit if remote else None, ""
     with explained(hub, repo, writing=True), _not_overtaken(hub, repo):
-        if there is None:
+        if remote is None:
             api.create_repo(repo, private=private)
         for done, step in enumerate(step for step in steps if step):
             progress(f"uploading to {repo}", done / len(steps))
@@ -103,7 +103,7 @@ def upload(
                 repo, operations, commit_message=message, parent_commit=commit, create_pr=propose or None
             )
             commit, request = str(commit_info.oid), str(commit_info.pr_url or "")
-    return Sent(repo, commit or "", tuple(names), size, request)
+    return Receipt(repo, commit or "", tuple(names), size, request)
 
 
 class _not_overtaken:

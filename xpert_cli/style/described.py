@@ -287,13 +287,13 @@ def source_scatter(adapter: Adapter, axes: Sequence[Axis]) -> Scatter | None:
 def _placed(scatter: Scatter, source: Sequence[tuple[str, str, float]], axes: Sequence[Axis]) -> Scatter | None:
     """A scatter on the axes wanted, by name; None if none of them is told."""
     at = [next((i for i, one in enumerate(source[: len(scatter.known)]) if _same(one, axis)), -1) for axis in axes]
-    there = np.array([i >= 0 for i in at], np.bool_)
-    if not there.any():
+    present = np.array([i >= 0 for i in at], np.bool_)
+    if not present.any():
         return None
     rows = [i for i in at if i >= 0]
     known, mean, squares = np.zeros(len(at)), np.full(len(at), np.nan), np.zeros((len(at), len(at)))
-    known[there], mean[there] = scatter.known[rows], scatter.mean[rows]
-    squares[np.ix_(there, there)] = scatter.squares[np.ix_(rows, rows)]
+    known[present], mean[present] = scatter.known[rows], scatter.mean[rows]
+    squares[np.ix_(present, present)] = scatter.squares[np.ix_(rows, rows)]
     return Scatter(scatter.samples, known, mean, squares)
 
 

@@ -257,9 +257,9 @@ def _overall(writers: Sequence[Scatter]) -> Floats:
     known = np.array([writer.known for writer in writers])
     means = np.nan_to_num([writer.mean for writer in writers])
     common = (known * means).sum(axis=0) / np.maximum(1, known.sum(axis=0))
-    between = (known * (means - common) ** 2).sum(axis=0)
-    within = sum(np.diag(writer.squares) for writer in writers)
-    return np.asarray(np.sqrt((within + between) / sum(writer.samples for writer in writers)))
+    between_squares = (known * (means - common) ** 2).sum(axis=0)
+    within_squares = sum(np.diag(writer.squares) for writer in writers)
+    return np.asarray(np.sqrt((within_squares + between_squares) / sum(writer.samples for writer in writers)))
 
 
 def joined(

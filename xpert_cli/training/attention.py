@@ -159,6 +159,6 @@ def _weights(q: Tensor, k: Tensor, rows: slice, seen: slice, heads: Heads) -> Te
 @lru_cache(maxsize=64)
 def _hidden(begin: int, end: int, first: int, last: int, copies: int, window: int | None, dtype: torch.dtype) -> Tensor:
     """(copies * queries, keys) what is added to scores: 0, or -inf for keys that a query does not see."""
-    behind = torch.arange(begin, end)[:, None] - torch.arange(first, last)
-    hidden = behind < 0 if window is None else (behind < 0) | (behind >= window)
-    return torch.zeros(behind.shape, dtype=dtype).masked_fill_(hidden, float("-inf")).repeat(copies, 1)
+    distance = torch.arange(begin, end)[:, None] - torch.arange(first, last)
+    hidden = distance < 0 if window is None else (distance < 0) | (distance >= window)
+    return torch.zeros(distance.shape, dtype=dtype).masked_fill_(hidden, float("-inf")).repeat(copies, 1)

@@ -278,14 +278,14 @@ class Decoder:
         kinds = {(layer.local, layer.rotated) for layer in self.layers}
         rotations = {kind: self._rotation(positions, *kind) for kind in kinds}
         for index, layer in enumerate(self.layers):
-            again = index < self.recompute and torch.is_grad_enabled()
+            recomputes = index < self.recompute and torch.is_grad_enabled()
             block = partial(
                 layer.forward,
                 heads=self._heads(pack, layer.local),
                 rotation=rotations[layer.local, layer.rotated],
-                buffers=buffers.sharing_scratch() if again else buffers,
+                buffers=buffers.sharing_scratch() if recomputes else buffers,
             )
-            stream = Recomputed.apply(stream, self._switch, block) if again else block(stream, self._switch)
+            stream = Recomputed.apply(stream, self._switch, block) if recomputes else block(stream, self._switch)
         states = Norm.apply(stream[rows], self._norm, buffers)
         if self.shape.logit_scale != 1:
             states = states / self.shape.logit_scale

@@ -159,8 +159,8 @@ def _loss(
 
     The sums so far are kept, for long writing takes long; `keeping` gets what is to be dropped in the end.
     """
-    worn = [(one.file.digest, one.weight) for one in adapters]
-    partial_sum = PartialResults("loss", *paths.identity(model.path), worn, [list(one) for one in samples])
+    weights = [(one.file.digest, one.weight) for one in adapters]
+    partial_sum = PartialResults("loss", *paths.identity(model.path), weights, [list(one) for one in samples])
     keeping.append(partial_sum)
     begun, (total, count) = partial_sum.load() or (0, (0.0, 0))
     for done, sample in enumerate(samples[begun:], begun):

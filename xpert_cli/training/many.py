@@ -120,8 +120,8 @@ def train_cache(
     check(out, work, base, settings)
     if any(one.path.resolve().parent == out.resolve() for one in writers):
         raise BadUsage(f"{out} holds the writers' texts. Choose another folder for the cache with -o.")
-    if taken := [one.name for one in writers if _is_community(one.name, settings.prefix)]:
-        raise BadInput(f"a writer is called {taken[0]}, as a community would be. Choose another --prefix.")
+    if clashes := [one.name for one in writers if _is_community(one.name, settings.prefix)]:
+        raise BadInput(f"a writer is called {clashes[0]}, as a community would be. Choose another --prefix.")
     work = paths.writable(work)
     how = replace(settings.how, base=str(base.path.resolve()), dtype=number_type())
     settings = replace(settings, how=how)
@@ -265,8 +265,8 @@ def _pooled(tree: Tree, index: int, sources: dict[str, Path], work: Path, how: H
     seed = how.seed_of(tree.ids[index])
     lines = []
     for member in members:
-        said = read_writer(Task(member, str(sources[member]))).messages
-        some = sorted({one.key(): one for one in said}.values(), key=lambda one: one.key(seed))[:each]
+        messages = read_writer(Task(member, str(sources[member]))).messages
+        some = sorted({one.key(): one for one in messages}.values(), key=lambda one: one.key(seed))[:each]
         lines += [json.dumps(corpus.record(one), ensure_ascii=False) + "\n" for one in some]
     path = work / "pooled" / f"{tree.ids[index]}.jsonl"
     text = "".join(lines)

@@ -292,17 +292,19 @@ class CrossEntropy(Function):
         buffer = buffers.scratch("logits", count, len(head))
         wide = buffers.scratch("wide", min(EXACT, count), len(head), dtype=torch.float32)
         for begin in range(0, len(targets), SCORED):
-            picked = targets[begin : begin + SCORED]
+            wanted_tokens = targets[begin : begin + SCORED]
             inputs = states[begin : begin + SCORED]
             logits = torch.mm(inputs, head.t(), out=buffer[: len(inputs)])
             if cap is not None:
                 logits.div_(cap).tanh_().mul_(cap)
-            logits = logits[: len(picked)]
+            logits = logits[: len(wanted_tokens)]
             sums, likeliest = _log_sums(logits, wide, gradients is not None)
-            target = logits.gather(1, picked[:, None]).float() - sums
+            target = logits.gather(1, wanted_tokens[:, None]).float() - sums
             total -= target.sum(dtype=torch.float64)
             if gradients is not None:
-                gradients[begin : begin + len(picked)] = _slope(logits, sums, picked, target, likeliest, head, cap)
+                gradients[begin : begin + len(wanted_tokens)] = _slope(
+                    logits, sums, wanted_tokens, target, likeliest, head, cap
+                )
         if gradients is not None:
             ctx.save_for_backward(gradients)
         return total.float()
@@ -328,15 +330,21 @@ def _log_sums(logits: Tensor, wide: Tensor, wanted: bool) -> tuple[Tensor, Tenso
 
 
 def _slope(
-    logits: Tensor, sums: Tensor, picked: Tensor, target: Tensor, likeliest: Tensor, head: Tensor, cap: float | None
+    logits: Tensor,
+    sums: Tensor,
+    wanted_tokens: Tensor,
+    target: Tensor,
+    likeliest: Tensor,
+    head: Tensor,
+    cap: float | None,
 ) -> Tensor:
     """(rows, hidden) the gradient of the summed -log p."""
-    likeliest[picked] = 1
+    likeliest[wanted_tokens] = 1
     (tokens,) = torch.nonzero(likeliest > (torch.finfo(logits.dtype).eps / 2) ** 2, as_tuple=True)
-    places, real = picked, len(head)
+    places, real = wanted_tokens, len(head)
     if (share := len(head) // len(tokens)) > 1:
         # One of few sizes: the vocabulary halved so often that these tokens still fit.
-        places, real = torch.searchsorted(tokens, picked), len(tokens)
+        places, real = torch.searchsorted(tokens, wanted_tokens), len(tokens)
         tokens = torch.nn.functional.pad(tokens, (0, len(head) // (1 << share.bit_length() - 1) - real))
         logits, head = logits[:, tokens], head[tokens]
     slope = None if cap is None else 1 - (logits / cap).square_()

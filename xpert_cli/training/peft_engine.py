@@ -204,9 +204,9 @@ def _train(
             break
         began = time.monotonic()
         model.train()
-        picked = [samples[at] for at in _batch(step, samples, recipe)]
+        batch = [samples[at] for at in _batch(step, samples, recipe)]
         optimizer.zero_grad()
-        loss = _nats(model, picked) / scored_tokens(picked)
+        loss = _nats(model, batch) / scored_tokens(batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(factors, 1.0)
         for group in optimizer.param_groups:

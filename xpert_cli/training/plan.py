@@ -113,9 +113,9 @@ def layouts(header: gguf.Header, dtype: str, *, longest: int, batch: int, rank: 
     """
     shape, width = Shape.of(header), 2 if dtype == "bfloat16" else 4
     packs = [pack for pack in PACKS if pack >= longest] or [longest]
-    again = (shape.layers // 2, shape.layers)
+    counts = (shape.layers // 2, shape.layers)
     arms = [(pack, 0, packed, head) for packed, head in ((False, False), (True, False), (True, True)) for pack in packs]
-    arms += [(packs[-1], layers, True, True) for layers in again]
+    arms += [(packs[-1], layers, True, True) for layers in counts]
     for pack, recompute, packed, packed_head in arms:
         tokens = max(longest, min(pack, batch * longest))
         memory = estimate(header, shape, width, tokens, recompute, rank, packed, packed_head)

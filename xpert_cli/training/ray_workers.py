@@ -107,9 +107,9 @@ def _shared(
     for _ in range(min(len(tasks), jobs or max(1, cores // how.threads))):
         give(kind.remote(how, str(folder)))
     while doing:
-        ready, _ = ray.wait(list(doing), num_returns=1, timeout=LOOK)
+        answers, _ = ray.wait(list(doing), num_returns=1, timeout=LOOK)
         tick()
-        for answer in ready:
+        for answer in answers:
             actor, task = actors.pop(answer), doing.pop(answer)
             try:
                 outcome = ray.get(answer)

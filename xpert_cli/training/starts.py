@@ -128,8 +128,8 @@ def trained_on(written: Corpus, files: Sequence[Path]) -> int | None:
     """
     folders = {folder for file in files if (folder := _run_of(file)) is not None}
     learnt = [message for folder in folders for message in learnt_from(folder)]
-    keys, said = {message.key() for message in learnt}, {text for one in learnt if (text := _words(one))}
-    count = sum(message.key() in keys or _words(message) in said for message in written.messages)
+    keys, texts = {message.key() for message in learnt}, {text for one in learnt if (text := _words(one))}
+    count = sum(message.key() in keys or _words(message) in texts for message in written.messages)
     return count if folders else None
 
 

@@ -68,9 +68,9 @@ def local(how: How, folder: Path, tasks: Sequence[Task], jobs: int, tick: Tick) 
                     worker.task = waiting.popleft()
                     with suppress(OSError):  # it is dead: noticed below
                         worker.pipe.send(worker.task)
-            ready = wait([worker.pipe for worker in workers if worker.task], timeout=LOOK)
+            pipes = wait([worker.pipe for worker in workers if worker.task], timeout=LOOK)
             tick()
-            for worker in [worker for worker in workers if worker.pipe in ready]:
+            for worker in [worker for worker in workers if worker.pipe in pipes]:
                 task = cast(Task, worker.task)
                 try:
                     outcome = worker.pipe.recv()

@@ -53,13 +53,13 @@ def read(file: File) -> Parsed | None:
     data = file.data
     parsed = Parsed(KIND)
     mails: list[Mail] = []
-    sent: Counter[str] = Counter()
+    sent_counts: Counter[str] = Counter()
     others: dict[str, set[str]] = {}
     for offset, raw in _messages(data, first is not None):
         line = data.count(b"\n", 0, offset) + 1
-        if mail := _turn(f"{file.name}:{line}", raw, parsed, others, sent):
+        if mail := _turn(f"{file.name}:{line}", raw, parsed, others, sent_counts):
             mails.append(mail)
-    owner = sent.most_common(1)[0][0] if sent else ""
+    owner = sent_counts.most_common(1)[0][0] if sent_counts else ""
     aliases = {name: frozenset(names) for name, names in others.items()}
     for turns, linked in lines(mails):
         parsed.conversations.append(Conversation(file.name, turns, owner, aliases, linked=linked))
@@ -93,7 +93,9 @@ def _messages(data: bytes, mbox: bool) -> Iterator[tuple[int, bytes]]:
         yield start, re.sub(rb"^>(>*From )", rb"\1", data[body:end], flags=re.MULTILINE)
 
 
-def _turn(source: str, raw: bytes, parsed: Parsed, others: dict[str, set[str]], sent: Counter[str]) -> Mail | None:
+def _turn(
+    source: str, raw: bytes, parsed: Parsed, others: dict[str, set[str]], sent_counts: Counter[str]
+) -> Mail | None:
     """A mail as a turn, with what it answers; `sent` counts who a mailbox's owner is, where it says what was sent."""
     mail = BytesParser(policy=policy.default).parsebytes(raw)
     assert isinstance(mail, EmailMessage)
@@ -113,7 +115,7 @@ def _turn(source: str, raw: bytes, parsed: Parsed, others: dict[str, set[str]], 
         r"(?:^|,)\s*(?:Sent|Gesendet|Enviados|Messages envoyés|Inviati|Enviados)\s*(?:,|$)",
         _header(mail, "X-Gmail-Labels"),
     ):
-        sent[who] += 1
+        sent_counts[who] += 1
     if not text:
         parsed.left_out["mails without own text"] += 1
         return None

@@ -90,14 +90,14 @@ def read(file: File) -> Parsed | None:
 
 
 def _conversation(
-    name: str, kind: str, entries: Iterator[tuple[int, str, list[str], float | None]], noticed: re.Pattern[str]
+    name: str, kind: str, entries: Iterator[tuple[int, str, list[str], float | None]], notices: re.Pattern[str]
 ) -> Parsed:
     """The turns of (line, author, lines of text, time), without notices."""
     parsed = Parsed(kind)
     turns = []
     for number, who, body, when in entries:
         text = clean("\n".join(body))
-        if not text or noticed.fullmatch(text) or (notice(text.split("\n")[0]) and "\n" not in text):
+        if not text or notices.fullmatch(text) or (notice(text.split("\n")[0]) and "\n" not in text):
             parsed.left_out["media notices"] += 1
         elif only_links(text):
             parsed.left_out["messages of links alone"] += 1
@@ -183,11 +183,11 @@ def _sigtop(file: File) -> Parsed:
         body = file.text[head.end() : after.start() if after else len(file.text)]
         who = person(head[1])
         owner = who if head[2] == "outgoing" else owner
-        sent = re.search(r"^Sent: (.*)$", head[3], re.MULTILINE)
+        date_line = re.search(r"^Sent: (.*)$", head[3], re.MULTILINE)
         text = clean(re.split(r"^Conversation: ", body, flags=re.MULTILINE)[0])
         source = f"{file.name}:{file.text.count(chr(10), 0, head.start()) + 1}"
         if text and not only_links(text):
-            turns.append(Turn(who, text, source, moment(sent[1]) if sent else None))
+            turns.append(Turn(who, text, source, moment(date_line[1]) if date_line else None))
         else:
             parsed.left_out["media notices"] += 1
     others = {turn.author: frozenset({re.sub(r" \([^()]*\)$", "", turn.author)}) for turn in turns}
@@ -265,7 +265,7 @@ def _sms(file: File) -> Parsed:
         if not text or text == "null" or only_links(text) or item.get("type") in ("3", "5"):
             parsed.left_out["media notices"] += 1
             continue
-        sent = (
+        outgoing = (
             item.get("type", item.get("msg_box")) in ("2", "4")
             if item.tag == "sms"
             else item.get("msg_box") in ("2", "4")
@@ -273,7 +273,7 @@ def _sms(file: File) -> Parsed:
         name = item.get("contact_name") or ""
         address = item.get("address") or ""
         other = person(name) if name and name not in ("(Unknown)", "null") else address
-        turn = Turn("Me" if sent else other, text, f"{file.name}#{number}", moment(_number(item.get("date"))))
+        turn = Turn("Me" if outgoing else other, text, f"{file.name}#{number}", moment(_number(item.get("date"))))
         talks.setdefault(address, []).append(turn)
     for turns in talks.values():
         parsed.conversations.append(Conversation(file.name, sorted(turns, key=lambda one: one.time or 0), "Me"))

@@ -76,14 +76,19 @@ def _direct(file: File, items: Iterable[Any]) -> Parsed:
         chat = talk.get("messages") if isinstance(talk, dict) else None
         turns = []
         for one in reversed(list(chat) if is_array(chat) else []):  # newest first
-            sent = one.get("messageCreate") if isinstance(one, dict) else None
-            if not isinstance(sent, dict):
+            message = one.get("messageCreate") if isinstance(one, dict) else None
+            if not isinstance(message, dict):
                 parsed.left_out["notices of the app"] += 1
                 continue
-            text = clean(html.unescape(str(sent.get("text") or "")))
+            text = clean(html.unescape(str(message.get("text") or "")))
             if text and not only_links(text):
                 turns.append(
-                    Turn(str(sent.get("senderId") or ""), text, f"{file.name}#{number}", moment(sent.get("createdAt")))
+                    Turn(
+                        str(message.get("senderId") or ""),
+                        text,
+                        f"{file.name}#{number}",
+                        moment(message.get("createdAt")),
+                    )
                 )
             else:
                 parsed.left_out["messages of links alone"] += 1
