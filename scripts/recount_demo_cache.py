@@ -95,7 +95,7 @@ def main() -> None:
         adapters.append(retold(adapter, writings[-1], axes, cache.space.basis))
         print(f"{entry.id}: {len(texts)} texts", flush=True)
     space, answers = recounted(cache, writings, base, axes)
-    training = claimed(space, adapters)
+    training = claimed(space, [described.read_source(one, axes, space.basis) for one in adapters])
     entries = [written(space, *one, options.cache) for one in zip(cache.entries, adapters, training, strict=True)]
     made_with = {"base": dict(cache.base), "summarizer": dict(cache.summarizer), "probes": cache.probes}
     groups = [placed_in(one, cache.space, space) for one in cache.communities]

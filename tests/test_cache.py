@@ -277,7 +277,8 @@ def test_training_text_is_drawn_to_0_on_axes_that_few_of_its_texts_show():
         np.zeros((0, 0), np.float32),
         *(np.zeros(len(MEASURED)), np.zeros(len(MEASURED)), np.ones(len(MEASURED)), np.eye(len(MEASURED))),
     )
-    claimed = build.claimed(space, [told_of(values), told_of(values, **{"xpert.source.known": "none"})])
+    adapters = told_of(values), told_of(values, **{"xpert.source.known": "none"})
+    claimed = build.claimed(space, [described.read_source(one, space.axes, space.basis) for one in adapters])
     assert claimed[0, 0] == pytest.approx(2 / 82 * 110 / 30)
     assert claimed[0, 1] == pytest.approx(1.0)
     assert claimed[1, 0] == 1.0  # how many texts show it is not told

@@ -12,7 +12,6 @@ adapters (cache/answers.py), opening a cache (cache/catalogue.py), publishing on
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from xpert_cli.cache import card
 from xpert_cli.cache.answers import answer_probes, drop
 from xpert_cli.cache.catalogue import ANSWERS, OpenCache
 from xpert_cli.cache.communities import write_communities
-from xpert_cli.cache.entries import Entry
+from xpert_cli.cache.entries import Entry, is_id
 from xpert_cli.cache.gains import Gains, gains
 from xpert_cli.cache.index import add_to_index, made_with, members_of, write_in_schema
 from xpert_cli.cache.indexed import LISTED, IndexedCache
@@ -36,7 +35,6 @@ from xpert_cli.cache.write import write_cache
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.foreign.data import read_object
 from xpert_cli.gguf import AdapterFile, BaseModel
-from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.resume import PartialResults
 from xpert_cli.style import described
 from xpert_cli.style.likelihood import blended, fitted
@@ -105,10 +103,10 @@ def build(
     answers = answer_probes(base, files, out, seed, progress)
     axes, basis = described.axes_of(summarizer_model)
     readings = _read(answers, axes, basis, summarizer_model, progress)
-    source_means = [described.source_mean(one.adapter, axes, basis) for one in files.values()]
-    trained_on = [described.source_scatter(one.adapter, axes) for one in files.values()]
-    space, answer_coordinates = build_space(axes, basis, readings, source_means, [one for one in trained_on if one])
-    training_coordinates = claimed(space, [one.adapter for one in files.values()])
+    sources = [described.read_source(one.adapter, axes, basis) for one in files.values()]
+    means, writings = [one.mean for one in sources], [one.texts for one in sources if one.texts]
+    space, answer_coordinates = build_space(axes, basis, readings, means, writings)
+    training_coordinates = claimed(space, sources)
     by = ["answers"]
     if np.isnan(training_coordinates).all() and len(files) >= FEWEST:
         by.append("likelihood")
@@ -173,7 +171,8 @@ def add(
     space = cache.space
     readings = _read(answers, space.axes, space.basis, summarizer_model, progress)
     answer_coordinates = np.array([space.shift(one.mean, writing=False) for one in readings])
-    training_coordinates = claimed(space, [one.adapter for one in files.values()])
+    sources = [described.read_source(one.adapter, space.axes, space.basis) for one in files.values()]
+    training_coordinates = claimed(space, sources)
     by = ["answers"]
     new = [
         _entry(one, out, space, answer_coordinates[i], training_coordinates[i], by)
@@ -260,7 +259,7 @@ def _named(adapters: Sequence[Path], base: BaseModel) -> dict[str, AdapterFile]:
     files: dict[str, Path] = {}
     for path in adapters:
         name = path.stem if path.is_file() else path.name
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name) or name in files:
+        if not is_id(name) or name in files:
             raise BadInput(
                 f"{path}: {name!r} cannot be an adapter's id here. Rename it: letters, digits and dashes, once each."
             )
@@ -330,9 +329,9 @@ def _metric(axes: Sequence[Axis], readings: Sequence[Readings], writings: Sequen
     return joined(pooled([*prior, *own]), pooled([one.on(~counted) for one in answers]), counted)
 
 
-def claimed(space: Space, adapters: Sequence[Adapter]) -> Floats:
+def claimed(space: Space, sources: Sequence[described.Source]) -> Floats:
     """(adapters, axes) shifts of what adapters tell of their training text; NaN where one tells nothing."""
-    return np.array([described.source_position(space, adapter) for adapter in adapters])
+    return np.array([described.source_position(space, source) for source in sources])
 
 
 def _agreement(space: Space, answer: Floats, training: Floats) -> float | None:

@@ -17,8 +17,14 @@ from xpert_cli.errors import CacheMismatch
 from xpert_cli.hub.files import Source
 
 MOST_NAME, MOST_WORDS = 200, 10_000  # characters of an id or an axis, and of an explanation
+ID_CHARACTERS = 96  # of an adapter that is made here
 _KEYS = {"id", "file", "sha256", "bytes", "rank", "alpha", "explanation", "provenance", "explained_by"}
 _MORE = {"checked", "traits", "offset"}
+
+
+def is_id(name: str, room: int = 0) -> bool:
+    """Whether a name can be the id, and the file name, of an adapter that is made here, with `room` more characters."""
+    return len(name) <= ID_CHARACTERS - room and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,13 @@ wanted. Not here: options (cli/options.py), numbers in files (foreign/data.py).
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
+
+
+_Number = TypeVar("_Number", int, float)
 
 
 def number(text: str, least: float, most: float) -> float:
@@ -21,10 +25,7 @@ def number(text: str, least: float, most: float) -> float:
     Raises:
         ValueError: it says none, or one that is not from `least` to `most`.
     """
-    value = float(text) if _NUMBER.fullmatch(text) else None
-    if value is None or not least <= value <= most:
-        raise ValueError(f"{text!a:.60} is no number from {least:g} to {most:g}.")
-    return value
+    return _between(text, _NUMBER, float, least, most, f"number from {least:g} to {most:g}")
 
 
 def whole(text: str, least: int, most: int) -> int:
@@ -33,7 +34,13 @@ def whole(text: str, least: int, most: int) -> int:
     Raises:
         ValueError: it says none, or one that is not from `least` to `most`.
     """
-    value = int(text) if _WHOLE.fullmatch(text) else None
+    return _between(text, _WHOLE, int, least, most, f"whole number from {least} to {most}")
+
+
+def _between(
+    text: str, pattern: re.Pattern[str], kind: type[_Number], least: _Number, most: _Number, wanted: str
+) -> _Number:
+    value = kind(text) if pattern.fullmatch(text) else None
     if value is None or not least <= value <= most:
-        raise ValueError(f"{text!a:.60} is no whole number from {least} to {most}.")
+        raise ValueError(f"{text!a:.60} is no {wanted}.")
     return value

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Container, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from zlib import crc32
@@ -333,19 +333,31 @@ def source_mean(adapter: Adapter, axes: Sequence[Axis], basis: Basis) -> npt.NDA
     return None if np.isnan(values).all() else np.array(values, np.float64)
 
 
-def source_position(space: Space, adapter: Adapter) -> Floats:
-    """(axes,) shift of what an adapter tells of its training text; NaN where it tells nothing.
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What an adapter tells of its training text on some axes: mean readings, and how texts differ; None: nothing."""
+
+    mean: npt.NDArray[np.float64] | None
+    texts: Scatter | None
+
+
+def read_source(adapter: Adapter, axes: Sequence[Axis], basis: Basis) -> Source:
+    """What an adapter tells of its training text on these axes (`source_mean`, `source_scatter`)."""
+    return Source(source_mean(adapter, axes, basis), source_scatter(adapter, axes))
+
+
+def source_position(space: Space, source: Source) -> Floats:
+    """(axes,) shift of what an adapter tells of its training text on a space's axes; NaN where it tells nothing.
 
     Axes that few of the texts show are drawn to 0, as those of a user are (`Space.position`). An adapter that does not
     tell how many of its texts show an axis is taken as it is.
     """
-    mean = source_mean(adapter, space.axes, space.basis)
-    if mean is None:
+    if source.mean is None:
         return np.full(len(space.axes), np.nan)
-    share, texts = np.ones(len(space.axes)), source_scatter(adapter, space.axes)
-    if texts is not None:
-        share[measured(space.axes)] = texts.believed
-    return np.asarray(space.shift(mean, writing=True) * share)
+    share = np.ones(len(space.axes))
+    if source.texts is not None:
+        share[measured(space.axes)] = source.texts.believed
+    return np.asarray(space.shift(source.mean, writing=True) * share)
 
 
 def quote(texts: Sequence[str], axis: Axis, value: float, column: Floats, used: Container[str] = ()) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xpert_cli import __version__, corpus, gguf, paths, platform, resume, runs
+from xpert_cli.cache.entries import is_id
 from xpert_cli.cache.verify import Grouped
 from xpert_cli.cache.writers import PLACE, Tree, build_cache, plan, read_place, weights_told
 from xpert_cli.corpus.writers import Writer
@@ -39,7 +39,7 @@ ENGINES = ("local", "ray")
 MADE = ("average", "text", "none")
 POOLED = 640  # messages that a community's adapter is trained on, as many of each of its people
 LEAST = 10  # people of a community
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")  # that of everybody, which also names files
+ROOM = 16  # characters that the id of a community may have after the prefix
 NAMED = 5  # writers without a cache entry who are named
 
 
@@ -69,7 +69,7 @@ class Settings:
             if value not in known:
                 raise BadUsage(f"{option} is {' or '.join(known)}, not {value!a}.")
         require_rate(self.how.learning_rate)
-        if not _ID.fullmatch(self.prefix):
+        if not is_id(self.prefix, room=ROOM):
             raise BadUsage(f"--prefix {self.prefix!a} cannot be an adapter's id. Use letters, digits, dots and dashes.")
         if not self.how.adapters and self.communities != "text":
             raise BadUsage("without people's adapters there is nothing to average. Say --communities text.")
