@@ -15,17 +15,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
+from typing import Any, get_type_hints
 
 from benchmarks.report import fill
-from benchmarks.run import LEVELS, Options, Run, say
+from benchmarks.run import Options, Run, say
 from benchmarks.store import Missing
-from xpert_cli import platform
 from xpert_cli.errors import XpertError
 
 NAMES = (
-    *("adapters", "certainty", "finetune", "generation", "memory", "mixed", "people", "persons"),
+    *("adapters", "certainty", "finetune", "generation", "memory", "people", "persons"),
     *("scale", "selection", "threads", "warmstart"),
 )
 
@@ -35,16 +34,6 @@ def benchmark(name: str) -> ModuleType:
     where measurements need a process of their own, ALONE, name -> function of a Run and texts that returns a record.
     """
     return import_module(f"benchmarks.{name}")
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """An option such as 1,4,6,7."""
-    return tuple(int(part) for part in text.split(","))
-
-
-def paths(text: str) -> tuple[Path, ...]:
-    """An option such as small.gguf,large.gguf."""
-    return tuple(map(Path, text.split(",")))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,23 +47,10 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("names", nargs="*", metavar="NAME")
     made.add_argument("--only", default="", help="parts to run, such as accuracy,who-for-whom; all by default")
-    made.add_argument("--report", action="store_true", help="put the tables into docs/benchmarks/NAME.md")
-    made.add_argument("--stored", action="store_true", help="measure nothing, and show what is stored")
-    made.add_argument("--styles", type=Path, help="folder of the style sets")
-    made.add_argument("--people", type=Path, help="folder of people's turns")
-    made.add_argument("--adapters", type=Path, default=Options.adapters, help="what the benchmark `adapters` wrote")
-    made.add_argument("--out", type=Path, default=Options.out, help="where measurements are stored")
-    made.add_argument("--levels", type=numbers, default=LEVELS, help="similarities in per cent, such as 90,100")
-    made.add_argument("--rows", type=numbers, default=(), help="training rows of an adapter, such as 50,240")
-    made.add_argument("--of-styles", type=numbers, default=(), help="styles to look at, such as 1,4")
-    made.add_argument("--seeds", type=numbers, default=(0,))
-    made.add_argument("--users", type=int, default=0, help="how many users; the benchmark's own number by default")
-    made.add_argument("--cached", type=int, default=0, help="how many cached people")
-    made.add_argument("--messages", type=int, default=Options.messages, help="a user's messages")
-    made.add_argument("--models", type=paths, default=(), help="GGUF files beside the packaged base, with commas")
-    made.add_argument("--turns", type=int, default=Options.turns, help="how often each loop is measured")
-    made.add_argument("--limits", type=numbers, default=(), help="MB that each of --models may take")
-    made.add_argument("--threads", type=int, default=platform.cores())
+    for name, hint in get_type_hints(Options, include_extras=True).items():
+        kind, line = hint.__metadata__
+        more: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": kind}
+        made.add_argument(f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, help=line, **more)
     made.add_argument("--alone", help=argparse.SUPPRESS)
     return made
 
@@ -87,7 +63,7 @@ def main() -> None:
     if not arguments.names:
         parser().print_help()
         return
-    options = Options(**{one.name: getattr(arguments, one.name) for one in fields(Options)})
+    options = Options(**{one.name: getattr(arguments, one.name) for one in fields(Options) if one.name in arguments})
     for name in arguments.names:
         module, run = benchmark(name), Run(name, options, tuple(word for word in sys.argv[1:] if word not in NAMES))
         if arguments.alone:

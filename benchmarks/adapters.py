@@ -12,18 +12,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from functools import partial
 from pathlib import Path
 
 from benchmarks.report import table
-from benchmarks.run import STYLES, TOKENS, TUNING, Run, say
+from benchmarks.run import STYLES, TOKENS, TUNING, Run
 from benchmarks.store import Record, Store
-from xpert_cli import gguf
 from xpert_cli.corpus import Message
-from xpert_cli.gguf.adapter import FINGERPRINT
-from xpert_cli.paths import digest
 from xpert_cli.training.checkpoints import Checkpoints
-from xpert_cli.training.loop import Recipe, train
+from xpert_cli.training.loop import Recipe
 
 HELD_OUT = 20  # rows that losses before and after are measured on
 BATCH = 4
@@ -44,7 +40,7 @@ def recipe(rows: int) -> Recipe:
     return Recipe(steps=steps, rank=8, learning_rate=1e-3, batch=BATCH, evaluate_every=steps)
 
 
-def adapter_file(run: Run, style: int | str, level: int, rows: int) -> Path:
+def adapter_file(run: Run, style: int, level: int, rows: int) -> Path:
     """Where an adapter is written."""
     return run.options.adapters / str(rows) / f"{style}-{level}.gguf"
 
@@ -56,29 +52,16 @@ def made(run: Run, style: int, level: int, rows: int) -> Record:
     made_of = {"adapter": path.stem, "base": run.fingerprint, "rows": rows, "tokens": TOKENS, "recipe": settings}
     if not path.exists():
         path.with_suffix(".json").unlink(missing_ok=True)
-    return store.record(
-        path.stem,
-        made_of,
-        partial(_make, run, style, level, rows, Checkpoints(store.file(f"{path.stem}.part"), made_of)),
-    )
 
+    def make() -> Record:
+        messages, styled = diluted(run, style, level, rows)
+        keep = Checkpoints(store.file(f"{path.stem}.part"), made_of)
+        held_out = run.rows(f"{style}_train")[TUNING : TUNING + HELD_OUT]
+        record = run.adapter(path, messages, held_out, recipe(rows), keep)
+        keep.clear()
+        return {**record, "styled": styled}
 
-def _make(run: Run, style: int, level: int, rows: int, keep: Checkpoints) -> Record:
-    path, (messages, styled) = adapter_file(run, style, level, rows), diluted(run, style, level, rows)
-    tuning = run.samples(run.rows(f"{style}_train")[TUNING : TUNING + HELD_OUT])
-    trained = train(run.decoder, run.samples(messages), tuning, recipe(rows), keep=keep)
-    gguf.write_adapter(dataclasses.replace(trained.adapter, metadata={FINGERPRINT: run.fingerprint}), path, "F16")
-    keep.clear()
-    say(f"{path.stem}: {trained.loss_before:.3f} -> {trained.loss_after:.3f} in {trained.seconds:.0f} s")
-    return {
-        "sha256": digest(path),
-        "styled": styled,
-        "before": trained.loss_before,
-        "after": trained.loss_after,
-        "best_step": trained.best_step,
-        "tokens": trained.tokens,
-        "seconds": trained.seconds,
-    }
+    return store.record(path.stem, made_of, make)
 
 
 def losses(run: Run, rows: int) -> str:

@@ -1,4 +1,4 @@
-"""Are nearness and confidence of a selection calibrated, is it noticed when no adapter fits, does one text change it?
+"""Are nearness and confidence of a selection calibrated, and is it noticed when no adapter fits?
 
     python -m benchmarks certainty --styles DIR [--only confidence]
 
@@ -28,7 +28,6 @@ from xpert_cli.style.space import Floats, Readings, Space, measured
 
 POOL = 60  # test rows of a style
 SIZES, DRAWS = (5, 10, 20), 50  # texts a user; users of a style and size
-LONGER = 50
 
 Flags = npt.NDArray[np.bool_]
 
@@ -73,10 +72,9 @@ class Cache:
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """The embedded cache, texts of every style with their readings, and the users drawn from them."""
+    """The embedded cache, readings of every style's texts, and the users drawn from them."""
 
     cache: Cache
-    texts: list[list[str]]
     pools: list[Floats]
     users: list[User]
 
@@ -89,9 +87,8 @@ def setting(run: Run) -> Setting:
     adapters = opened.coordinates[[ids.index(name) for name in STYLES.values()]]
     counted = measured(opened.space.axes) & described.understood(opened.space.axes)
     cache = Cache(opened.space, adapters).only(counted)
-    texts = [[row.response for row in run.rows(f"{style}_test")[:POOL]] for style in STYLES]
-    pools = [cache.read(some) for some in texts]
-    return Setting(cache, texts, pools, [user for size in SIZES for user in users(pools, size)])
+    pools = [cache.read([row.response for row in run.rows(f"{style}_test")[:POOL]]) for style in STYLES]
+    return Setting(cache, pools, [user for size in SIZES for user in users(pools, size)])
 
 
 def users(pools: Sequence[Floats], size: int) -> list[User]:
@@ -121,35 +118,20 @@ def confidence(run: Run) -> str:
     With its style taken out, right is the adapter nearest to the style's other texts.
     """
     here = setting(run)
-    cache = here.cache
-
-    def modelled(user: User, adapters: Floats) -> float:
-        return score.confidence(user.readings, adapters, cache.space)
-
-    def resampled(user: User, adapters: Floats) -> float:
-        """The simple alternative: the share of bootstrap draws of the texts in which the first stays first."""
-        draw, values = np.random.default_rng(0), user.readings.values
-        best = cache.first(user.readings, adapters)
-        picks = draw.integers(0, len(values), (100, len(values)))
-        return float(np.mean([cache.first(Readings(values[pick]), adapters) == best for pick in picks]))
-
-    lines = [[name, *_judged(some, cache, modelled)] for name, some in by_size(here.users).items()]
-    for name, adapters in CANDIDATES.items():
-        lines.append([name, *_judged(here.users, cache, modelled, adapters)])
-    lines.append(["bootstrap instead", *_judged(here.users, cache, resampled)])
+    lines = [[name, *_judged(some, here.cache)] for name, some in by_size(here.users).items()]
+    lines += [[name, *_judged(here.users, here.cache, adapters)] for name, adapters in CANDIDATES.items()]
     return table(("users", "first is right", "mean confidence", "calibration error", "Brier"), lines)
 
 
 def _judged(
     people: Sequence[User],
     cache: Cache,
-    confidence: Callable[[User, Floats], float],
     candidates: Callable[[Cache, User], Floats] = lambda cache, user: cache.adapters,
 ) -> list[str]:
     sure, right = np.empty(len(people)), np.empty(len(people), np.bool_)
     for at, user in enumerate(people):
         adapters = candidates(cache, user)
-        sure[at] = confidence(user, adapters)
+        sure[at] = score.confidence(user.readings, adapters, cache.space)
         own = np.flatnonzero((adapters == cache.adapters[user.style]).all(axis=1))
         truth = int(own[0]) if len(own) else cache.first(user.others, adapters)
         right[at] = cache.first(user.readings, adapters) == truth
@@ -226,31 +208,4 @@ def nearer(style: int, parts: dict[int, float], cache: Cache) -> bool:
     return bool(scores[0] > scores[1:].max())
 
 
-def one_text(run: Run) -> str:
-    """How often one text less, or one far longer, changes which adapter is first, and which are selected."""
-    here, draw, lines = setting(run), np.random.default_rng(1), []
-    long = [here.cache.read(["\n\n".join([text] * LONGER) for text in some]) for some in here.texts]
-
-    def picked(values: Floats) -> tuple[int, list[int]]:
-        readings, cache = Readings(values), here.cache
-        chosen = sorted(score.choose(readings, cache.adapters, cache.space))
-        return cache.first(readings, cache.adapters), chosen
-
-    for size, draws in ((20, 12), (POOL, 1)):
-        changed: dict[str, list[tuple[bool, bool]]] = {"deleted": [], f"made {LONGER} times longer": []}
-        for pool, stretched in zip(here.pools, long, strict=True):
-            for _ in range(draws):
-                rows = draw.choice(len(pool), size, replace=False)
-                before = picked(pool[rows])
-                for place, row in enumerate(rows):
-                    values = pool[rows].copy()
-                    values[place] = stretched[row]
-                    after = picked(pool[np.delete(rows, place)]), picked(values)
-                    for one, changes in zip(after, changed.values(), strict=True):
-                        changes.append((one[0] != before[0], one[1] != before[1]))
-        for name, changes in changed.items():
-            lines.append([f"one of {size} texts {name}", *(share([one[end] for one in changes]) for end in (0, 1))])
-    return table(("change", "another is first", "other adapters are selected"), lines)
-
-
-PARTS = {"confidence": confidence, "nearness": nearness, "fit": fit, "one-text": one_text}
+PARTS = {"confidence": confidence, "nearness": nearness, "fit": fit}

@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -83,25 +84,16 @@ def start(run: Run) -> Record:
     return {"samples": len(samples), "tokens": sum(len(tokens) for tokens, _ in samples)}
 
 
-def xpert(run: Run, dtype: str, _turn: str) -> Record:
-    """Our loop, with the settings of `xpert finetune`."""
-    return _ours(run, Plan(dtype, run.options.threads, PACK, 0, 0))
+def ours(layout: str, run: Run, dtype: str, _turn: str) -> Record:
+    """One pass in a layout, the operations that it needs, and those a second of plain matrix products after it.
 
-
-def packed(run: Run, dtype: str, _turn: str) -> Record:
-    """Our loop where memory is short: the base's layers stay quantized in its file."""
-    return _ours(run, Plan(dtype, run.options.threads, PACK, 0, 0, packed=True))
-
-
-def leanest(run: Run, dtype: str, _turn: str) -> Record:
-    """Our loop where memory is shortest: all of the base stays in its file, and every layer is worked out twice."""
-    layers = gguf.base_info(run.base).layers
-    return _ours(run, Plan(dtype, run.options.threads, PACKS[-1], layers, 0, packed=True, packed_head=True))
-
-
-def _ours(run: Run, plan: Plan) -> Record:
-    """One pass in a layout, the operations that it needs, and those a second of plain matrix products after it."""
+    `xpert` has the settings of `xpert finetune`. `packed` is for where memory is short: the layers stay quantized
+    in the base's file. `leanest`: all of the base stays there, and every layer is worked out twice.
+    """
     info, (samples, held_out) = gguf.base_info(run.base), samples_of(run)
+    plan = Plan(dtype, run.options.threads, PACK, 0, 0, packed=layout != "xpert")
+    if layout == "leanest":
+        plan = replace(plan, pack=PACKS[-1], recompute=info.layers, packed_head=True)
     decoder = plan.open(BaseModel.open(run.base))
     first = read_peft(run.store.file("start"), heads=info.heads, kv_heads=info.kv_heads, architecture=info.architecture)
     result: Trained = train(decoder, samples, held_out, recipe_of(samples), start=first, pack=plan.pack)
@@ -250,10 +242,4 @@ def _seconds(one: Record) -> float:
 
 
 PARTS = {"speed": speed, "peak": peak}
-ALONE = {
-    "start": start,
-    "xpert": xpert,
-    "packed": packed,
-    "leanest": leanest,
-    "trainer": trainer,
-}
+ALONE = {"start": start, "trainer": trainer, **{layout: partial(ours, layout) for layout in OURS}}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -134,14 +134,9 @@ def _head(run: Run, split: str, first: str) -> tuple[str, ...]:
     return (first, *(f"{size or most} people, {count} turns" for size in CACHES for count in COUNTS))
 
 
-def right(run: Run) -> str:
-    """On test turns, as `xpert select` scores."""
-    return table(_head(run, "test", ""), [("all axes", *shares(cached(run, "test"), both))])
-
-
-def tune(run: Run) -> str:
-    """The same on tune turns, on which constants may be set."""
-    return table(_head(run, "tune", ""), [("all axes", *shares(cached(run, "tune"), both))])
+def right(run: Run, split: str = "test") -> str:
+    """On the turns of a split, as `xpert select` scores; constants may be set on tune turns."""
+    return table(_head(run, split, ""), [("all axes", *shares(cached(run, split), both))])
 
 
 def families() -> Mapping[str, Keep]:
@@ -190,4 +185,10 @@ def explained(run: Run) -> str:
     return table(("explained", f"of {SHOWN} statements, two people share", "right explanation of 8, 20 turns, %"), rows)
 
 
-PARTS = {"right": right, "families": by_family, "comparison": comparison, "tune": tune, "explained": explained}
+PARTS = {
+    "right": right,
+    "families": by_family,
+    "comparison": comparison,
+    "tune": partial(right, split="tune"),
+    "explained": explained,
+}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -116,23 +117,14 @@ def counted(placement: Placement, draws: Counts) -> Counts:
     return confusion(np.array([[scores(one, placement.adapters, placement.space) for one in some] for some in shifts]))
 
 
-def _by_level(run: Run, short: bool) -> str:
+def accuracy(run: Run, *, short: bool = False) -> str:
+    """Shares of users whose style's adapter is first, by level and number of texts; `short` without length."""
     drawn = [users(run.options.users or USERS, samples, POOL) for samples in SAMPLES]
     rows = []
     for level in complete_levels(run):
         placement = placed(run, level, short=short)
         rows.append((f"{level.similarity} %", *(own_first(counted(placement, draws)) for draws in drawn)))
     return table(("similarity", *(f"users of {samples} texts" for samples in SAMPLES)), rows)
-
-
-def accuracy(run: Run) -> str:
-    """Shares of users whose style's adapter is first, by level and number of texts."""
-    return _by_level(run, short=False)
-
-
-def length_removed(run: Run) -> str:
-    """The same without length."""
-    return _by_level(run, short=True)
 
 
 def who_for_whom(run: Run) -> str:
@@ -144,4 +136,4 @@ def who_for_whom(run: Run) -> str:
     return table(("users", *STYLES), rows)
 
 
-PARTS = {"accuracy": accuracy, "length-removed": length_removed, "who-for-whom": who_for_whom}
+PARTS = {"accuracy": accuracy, "length-removed": partial(accuracy, short=True), "who-for-whom": who_for_whom}

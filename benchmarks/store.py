@@ -35,26 +35,23 @@ class Store:
     folder: Path
     stored_only: bool = False
 
-    def earlier(self, name: str, made_of: Mapping[str, object]) -> Record | None:
-        """An earlier measurement, if it was made of the same things; else None."""
-        try:
-            record = json.loads(self.file(f"{name}.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
-        same = isinstance(record, dict) and record.get("made_of") == json.loads(json.dumps(made_of))
-        return dict(record["measured"]) if same else None
-
     def record(self, name: str, made_of: Mapping[str, object], measure: Callable[[], Record]) -> Record:
-        """What `measure` returns, from its file if it is there.
+        """What `measure` returns, from its file if it is there and was made of the same things.
 
         Raises:
             Missing: nothing is to be measured, and it was not.
         """
-        if (earlier := self.earlier(name, made_of)) is not None:
-            return earlier
-        self._may_measure(name)
+        path = self.file(f"{name}.json")
+        try:
+            earlier = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            earlier = None
+        if isinstance(earlier, dict) and earlier.get("made_of") == json.loads(json.dumps(made_of)):
+            return dict(earlier["measured"])
+        if self.stored_only:
+            raise Missing(name)
         measured = measure()
-        with whole(self.file(f"{name}.json")) as part:
+        with whole(path) as part:
             part.write_text(json.dumps({"made_of": made_of, "measured": measured}, indent=1) + "\n", "utf-8")
         return measured
 
@@ -63,10 +60,6 @@ class Store:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
-
-    def _may_measure(self, name: str) -> None:
-        if self.stored_only:
-            raise Missing(name)
 
 
 def short_key(made_of: object) -> str:

@@ -76,14 +76,13 @@ class Curve:
 class Case:
     """A run to make; it ends at a loss of `until`, or where it cannot be there before step `limit`.
 
-    `style` is that of the user, 4, or several that the user's messages take turns in, 4+7. `start` are adapters and
-    weights, nothing for the base.
+    `style` is that of the user; `start` is an adapter, None for the base.
     """
 
-    style: str
+    style: int
     messages: int
     rate: float
-    start: tuple[tuple[Path, float], ...] = ()
+    start: Path | None = None
     until: float = -math.inf
     limit: int = STEPS
 
@@ -95,9 +94,7 @@ class Case:
 
     def adapter(self) -> Adapter | None:
         """What the run begins with; None for the base."""
-        if not self.start:
-            return None
-        return recompress(merge([(gguf.read_adapter(path), weight) for path, weight in self.start]), RANK)[0]
+        return None if self.start is None else recompress(merge([(gguf.read_adapter(self.start), 1.0)]), RANK)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,14 +109,9 @@ class Warmstart:
         """A user's messages."""
         return self.run.options.messages
 
-    def rows(self, style: str, split: str) -> tuple[Message, ...]:
-        """A style's rows; of several styles, taking turns."""
-        sets = [self.run.rows(f"{part}_{split}") for part in style.split("+")]
-        return tuple(sets[row % len(sets)][row] for row in range(min(map(len, sets))))
-
-    def messages(self, style: str, count: int) -> tuple[Message, ...]:
+    def messages(self, style: int, count: int) -> tuple[Message, ...]:
         """A user's."""
-        return self.rows(style, "train")[FIRST : FIRST + count]
+        return self.run.rows(f"{style}_train")[FIRST : FIRST + count]
 
     def curve(self, arm: str, case: Case) -> Curve:
         """A run, stored or made now."""
@@ -130,7 +122,7 @@ class Warmstart:
             "checked": CHECKED,
             "tokens": TOKENS,
             "recipe": dataclasses.asdict(case.recipe(self.seed)),
-            "start": [[digest(path), weight] for path, weight in case.start],
+            "start": [] if case.start is None else [[digest(case.start), 1.0]],
             "until": case.until if math.isfinite(case.until) else None,
         }
         record = self.run.store.record(name, made_of, partial(self._measure, name, case))
@@ -148,7 +140,7 @@ class Warmstart:
 
     def _pace(self) -> Record:
         run = Run(self.run.name, dataclasses.replace(self.run.options, threads=platform.cores()))
-        samples = run.samples(self.messages("4", 48))
+        samples = run.samples(self.messages(4, 48))
         for steps in (4, 12):  # kernels are compiled in the first
             result = train(run.decoder, samples, samples[:2], Recipe(steps, RANK, evaluate_every=steps))
         began = time.monotonic()
@@ -157,7 +149,7 @@ class Warmstart:
         return {"learning": result.tokens / result.train_seconds, "reading": tokens / (time.monotonic() - began)}
 
     def _measure(self, name: str, case: Case) -> Record:
-        test = self.run.samples(self.rows(case.style, "test")[:CHECKED])
+        test = self.run.samples(self.run.rows(f"{case.style}_test")[:CHECKED])
         curve, factors, ended = self._trained(case)
         lowest = min(loss for _, loss, *_ in curve)
         mark = case.until if lowest <= case.until else lowest + NEAR
@@ -170,7 +162,7 @@ class Warmstart:
     def _trained(self, case: Case) -> tuple[list[tuple[int, float, int, int]], list[Adapter], str]:
         """(step, loss, tokens trained on, tokens measured) at each measurement, the adapters there, why it ended."""
         samples = self.run.samples(self.messages(case.style, case.messages))
-        tuning = self.run.samples(self.rows(case.style, "train")[TUNING:][:CHECKED])
+        tuning = self.run.samples(self.run.rows(f"{case.style}_train")[TUNING:][:CHECKED])
         decoder, factors, ended = self.run.decoder, list[Adapter](), ""
         curve: list[tuple[int, float, int, int]] = []
         lengths, read = [len(tokens) for tokens, _ in samples], sum(len(tokens) for tokens, _ in tuning)
@@ -193,27 +185,16 @@ class Warmstart:
             ended = train(decoder, samples, tuning, case.recipe(self.seed), start=case.adapter(), progress=note).ended
         return curve, factors, ended
 
-    def own_adapter(self, style: str, level: int, rows: int) -> Path:
-        """The adapter of a style.
-
-        Raises:
-            Missing: it is not there.
-        """
-        path = adapter_file(self.run, style, level, rows)
-        if not path.exists():
-            raise Missing(path.name)
-        return path
-
     def selecting(self) -> float:
         """Seconds of one selection for 50 messages from the packaged cache."""
 
         def measure() -> Record:
-            corpus, cache = Corpus(self.messages("4", 50)), open_cache(open_source("embedded"))
+            corpus, cache = Corpus(self.messages(4, 50)), open_cache(open_source("embedded"))
             return {"seconds": select(corpus, cache, self.run.base, measured_only=True).seconds}
 
         return float(self.run.store.record("select", {"cores": platform.cores()}, measure)["seconds"])
 
-    def scratch(self, style: str) -> tuple[Curve, float, float, int]:
+    def scratch(self, style: int) -> tuple[Curve, float, float, int]:
         """The best run from the base, the target, seconds to it at the soonest rate, and the messages needed."""
         runs = [self.curve("scratch", Case(style, self.user, rate)) for rate in RATES]
         best = min(range(len(RATES)), key=lambda index: runs[index].lowest)
@@ -247,19 +228,21 @@ class Warmstart:
         """Four sizes of a user's messages below all."""
         return [self.user * fifth // 5 for fifth in range(1, 5)]
 
-    def outcome(self, style: str, level: int, rows: int) -> Outcome:
+    def outcome(self, style: int, level: int, rows: int) -> Outcome:
         """Both arms of one user.
 
         Raises:
             Missing: the adapter, or with `stored` a run, is not there.
         """
-        path = self.own_adapter(style, level, rows)
+        path = adapter_file(self.run, style, level, rows)
+        if not path.exists():
+            raise Missing(path.name)
         scratch, target, soonest, scratch_data = self.scratch(style)
-        arm, start = f"from{rows}-{level}-user{self.user}", ((path, 1.0),)
-        rate, warm = self.fastest(arm, Case(style, self.user, RATES[0], start, target))
+        arm = f"from{rows}-{level}-user{self.user}"
+        rate, warm = self.fastest(arm, Case(style, self.user, RATES[0], path, target))
         needed = self.user if warm.reached(target) is not None else None
         for size in self.smaller() if needed else ():
-            if self.curve(arm, Case(style, size, rate, start, target)).reached(target) is not None:
+            if self.curve(arm, Case(style, size, rate, path, target)).reached(target) is not None:
                 needed = size
                 break
         user = f"style {style}" + (f", seed {self.seed}" if self.seed else "")
@@ -274,7 +257,7 @@ def measured(run: Run) -> list[Outcome]:
         warmstart = Warmstart(run, seed)
         for style, level in product(options.of_styles or STYLES, options.levels):
             try:
-                outcomes.append(warmstart.outcome(str(style), level, rows))
+                outcomes.append(warmstart.outcome(style, level, rows))
             except Missing as error:
                 say(f"style {style} at {level} % from {rows} rows is left out: there is no {error}")
     return outcomes

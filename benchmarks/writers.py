@@ -22,20 +22,20 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import merging
-from benchmarks.run import STYLES, TOKENS, Run, say
+from benchmarks.run import STYLES, TOKENS, Run
 from benchmarks.store import Missing, Record, short_key
 from xpert_cli import gguf
 from xpert_cli.cache.catalogue import open_cache
 from xpert_cli.corpus import Message
 from xpert_cli.errors import BadInput
-from xpert_cli.gguf.adapter import FINGERPRINT, Adapter
+from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.hub.sources import open_source
 from xpert_cli.paths import digest
 from xpert_cli.selection.score import direction_scores
 from xpert_cli.style import described
 from xpert_cli.style.measured import readings_on
 from xpert_cli.style.space import Floats, Readings, Space, measured, pooled
-from xpert_cli.training.loop import Recipe, train
+from xpert_cli.training.loop import Recipe
 
 USERS, CACHED = 24, 40
 CACHED_TURNS, HELD_OUT = 64, 8  # of a cached person: trained on, at most, and held out
@@ -106,18 +106,7 @@ def trained(run: Run, name: str, messages: Sequence[Message], held_out: Sequence
     }
 
     def measure() -> Record:
-        learnt = train(run.decoder, run.samples(messages), run.samples(held_out), recipe(len(messages)))
-        gguf.write_adapter(dataclasses.replace(learnt.adapter, metadata={FINGERPRINT: run.fingerprint}), path, "F16")
-        say(f"{name}: {learnt.loss_before:.3f} -> {learnt.loss_after:.3f} in {learnt.seconds:.0f} s")
-        return {
-            "sha256": digest(path),
-            "turns": len(messages),
-            "before": learnt.loss_before,
-            "after": learnt.loss_after,
-            "best_step": learnt.best_step,
-            "tokens": learnt.tokens,
-            "seconds": learnt.seconds,
-        }
+        return {**run.adapter(path, messages, held_out, recipe(len(messages))), "turns": len(messages)}
 
     run.store.record(f"adapters/{name}", made_of, measure)
     return path
@@ -190,7 +179,7 @@ class Cache:
         if not path.exists():
             if self.run.options.stored:
                 raise Missing(path.name)
-            gguf.write_adapter(dataclasses.replace(make(), metadata={FINGERPRINT: self.run.fingerprint}), path, "F16")
+            self.run.write_adapter(make(), path)
         return path
 
     def average(
