@@ -31,6 +31,7 @@ from xpert_cli.gguf.adapter import Adapter, shorten
 from xpert_cli.llama.model import Sample
 from xpert_cli.training.attention import Attention, Heads, Rotation
 from xpert_cli.training.operations import (
+    Block,
     CrossEntropy,
     GatedActivation,
     Identity,
@@ -122,17 +123,28 @@ class Layer:
         """In the order of the parameters."""
         return self.qkv, self.output, self.gate_up, self.down
 
-    def forward(
-        self, stream: Tensor, grad_anchor: Tensor, heads: Heads, rotation: Rotation, buffers: ScratchBuffers
+    def halves(self, heads: Heads, rotation: Rotation, buffers: ScratchBuffers) -> tuple[Block, Block]:
+        """Attention and MLP: each makes of the residual stream, (tokens, hidden), the stream behind it."""
+        return partial(self._attention, heads, rotation, buffers), partial(self._mlp, buffers)
+
+    def _attention(
+        self,
+        heads: Heads,
+        rotation: Rotation,
+        buffers: ScratchBuffers,
+        stream: Tensor,
+        grad_anchor: Tensor,
+        wanted: bool = True,
     ) -> Tensor:
-        """The residual stream, (tokens, hidden), after this block."""
         qkv = LoraLinear.apply(
             stream, None, grad_anchor, self._norm("attn_norm"), self.qkv.weights, buffers.sharing_scratch()
         )
         mixed = Attention.apply(self._head_norms(qkv, heads, buffers), heads, rotation, buffers)
-        stream = self._added(stream, mixed, grad_anchor, Identity(), self.output, "post_attention_norm", buffers)
+        return self._added(stream, mixed, grad_anchor, Identity(), self.output, "post_attention_norm", buffers, wanted)
+
+    def _mlp(self, buffers: ScratchBuffers, stream: Tensor, grad_anchor: Tensor, wanted: bool = True) -> Tensor:
         both = LoraLinear.apply(stream, None, grad_anchor, self._norm("ffn_norm"), self.gate_up.weights, buffers)
-        return self._added(stream, both, grad_anchor, self.gate, self.down, "post_ffw_norm", buffers)
+        return self._added(stream, both, grad_anchor, self.gate, self.down, "post_ffw_norm", buffers, wanted)
 
     def _added(
         self,
@@ -143,11 +155,17 @@ class Layer:
         group: Group,
         after: str,
         buffers: ScratchBuffers,
+        wanted: bool,
     ) -> Tensor:
-        """The stream with a sublayer's output added, normed and scaled first where the architecture has it so."""
+        """The stream with a sublayer's output added, normed and scaled first where the architecture has it so.
+
+        Args:
+            wanted: the numbers, and not only the way back from their gradient.
+        """
         if after not in self.norms and self.residual_scale == 1:
-            return LoraLinear.apply(source, stream, grad_anchor, before, group.weights, buffers)  # type: ignore[no-any-return]
-        added: Tensor = LoraLinear.apply(source, None, grad_anchor, before, group.weights, buffers)
+            return LoraLinear.apply(source, stream, grad_anchor, before, group.weights, buffers, wanted)  # type: ignore[no-any-return]
+        wanted = wanted or after in self.norms
+        added: Tensor = LoraLinear.apply(source, None, grad_anchor, before, group.weights, buffers, wanted)
         if after in self.norms:
             added = Norm.apply(added, self.norms[after], buffers)
         return torch.add(stream, added, alpha=self.residual_scale)
@@ -169,7 +187,8 @@ class Decoder:
 
     Args:
         dtype: of the weights and the computation.
-        recompute: the number of layers that keep only their input, and work out the rest again for the gradient.
+        recompute: the number of layers that keep only the inputs of their two halves, and work out the rest again for
+            the gradient.
         packed: leave the layers' weights in their file, and expand them where they are used: slower, and bit for bit
             the same.
         packed_head: leave the embedding and the output matrix there too; the loss then sums over blocks of the
@@ -279,13 +298,9 @@ class Decoder:
         rotations = {kind: self._rotation(positions, *kind) for kind in kinds}
         for index, layer in enumerate(self.layers):
             recomputes = index < self.recompute and torch.is_grad_enabled()
-            block = partial(
-                layer.forward,
-                heads=self._heads(pack, layer.local),
-                rotation=rotations[layer.local, layer.rotated],
-                buffers=buffers.sharing_scratch() if recomputes else buffers,
-            )
-            stream = Recomputed.apply(stream, self._switch, block) if recomputes else block(stream, self._switch)
+            room = buffers.sharing_scratch() if recomputes else buffers
+            for half in layer.halves(self._heads(pack, layer.local), rotations[layer.local, layer.rotated], room):
+                stream = Recomputed.apply(stream, self._switch, half) if recomputes else half(stream, self._switch)
         states = Norm.apply(stream[rows], self._norm, buffers)
         if self.shape.logit_scale != 1:
             states = states / self.shape.logit_scale

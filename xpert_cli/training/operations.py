@@ -12,7 +12,7 @@ Not here: attention (training/attention.py), where weights come from, and the or
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -192,11 +192,15 @@ class LoraLinear(Function):
         before: InputTransform,
         weights: Weights,
         buffers: ScratchBuffers,
+        wanted: bool = True,
     ) -> Tensor:
+        """`wanted` is False where the result's numbers are not looked at, and only its gradient goes back."""
         ctx.before, ctx.weights, ctx.buffers = before, weights, buffers
         ctx.save_for_backward(source)
-        extended, out = _extended(source, before, weights, buffers), buffers.take(len(source), len(weights.joined))
-        joined = weights.matrix(buffers)
+        out = buffers.take(len(source), len(weights.joined))
+        if not wanted:
+            return out
+        extended, joined = _extended(source, before, weights, buffers), weights.matrix(buffers)
         if residual is None:
             torch.mm(extended, joined.t(), out=out)
         else:
@@ -220,7 +224,7 @@ class LoraLinear(Function):
         if source_needed:
             to_input = torch.addmm(back[:, :width], to_lowered, weights.down)
             to_source = ctx.before.backward(source, to_input, buffers)
-        return to_source, gradient if ctx.needs_input_grad[1] else None, None, None, None, None
+        return to_source, gradient if ctx.needs_input_grad[1] else None, None, None, None, None, None
 
 
 def _extended(source: Tensor, before: InputTransform, weights: Weights, buffers: ScratchBuffers) -> Tensor:
@@ -232,15 +236,22 @@ def _extended(source: Tensor, before: InputTransform, weights: Weights, buffers:
     return extended
 
 
+class Block(Protocol):
+    """A part of the network that makes a stream of a stream; its last product is left out where it is not `wanted`."""
+
+    def __call__(self, stream: Tensor, grad_anchor: Tensor, wanted: bool = True) -> Tensor: ...
+
+
 class Recomputed(Function):
     """A block that keeps its input alone: what is between is worked out again for the gradient (Chen et al. 2016).
 
-    torch.utils.checkpoint does the same, and imports torch's compiler first: 850 modules, 65 MB, seconds.
+    The block's result itself is not. torch.utils.checkpoint does the same but for that, and imports torch's compiler
+    first: 850 modules, 65 MB, seconds.
     """
 
     @staticmethod
-    def forward(ctx: Any, stream: Tensor, grad_anchor: Tensor, block: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """`block` maps the stream and the grad_anchor to the stream behind it."""
+    def forward(ctx: Any, stream: Tensor, grad_anchor: Tensor, block: Block) -> Tensor:
+        """The stream behind the block."""
         ctx.save_for_backward(stream, grad_anchor)
         ctx.block = block
         return block(stream, grad_anchor)
@@ -250,7 +261,7 @@ class Recomputed(Function):
         stream, grad_anchor = ctx.saved_tensors
         stream = stream.detach().requires_grad_(ctx.needs_input_grad[0])
         with torch.enable_grad():
-            after = ctx.block(stream, grad_anchor)
+            after = ctx.block(stream, grad_anchor, wanted=False)
             product = torch.dot(after.flatten(), gradient.flatten())  # its gradient is `gradient`, to the bit
         product.backward()  # a gradient given beside what is no scalar would have torch import its compiler
         return stream.grad, None, None

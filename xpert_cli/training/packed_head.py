@@ -5,7 +5,7 @@
     loss = BlockedCrossEntropy.apply(states, embedding, targets, None, buffers)
 
 Nothing of the size of the vocabulary times anything is ever whole. The loss is a running log-sum-exp over blocks of the
-vocabulary; its gradient expands the blocks once more, and leaves out those in which no token is likely enough to count
+vocabulary; its gradient expands the blocks once more, and leaves out the tokens that are not likely enough to count
 (Wijmans et al. 2025, Cut Your Losses). Importing this module imports torch. Not here: the same with the matrices in
 memory (training/operations.py).
 """
@@ -13,7 +13,7 @@ memory (training/operations.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from typing import Any
@@ -53,21 +53,24 @@ class PackedMatrix:
             self.packed.expand_rows(row, expanded[at : at + 1])
         return expanded[torch.from_numpy(places)]
 
-    def blocks(self, buffers: ScratchBuffers, skip: frozenset[int] = frozenset()) -> Iterator[tuple[int, int, Tensor]]:
-        """(number, first row, (rows, hidden)) of each block but those to skip; a block is valid until the next one."""
-        for number, first in enumerate(range(0, len(self), BLOCK)):
-            if number not in skip:
-                count = min(BLOCK, len(self) - first)
-                block = buffers.scratch("head block", BLOCK, self.packed.width)[:count]
-                self.packed.expand_rows(first, block)
-                yield number, first, block
+    def block(self, number: int, buffers: ScratchBuffers) -> Tensor:
+        """(rows, hidden) BLOCK rows, or what is left of them, from row number * BLOCK on; valid until the next one."""
+        first = number * BLOCK
+        block = buffers.scratch("head block", BLOCK, self.packed.width)[: min(BLOCK, len(self) - first)]
+        self.packed.expand_rows(first, block)
+        return block
+
+    def blocks(self, buffers: ScratchBuffers) -> Iterator[tuple[int, Tensor]]:
+        """(first row, (rows, hidden)) of each block."""
+        for number in range(-(-len(self) // BLOCK)):
+            yield number * BLOCK, self.block(number, buffers)
 
 
 class BlockedCrossEntropy(Function):
     """Summed -log p of targets; the states' gradient is made on the way.
 
-    As CrossEntropy, with one difference: the gradient leaves out whole blocks of tokens, those less likely than half
-    the number type's precision, squared, at every position, and sums the others in float32.
+    As CrossEntropy, but for two things: how likely a token is at most is known from the blocks up to its own, so that
+    the gradient leaves out fewer; and it is summed in float32.
     """
 
     @staticmethod
@@ -78,24 +81,22 @@ class BlockedCrossEntropy(Function):
         count = len(targets)
         top = torch.full((count, 1), -math.inf)
         total, target = torch.zeros(count, 1), torch.zeros(count, 1)
-        highest: list[Tensor] = []  # (positions, 1) of each block
-        for _, first, block in head.blocks(buffers):
+        likeliest: list[Tensor] = []  # of each block: what the probability of a token is at most, at any position
+        for first, block in head.blocks(buffers):
             logits = _logits(states, block, count, cap, buffers)
             wide = buffers.scratch("wide", count, block.shape[0], dtype=torch.float32).copy_(logits)
-            highest.append(wide.amax(-1, keepdim=True))
             inside = (targets >= first) & (targets < first + len(block))
             places = (targets[inside] - first)[:, None]
             target[inside] = wide[inside].gather(1, places)
-            above = torch.maximum(top, highest[-1])
-            total.mul_((top - above).exp_()).add_(wide.sub_(above).exp_().sum(-1, keepdim=True))
+            above = torch.maximum(top, wide.amax(-1, keepdim=True))
+            powers = wide.sub_(above).exp_()
+            total.mul_((top - above).exp_()).add_(powers.sum(-1, keepdim=True))
+            likeliest.append(powers.div_(total).amax(0))  # of the tokens so far: with more it becomes less
             top = above
         sums = total.log_() + top
         target -= sums
         if ctx.needs_input_grad[0]:
-            least = 2 * math.log(torch.finfo(states.dtype).eps / 2)
-            wanted = {int(number) for number in (targets // BLOCK).unique()}
-            skip = {n for n, most in enumerate(highest) if n not in wanted and float((most - sums).max()) <= least}
-            ctx.save_for_backward(_slope(states, head, targets, cap, buffers, sums, target, frozenset(skip)))
+            ctx.save_for_backward(_slope(states, head, targets, cap, buffers, sums, target, likeliest))
         return -target.sum(dtype=torch.float64).float()
 
     @staticmethod
@@ -112,17 +113,31 @@ def _slope(
     buffers: ScratchBuffers,
     sums: Tensor,
     target: Tensor,
-    skip: frozenset[int],
+    likeliest: Sequence[Tensor],
 ) -> Tensor:
     """(rows, hidden) the gradient of the summed -log p."""
-    count = len(targets)
+    count, least = len(targets), (torch.finfo(states.dtype).eps / 2) ** 2
     slope = torch.zeros(states.shape, dtype=torch.float32)
-    for _, first, block in head.blocks(buffers, skip):
+    for number, most in enumerate(likeliest):
+        (inside,) = torch.nonzero(targets // BLOCK == number, as_tuple=True)
+        picked = targets[inside] - number * BLOCK
+        most[picked] = 1
+        (tokens,) = torch.nonzero(most > least, as_tuple=True)
+        if not len(tokens):
+            continue
+        block, real = head.block(number, buffers), len(tokens)
+        if (share := len(block) // real) > 1:
+            # One of few sizes: the block halved so often that these tokens still fit.
+            picked = torch.searchsorted(tokens, picked)
+            padded = torch.nn.functional.pad(tokens, (0, len(block) // (1 << share.bit_length() - 1) - real))
+            block = torch.index_select(block, 0, padded)
+        else:
+            real = len(block)
         logits = _logits(states, block, count, cap, buffers)
         wide = buffers.scratch("wide", count, len(block), dtype=torch.float32).copy_(logits)
         shares = wide.sub_(sums).exp_()
-        (inside,) = torch.nonzero((targets >= first) & (targets < first + len(block)), as_tuple=True)
-        shares[inside, targets[inside] - first] = target[inside, 0].expm1()
+        shares[:, real:] = 0
+        shares[inside, picked] = target[inside, 0].expm1()
         if cap is not None:
             shares *= 1 - (logits.float() / cap).square_()
         narrow = buffers.scratch("shares", count, len(block)).copy_(shares)

@@ -36,7 +36,7 @@ _KERNELS = 18 << 20  # bytes for each number of rows that is met: compiled kerne
 class Plan:
     """A layout that fits.
 
-    `recompute`: layers that keep only their input, and work out the rest again; `packed`: their weights stay in the
+    `recompute`: layers that keep only the inputs of their halves, and work out the rest again; `packed`: their weights stay in the
     file, and are expanded where they are used; `packed_head`: so do the embedding and the output matrix.
     """
 
@@ -115,7 +115,7 @@ def layouts(header: gguf.Header, dtype: str, *, longest: int, batch: int, rank: 
     packs = [pack for pack in PACKS if pack >= longest] or [longest]
     counts = (shape.layers // 2, shape.layers)
     arms = [(pack, 0, packed, head) for packed, head in ((False, False), (True, False), (True, True)) for pack in packs]
-    arms += [(packs[-1], layers, True, True) for layers in counts]
+    arms += [(pack, layers, True, True) for layers in counts for pack in packs]
     for pack, recompute, packed, packed_head in arms:
         tokens = max(longest, min(pack, batch * longest))
         memory = estimate(header, shape, width, tokens, recompute, rank, packed, packed_head)
@@ -147,7 +147,7 @@ def estimate(
     Args:
         width: bytes of a number in the computation.
         pack: tokens side by side.
-        recompute: layers that keep only their input.
+        recompute: layers that keep only the inputs of their two halves.
         packed: whether layers' weights stay in the file; gate and up of one layer, expanded, are the most at a time.
         packed_head: whether the embedding and the output matrix stay there; a block of rows is expanded at a time.
     """
@@ -164,7 +164,7 @@ def estimate(
     factors = rank * sum(sum(sizes) for name, sizes in matrices.items() if name.startswith("blk."))
     layers = (
         (shape.layers - recompute) * shape.kept_numbers
-        + recompute * shape.hidden
+        + recompute * 2 * shape.hidden
         + (shape.kept_numbers if recompute else 0)
     )
     passing = 4 * 2 * shape.wide + 8 * shape.hidden  # inputs and gradients of the layer at work
