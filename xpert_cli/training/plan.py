@@ -36,8 +36,8 @@ _KERNELS = 18 << 20  # bytes for each number of rows that is met: compiled kerne
 class Plan:
     """A layout that fits.
 
-    `recompute`: layers that keep only the inputs of their halves, and work out the rest again; `packed`: their weights stay in the
-    file, and are expanded where they are used; `packed_head`: so do the embedding and the output matrix.
+    `recompute`: layers that keep only the inputs of their halves, and work out the rest again; `packed`: their weights
+    stay in the file, and are expanded where they are used; `packed_head`: so do the embedding and the output matrix.
     """
 
     dtype: str
