@@ -16,8 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,157 +27,20 @@ from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel
 from xpert_cli.gguf.adapter import Adapter, shorten
 from xpert_cli.llama.model import Sample
-from xpert_cli.training.attention import Attention, Heads, Rotation
+from xpert_cli.training.attention import Heads, Rotation
+from xpert_cli.training.layer import Group, Layer
 from xpert_cli.training.operations import (
-    Block,
     CrossEntropy,
     GatedActivation,
-    Identity,
-    InputTransform,
-    LoraLinear,
     Norm,
     Recomputed,
     RmsNorm,
     ScratchBuffers,
-    Weights,
 )
 from xpert_cli.training.packed import Packed
 from xpert_cli.training.packed_head import BlockedCrossEntropy, PackedMatrix
 from xpert_cli.training.packing import Pack
 from xpert_cli.training.shape import Shape
-
-
-class Group:
-    """Frozen linear layers that share an input, with buffers for their LoRA factors beside them.
-
-    Args:
-        heights: rows of each layer.
-        frozen: (out, in) their weights, one below the other; (out, 0) where they are packed.
-    """
-
-    def __init__(
-        self, names: Sequence[str], heights: Sequence[int], frozen: Tensor, packed: Packed | None, bias: Tensor | None
-    ) -> None:
-        self.names, self.heights, self.packed, self.bias = names, heights, packed, bias
-        self.width = packed.width if packed else frozen.shape[1]
-        self.joined, self._expanded = frozen, frozen.shape[1]  # width of what is expanded
-        self.factors: list[tuple[Tensor, Tensor]] = []  # views of the parameters: A (rank, in), B (out, rank)
-        self.weights: Weights
-
-    def begin(self, parameters: Tensor, gradient: Tensor, rank: int, scale: float) -> None:
-        """Make views of this group's share of the parameters: every A, then every B."""
-        ranks = rank * len(self.names)
-        at = self.width * ranks
-        down, down_gradient = (flat[:at].view(ranks, self.width) for flat in (parameters, gradient))
-        self.factors, ups, blocks, row = [], [], [], 0
-        for index, height in enumerate(self.heights):
-            share, rows = slice(at, at + height * rank), slice(row, row + height)
-            columns = slice(index * rank, (index + 1) * rank)
-            self.factors.append((down[columns], parameters[share].view(height, rank)))
-            ups.append(gradient[share].view(height, rank))
-            blocks.append((rows, columns))
-            at, row = share.stop, rows.stop
-        joined = self.joined.new_zeros(row, self._expanded + ranks)
-        joined[:, : self._expanded] = self.joined[:, : self._expanded]
-        self.joined = joined
-        self.weights = Weights(
-            joined,
-            self.packed,
-            joined.new_empty(ranks, self.width),
-            self.bias,
-            scale,
-            blocks,
-            down_gradient,
-            ups,
-        )
-
-    def refresh(self) -> None:
-        """Copy the parameters to where the matrix products read them."""
-        for (a, b), (rows, columns) in zip(self.factors, self.weights.blocks, strict=True):
-            self.weights.down[columns] = a
-            self.weights.ups[rows, columns] = b * self.weights.scale
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One block: attention and MLP, each behind a norm and added to the stream."""
-
-    qkv: Group
-    output: Group
-    gate_up: Group
-    down: Group
-    norms: dict[str, RmsNorm]
-    gate: GatedActivation
-    residual_scale: float
-    local: bool
-    rotated: bool
-
-    def _norm(self, name: str) -> InputTransform:
-        """A norm before a sublayer; an architecture may have none there."""
-        return self.norms.get(name) or Identity()
-
-    @property
-    def groups(self) -> tuple[Group, ...]:
-        """In the order of the parameters."""
-        return self.qkv, self.output, self.gate_up, self.down
-
-    def halves(self, heads: Heads, rotation: Rotation, buffers: ScratchBuffers) -> tuple[Block, Block]:
-        """Attention and MLP: each makes of the residual stream, (tokens, hidden), the stream behind it."""
-        return partial(self._attention, heads, rotation, buffers), partial(self._mlp, buffers)
-
-    def _attention(
-        self,
-        heads: Heads,
-        rotation: Rotation,
-        buffers: ScratchBuffers,
-        stream: Tensor,
-        grad_anchor: Tensor,
-        wanted: bool = True,
-    ) -> Tensor:
-        qkv = LoraLinear.apply(
-            stream, None, grad_anchor, self._norm("attn_norm"), self.qkv.weights, buffers.sharing_scratch()
-        )
-        mixed = Attention.apply(self._head_norms(qkv, heads, buffers), heads, rotation, buffers)
-        return self._added(stream, mixed, grad_anchor, Identity(), self.output, "post_attention_norm", buffers, wanted)
-
-    def _mlp(self, buffers: ScratchBuffers, stream: Tensor, grad_anchor: Tensor, wanted: bool = True) -> Tensor:
-        both = LoraLinear.apply(stream, None, grad_anchor, self._norm("ffn_norm"), self.gate_up.weights, buffers)
-        return self._added(stream, both, grad_anchor, self.gate, self.down, "post_ffw_norm", buffers, wanted)
-
-    def _added(
-        self,
-        stream: Tensor,
-        source: Tensor,
-        grad_anchor: Tensor,
-        before: InputTransform,
-        group: Group,
-        after: str,
-        buffers: ScratchBuffers,
-        wanted: bool,
-    ) -> Tensor:
-        """The stream with a sublayer's output added, normed and scaled first where the architecture has it so.
-
-        Args:
-            wanted: the numbers, and not only the way back from their gradient.
-        """
-        if after not in self.norms and self.residual_scale == 1:
-            return LoraLinear.apply(source, stream, grad_anchor, before, group.weights, buffers, wanted)  # type: ignore[no-any-return]
-        wanted = wanted or after in self.norms
-        added: Tensor = LoraLinear.apply(source, None, grad_anchor, before, group.weights, buffers, wanted)
-        if after in self.norms:
-            added = Norm.apply(added, self.norms[after], buffers)
-        return torch.add(stream, added, alpha=self.residual_scale)
-
-    def _head_norms(self, qkv: Tensor, heads: Heads, buffers: ScratchBuffers) -> Tensor:
-        if "attn_q_norm" not in self.norms:
-            return qkv
-        sizes = [heads.queries * heads.size, heads.groups * heads.size]
-        q, k, v = qkv.split([*sizes, sizes[1]], 1)
-        normed = [
-            Norm.apply(part.unflatten(1, (-1, len(self.norms[name].weight))), self.norms[name], buffers).flatten(1)
-            for part, name in ((q, "attn_q_norm"), (k, "attn_k_norm"))
-        ]
-        return torch.cat([*normed, v], 1)
 
 
 class Decoder:
