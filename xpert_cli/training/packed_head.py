@@ -120,24 +120,24 @@ def _slope(
     slope = torch.zeros(states.shape, dtype=torch.float32)
     for number, most in enumerate(likeliest):
         (inside,) = torch.nonzero(targets // BLOCK == number, as_tuple=True)
-        picked = targets[inside] - number * BLOCK
-        most[picked] = 1
+        columns = targets[inside] - number * BLOCK
+        most[columns] = 1
         (tokens,) = torch.nonzero(most > least, as_tuple=True)
         if not len(tokens):
             continue
         block, real = head.block(number, buffers), len(tokens)
         if (share := len(block) // real) > 1:
             # One of few sizes: the block halved so often that these tokens still fit.
-            picked = torch.searchsorted(tokens, picked)
-            padded = torch.nn.functional.pad(tokens, (0, len(block) // (1 << share.bit_length() - 1) - real))
-            block = torch.index_select(block, 0, padded)
+            columns = torch.searchsorted(tokens, columns)
+            rows = torch.nn.functional.pad(tokens, (0, len(block) // (1 << share.bit_length() - 1) - real))
+            block = torch.index_select(block, 0, rows)
         else:
             real = len(block)
         logits = _logits(states, block, count, cap, buffers)
         wide = buffers.scratch("wide", count, len(block), dtype=torch.float32).copy_(logits)
         shares = wide.sub_(sums).exp_()
         shares[:, real:] = 0
-        shares[inside, picked] = target[inside, 0].expm1()
+        shares[inside, columns] = target[inside, 0].expm1()
         if cap is not None:
             shares *= 1 - (logits.float() / cap).square_()
         narrow = buffers.scratch("shares", count, len(block)).copy_(shares)
