@@ -20,6 +20,7 @@ from many_writers import Prepared, answer, contents, messages, prepare
 from tiny_run import one_thread
 
 from xpert_cli import gguf, paths, resume
+from xpert_cli.cache.build import build
 from xpert_cli.cache.catalogue import OpenCache, open_cache
 from xpert_cli.cache.communities import add_communities, at_least
 from xpert_cli.cache.groups import grouped
@@ -283,6 +284,20 @@ def test_a_cache_with_an_index_is_added_to_verified_and_reduced_as_one_without(
     victim.write_bytes(victim.read_bytes()[:-1] + b"x")
     status, _, err = called(monkeypatch, capsys, "cache", "verify", *on)
     assert (status, "communities/people-2.gguf is not the file its catalogue describes" in err) == (1, True)
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_cache_of_a_base_that_tells_no_adjectives_apart_can_be_opened(
+    indexed, whole, prepared, tmp_path, monkeypatch
+):
+    def answered(base: object, files: dict[str, object], *_: object) -> dict[str, list[str]]:
+        return dict.fromkeys(["", *files], TOLD)
+
+    monkeypatch.setattr("xpert_cli.cache.build.answer_probes", answered)
+    files = [whole / "adapters" / f"w{number}.gguf" for number in range(2)]
+    build(files, tmp_path, prepared.base, indexed=indexed)
+    cache = opened(tmp_path)
+    assert (cache.space.basis.shape, [entry.id for entry in cache.entries]) == ((0, 0), ["w0", "w1"])
 
 
 def test_many_adapters_are_averaged_as_few_are(tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ from xpert_cli.cli import app, options, views
 from xpert_cli.cli.help import command
 from xpert_cli.cli.output import Output, plain, reason
 from xpert_cli.errors import BadInput
-from xpert_cli.training.evaluate import Evaluation
+from xpert_cli.training.evaluate import Evaluation, Standing
 
 HEAVY = ("torch", "transformers", "peft", "safetensors", "numpy", "llama_cpp", "gguf", "huggingface_hub", "jinja2")
 COMMANDS = (
@@ -385,6 +385,31 @@ def test_every_part_of_a_mixture_is_in_the_ranking():
     assert [line.split()[-1] for line in drawn(views.selection(result, 3), 80)[-4:]] == ["a", "b", "c", "g"]
 
 
+def test_communities_and_adapters_of_a_ranking_have_heads_of_their_own():
+    from xpert_cli.cache.catalogue import Chosen
+    from xpert_cli.selection.select import Ranked, Selection
+
+    ranking = (
+        Ranked("people-1", 0.4, (), 12),
+        Ranked("people", 0.5, (), 40),
+        Ranked("anna", 0.7, ()),
+        Ranked("bo", 0.2, ()),
+    )
+    result = Selection((Chosen("people-1", 1.0),), ranking, "community", 0.8, 20, "Why.", (), 0, 0.1)
+    assert drawn(views.selection(result, 4), 80)[3:] == [
+        "       communities that you are of, the smallest first",
+        "+0.40  people-1  12 people",
+        "+0.50  people  40 people",
+        "       adapters, the nearest first",
+        "+0.70  anna",
+        "+0.20  bo",
+    ]
+    assert drawn(views.selection(result, 1), 80)[3:] == [
+        "       communities that you are of, the smallest first",
+        "+0.40  people-1  12 people",
+    ]
+
+
 def test_bars_on_a_terminal():
     first, quote, second = drawn(views.Bars(AXES), 80)
     assert first == "in shorter sentences".ljust(52) + "█" * 7 + "│" + " " * 14 + "  -1.5"
@@ -449,6 +474,16 @@ def test_an_evaluation_shows_what_was_measured():
         "base           3.0000",
         "with adapters  2.5000  -0.5000",
         "nats a token, over 10 tokens of 2 messages",
+    ]
+
+
+def test_numbers_of_style_say_what_they_count():
+    axes = (Standing("emoji", "with more emoji", 0.0, 1.25, None, 20.0),)
+    result = Evaluation(2, 10, loss_base=3.0, loss_adapter=2.5, loss_merged=None, axes=axes, seconds=1.0)
+    assert drawn(views.evaluation(result), 110)[-3:] == [
+        "                 base  with adapters  your texts",
+        "with more emoji  +0.0           +1.2       +20.0",
+        "0 is where the base's answers lie, 1 is a standard deviation between texts of one person",
     ]
 
 

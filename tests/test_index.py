@@ -546,7 +546,7 @@ def test_an_index_does_not_vouch_for_a_damaged_part_of_a_file_of_many(tmp_path, 
 
 
 def test_a_cache_that_is_packed_is_whole_until_its_new_catalogue_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(index, "PACKED", 4)
+    monkeypatch.setattr(index, "PACKED_CACHE", 4)
     folder = shutil.copytree(EMBEDDED, tmp_path / "cache")
     cache = open_cache(open_source(str(folder)))
 

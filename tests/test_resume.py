@@ -253,6 +253,23 @@ def test_time_that_is_up_leaves_the_file_and_an_error_does_not(tmp_path):
     assert list(target.parent.iterdir()) == []
 
 
+def test_a_file_whose_time_is_up_soon_is_kept_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(resume, "EVERY", 1000.0)
+    monkeypatch.setattr(resume, "_kept", set())
+    target, made = tmp_path / "file.bin", list[int]()
+
+    def ended(part: float) -> None:
+        if part > 0.5:
+            raise TimeIsUp("over")
+
+    with pytest.raises(TimeIsUp):
+        write_pieces(target, numbered(made), "all", ended)
+    assert resume.outlook() == "What is done is kept: the same command goes on from there."
+    write_pieces(target, numbered(made), "all")
+    assert made == [0, 1, 2, 3, 4]
+    assert target.read_bytes() == b"".join(bytes([number]) * 6 + bytes(2) for number in range(5))
+
+
 def test_what_nobody_came_back_for_takes_its_file_with_it(tmp_path):
     killed(lambda: write_pieces(tmp_path / "file.bin", numbered([], 3), "all"))
     (left,) = tmp_path.glob(".file.bin.*.part")

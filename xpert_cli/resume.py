@@ -79,9 +79,13 @@ class PartialResults:
         remember(self.path)
         return done, values
 
-    def keep(self, done: int, values: Array, file: IO[bytes] | None = None) -> None:
-        """Keep what is done, unless that was done just now; what was written to `file` is on the disk before."""
-        if time.monotonic() - self._latest < EVERY:
+    def keep(self, done: int, values: Array, file: IO[bytes] | None = None, *, now: bool = False) -> None:
+        """Keep what is done, unless that was done just now; what was written to `file` is on the disk before.
+
+        Args:
+            now: keep it in any case, for the work ends here.
+        """
+        if not now and time.monotonic() - self._latest < EVERY:
             return
         try:
             if file:
@@ -153,8 +157,13 @@ def write_pieces(
             file.seek(ends[first])
             file.truncate()
             for done in _written(file, pieces[first:]):
-                partial.keep(first + done, np.array(str(part.absolute())), file)
-                progress((first + done) / len(pieces))
+                place = np.array(str(part.absolute()))
+                partial.keep(first + done, place, file)
+                try:
+                    progress((first + done) / len(pieces))
+                except TimeIsUp:
+                    partial.keep(first + done, place, file, now=True)
+                    raise
     partial.drop()
 
 

@@ -87,7 +87,7 @@ def demo(out: Output) -> None:
         runs = _finetuned(story, written, cache, base, selection, folder)
         _spoken(story, base, selection, runs)
     if not out.json:
-        out.note(f"{story.seconds:.0f} s in all. Everything was in a temporary folder, and nothing is left behind.")
+        out.note(f"{story.seconds:.0f} s in all. What was made lay in a temporary folder, which is gone.")
         for command in ("summarize my-notes.txt", "select my-notes.txt", "finetune my-notes.txt", "chat"):
             out.hint(f"xpert {command}")
     else:

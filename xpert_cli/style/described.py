@@ -119,7 +119,7 @@ def described_axes(summarizer: BaseModel | Path) -> tuple[tuple[Axis, ...], Basi
         if a != b:
             axes.append(Axis(f"{low}–{high}", "described", f"more {low}", f"more {high}"))
             rows.append(row(b) - row(a))
-    return tuple(axes), np.array(rows, np.float32)
+    return tuple(axes), np.array(rows, np.float32) if rows else NO_BASIS
 
 
 def axes_of(summarizer: BaseModel | Path) -> tuple[tuple[Axis, ...], Basis]:
