@@ -1,6 +1,6 @@
 """Is the right one of many real people found from 20 or 5 turns, and do explanations tell people apart?
 
-    python -m benchmarks persons --people DIR [--only right,families,comparison,tune,explained]
+    python -m benchmarks persons --people DIR [--only right,families,habits,comparison,tune,explained,three]
 
 DIR is what a tool wrote of a public chat corpus: PERSON/{train,tune,test}.jsonl of turns, split by conversation. A
 person's train turns stand for the adapter that would be trained on them; users are drawn from the same people's test
@@ -11,7 +11,8 @@ whether a near start helps (people.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
@@ -27,13 +28,15 @@ from xpert_cli.cache.build import build_space
 from xpert_cli.cache.catalogue import base_answers
 from xpert_cli.hub.sources import open_source
 from xpert_cli.style import described
+from xpert_cli.style.axes import TABLE
 from xpert_cli.style.chat import CHAT
-from xpert_cli.style.measured import measure_all
+from xpert_cli.style.measured import ENGLISH, measure_all
 from xpert_cli.style.space import Floats, Readings, Space
 
 LEAST, MOST = 20, {"train": 150, "tune": 60, "test": 60}  # turns of a person in a split
 COUNTS, CACHES = (20, 5), (8, 50, 0)  # turns of a user, and people in a cache; 0 is for all
 DRAWS = 3  # users drawn of one person
+READ, READ_TURNS = 3, 30  # people whose turns a person read, and how many of each
 
 Keep = npt.NDArray[np.bool_]
 Score = Callable[[Floats, Floats], Floats]
@@ -77,24 +80,33 @@ def readings(run: Run, who: str, part: str) -> Floats:
 @lru_cache(maxsize=4)
 def texts_of(run: Run, split: str) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
     """Readings of train turns, and of those of a split, of all people who have enough of both."""
+    names = people_of(run, split)
+    return tuple(readings(run, who, "train") for who in names), tuple(readings(run, who, split) for who in names)
+
+
+@lru_cache(maxsize=4)
+def people_of(run: Run, split: str) -> tuple[str, ...]:
+    """All people who have enough train turns, and enough of a split."""
     names = sorted(path.name for path in (run.options.people or run.store.folder).iterdir() if path.is_dir())
-    pairs = [(readings(run, who, "train"), readings(run, who, split)) for who in names]
-    enough = [pair for pair in pairs if min(map(len, pair)) >= LEAST]
-    return tuple(pair[0] for pair in enough), tuple(pair[1] for pair in enough)
+    return tuple(who for who in names if min(len(turns(run, who, part)) for part in ("train", split)) >= LEAST)
 
 
 def cached(run: Run, split: str, keep: Keep | None = None) -> Cached:
     """People as a cache, on some of the axes."""
+    return placed(*texts_of(run, split), keep)
+
+
+def placed(trained: Sequence[Floats], pools: Sequence[Floats], keep: Keep | None = None) -> Cached:
+    """People as a cache, from (turns, axes) readings of their train turns and of those that users are drawn from."""
     axes = described.measured_axes()
     wanted_axes = np.ones(len(axes), np.bool_) if keep is None else keep
     chosen = [axis for axis, wanted in zip(axes, wanted_axes, strict=True) if wanted]
     answers = measure_all([answer for _, answer in base_answers(open_source("embedded"))])[:, wanted_axes]
-    trained, pools = texts_of(run, split)
     own, base = [Readings(one[:, wanted_axes]) for one in trained], Readings(answers)
     scatters, nothing = [one.scatter for one in own], np.empty((0, 0), np.float32)
     space, _ = build_space(chosen, nothing, [base, base], [base.mean], scatters)
     places = np.array([space.position(one) for one in own])
-    return Cached(space, places, tuple(pool[:, wanted_axes] for pool in pools))
+    return Cached(space, places, tuple(pool if keep is None else pool[:, keep] for pool in pools))
 
 
 def from_base(user: Floats, places: Floats) -> Floats:
@@ -147,10 +159,52 @@ def families() -> Mapping[str, Keep]:
     return {"prose": ~chat & ~wording, "chats": chat, "wording": wording}
 
 
+# Kinds of habits, by the names of axes of chats.
+HABITS = {
+    "capitals": ("small letters at the start", "capital letters", "small i", "shouting"),
+    "ends of lines": (
+        *("bare line ends", "full stops at line ends", "exclamations at line ends", "questions at line ends"),
+        *("runs of marks", "ellipses", "two dots"),
+    ),
+    "laughter and faces": (
+        *("haha", "lol", "other laughter", "emoticons", "emoji at line ends", "kaomoji", "stretched words"),
+    ),
+    "short forms": (
+        *("abbreviations", "reduced words", "apostrophes left out", "curly apostrophes", "numerals", "digits"),
+        *("and as a sign", "corrections with *", "yeah", "ok"),
+    ),
+    "spaces and lines": (
+        *("one word", "words a line", "letters a word", "two spaces", "no space", "space before marks"),
+    ),
+    "words of chats": (
+        *("greetings", "farewells", "tag questions", "fillers", "swearing", "conjunctions", "thanks"),
+        *("just and really", "question words"),
+    ),
+}
+
+
+def habits() -> Mapping[str, Keep]:
+    """Which axes belong to which kind of habit; all axes of prose and of chats are of one."""
+    names, marks = [axis.name for axis in described.measured_axes()], {axis.name for axis, _ in TABLE} - ENGLISH
+    prose = families()["prose"]
+    words = prose & [name in ENGLISH for name in names]
+    made = {"words and grammar of prose": words, "marks and form of prose": prose & [name in marks for name in names]}
+    return made | {name: np.array([one in some for one in names]) for name, some in HABITS.items()}
+
+
 def by_family(run: Run) -> str:
     """Each family of axes alone, and all others without it."""
+    return _by(run, families())
+
+
+def by_habit(run: Run) -> str:
+    """Each kind of habit alone, and all others without it."""
+    return _by(run, habits())
+
+
+def _by(run: Run, parts: Mapping[str, Keep]) -> str:
     rows = []
-    for name, keep in families().items():
+    for name, keep in parts.items():
         rows.append((f"{name} alone", *shares(cached(run, "test", keep), both)))
         rows.append((f"without {name}", *shares(cached(run, "test", ~keep), both)))
     return table(_head(run, "test", "axes"), rows)
@@ -185,10 +239,34 @@ def explained(run: Run) -> str:
     return table(("explained", f"of {SHOWN} statements, two people share", "right explanation of 8, 20 turns, %"), rows)
 
 
+def three(run: Run) -> str:
+    """What xpert says of READ people from READ_TURNS of their test turns, for a person who reads the same turns."""
+    people = cached(run, "test")
+    mean, rows = people.places.mean(axis=0), []
+    enough = [who for who in people_of(run, "test") if len(turns(run, who, "train")) >= 60]
+    enough = [who for who in enough if len(turns(run, who, "test")) >= READ_TURNS]
+    for number, who in enumerate(sorted(enough, key=lambda who: _digest(f"read {who}"))[:READ], 1):
+        texts = sorted((turn.response for turn in turns(run, who, "test")), key=_digest)[:READ_TURNS]
+        shift = people.space.position(Readings(measure_all(texts)))
+        rows.append((number, _words(people.space, shift), _words(people.space, shift - mean)))
+    return table(("person", "compared with the base's answers", "compared with the mean of the people"), rows)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _words(space: Space, shift: Floats) -> str:
+    strongest = described.strongest(space, shift, SHOWN)
+    return "; ".join(f"{space.axes[axis].words(shift[axis])} ({shift[axis]:+.1f})" for axis in strongest)
+
+
 PARTS = {
     "right": right,
     "families": by_family,
+    "habits": by_habit,
     "comparison": comparison,
     "tune": partial(right, split="tune"),
     "explained": explained,
+    "three": three,
 }

@@ -23,6 +23,12 @@ def test_families_of_axes_are_apart_and_leave_none_out() -> None:
     assert found[2].sum() == 96
 
 
+def test_every_named_axis_is_of_one_kind_of_habit() -> None:
+    prose, chats, _ = persons.families().values()
+    counted = np.array(list(persons.habits().values())).sum(axis=0)
+    assert (counted == (prose | chats)).all()
+
+
 def test_people_are_ranked_as_select_ranks() -> None:
     draw = np.random.default_rng(0)
     half = draw.normal(size=(6, 6))
