@@ -69,6 +69,7 @@ class Options:
 
     styles: Annotated[Path | None, Path, "folder of the style sets, {0-8}_{train,test}.jsonl"] = None
     people: Annotated[Path | None, Path, "folder of people's turns, PERSON/{train,tune,test}.jsonl, people.json"] = None
+    texts: Annotated[Path | None, Path, "folder of packages with texts of many languages"] = None
     adapters: Annotated[Path, Path, "what the benchmark `adapters` wrote"] = Path("runs/benchmarks/adapters")
     out: Annotated[Path, Path, "where measurements are stored"] = Path("runs/benchmarks")
     levels: Annotated[tuple[int, ...], numbers, "similarities of adapters in per cent, such as 90,100"] = LEVELS

@@ -11,6 +11,7 @@ that the time goes with the length of the text and not with its square.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Sequence
 from heapq import nsmallest
 from zlib import crc32
@@ -22,7 +23,6 @@ RUN = 2  # words
 SAME = 0.6  # of the runs of two messages that have to be in both
 DIGESTS = 24  # smallest ones of a message that are compared
 LOOKED_UP = 4  # of these, by which earlier messages are looked for
-MOST = 8  # earlier messages that are compared for one of these: what many have tells nothing, and takes time
 _WORD = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]|[^\\W\\d_]+")
 
 
@@ -38,31 +38,30 @@ def without_copies(messages: Sequence[Message]) -> tuple[list[Message], int]:
         message = messages[number]
         return (float("inf") if message.time is None else message.time, message.key())
 
-    earlier: dict[int, list[frozenset[int]]] = {}
+    first: dict[int, int] = {}  # a digest, and the earliest message that has it
     copies: set[int] = set()
     for number in sorted(sketches, key=place):
         sketch = sketches[number]
-        smallest = sorted(sketch)[:LOOKED_UP]
-        if any(_resemblance(sketch, other) >= SAME for digest in smallest for other in earlier.get(digest, ())):
+        smallest = sketch[:LOOKED_UP]
+        if any(digest in first and _resemblance(sketch, sketches[first[digest]]) >= SAME for digest in smallest):
             copies.add(number)
             continue
         for digest in smallest:
-            others = earlier.setdefault(digest, [])
-            if len(others) < MOST:
-                others.append(sketch)
+            first.setdefault(digest, number)
     return [one for number, one in enumerate(messages) if number not in copies], len(copies)
 
 
-def _sketch(text: str) -> frozenset[int]:
-    """The smallest digests of a text's runs of words; none for a short one."""
+def _sketch(text: str) -> array[int]:
+    """The smallest digests of a text's runs of words, in order; none for a short one."""
     words = _WORD.findall(text.casefold())
     if len(words) < LONG:
-        return frozenset()
+        return array("I")
     runs = zip(*(words[start:] for start in range(RUN)), strict=False)
     digests = {crc32(" ".join(run).encode("utf-8", "replace")) for run in runs}
-    return frozenset(nsmallest(DIGESTS, digests))
+    return array("I", nsmallest(DIGESTS, digests))
 
 
-def _resemblance(one: frozenset[int], other: frozenset[int]) -> float:
+def _resemblance(one: array[int], other: array[int]) -> float:
     """Share of runs in both among those in either, as far as the smallest digests tell."""
-    return len(one & other) / len(one | other)
+    both = len(set(one).intersection(other))
+    return both / (len(one) + len(other) - both)

