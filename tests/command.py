@@ -20,6 +20,8 @@ from xpert_cli.cli import app
 ROOT = Path(app.__file__).parents[2]
 MARA, OKORO = (str(ROOT / "prompts" / "writers" / name) for name in ("mara.jsonl", "okoro.md"))
 EXTRAS = ("torch", "transformers", "peft", "safetensors")
+# A fault for `xpert`: models show their style in few words, where a test is not about these; sampling is slow.
+FEW_ANSWERS = "from xpert_cli.selection import style_shift as s\ns.ANSWERS, s.ANSWER_TOKENS = 2, 8\n"
 _HIDE = """
 import sys
 class Hidden:

@@ -45,6 +45,15 @@ def base() -> Path:
 
 
 @pytest.fixture
+def few_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `command.FEW_ANSWERS` is for a process of its own, in this one."""
+    from xpert_cli.selection import style_shift
+
+    monkeypatch.setattr(style_shift, "ANSWERS", 2)
+    monkeypatch.setattr(style_shift, "ANSWER_TOKENS", 8)
+
+
+@pytest.fixture
 def links(tmp_path: Path) -> None:
     """Skips where links cannot be made, as on a phone's shared storage."""
     try:

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from command import MARA, ROOT, xpert
+from command import FEW_ANSWERS, MARA, ROOT, xpert
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from test_architecture import MODULES, imports
@@ -44,7 +44,17 @@ print(json.dumps([
 """
 
 
-SAME_ANYWHERE = ("test_linear.py", "test_fuzz.py", "test_architecture.py", "test_benchmarks.py")  # and take minutes
+# Left out of the simulation, for they take minutes: what computes the same anywhere, and what works in processes that
+# tests start, which the simulation does not reach.
+SAME_ANYWHERE = (
+    *("test_linear.py", "test_fuzz.py", "test_architecture.py", "test_benchmarks.py", "test_gguf.py", "test_index.py"),
+    *("test_vocabularies.py", "test_style.py", "test_basis.py", "test_corpus_time.py", "test_packaging.py"),
+)
+IN_PROCESSES = (
+    *("test_android.py", "test_terminal.py", "test_markdown.py", "test_chat_commands.py", "test_interrupts.py"),
+    *("test_serve.py", "test_template.py", "test_hostile_cache.py", "test_cli_reference.py", "test_portrait.py"),
+    "test_summarize_select.py",
+)
 
 
 def test_the_simulation_takes_away_what_android_lacks():
@@ -63,7 +73,7 @@ def test_the_simulation_takes_away_what_android_lacks():
 def test_the_unit_suite_passes_on_a_simulated_android():
     marks = "not slow and not model and not network"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "android_simulation", "-p", "no:cacheprovider", "-m", marks]
-    command += [f"--ignore={HERE / name}" for name in SAME_ANYWHERE]
+    command += [f"--ignore={HERE / name}" for name in (*SAME_ANYWHERE, *IN_PROCESSES)]
     env = {**os.environ, "PYTHONPATH": str(HERE)}
     done = subprocess.run([*command, str(HERE)], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:]
@@ -132,6 +142,7 @@ from xpert_cli.cache import answers
 described.probes = lambda: ("Name a fruit.", "Describe a rainy day in two sentences.", "How do I boil an egg?")
 answers.ANSWER_TOKENS = 16
 """
+QUICK_BUILD += FEW_ANSWERS
 
 
 def reached(name: str) -> set[str]:

@@ -164,7 +164,7 @@ def test_a_long_question_loses_its_beginning_and_no_answer_is_lost(base):
 
 
 @pytest.mark.model
-def test_losses_are_means_over_response_tokens(base, adapter):
+def test_losses_are_means_over_response_tokens(base, adapter, few_answers):
     corpus = Corpus((Message("Hi there?", "Hello! How are you?", "a"), Message("", "A note about the weather.", "b")))
     result = evaluate(corpus, base, [gguf.WeightedAdapter.open(adapter)], base)
     with Model(base, outputs=64) as model:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import typer
-from command import ROOT, called, leaves, xpert
+from command import FEW_ANSWERS, ROOT, called, leaves, xpert
 from rich.console import Console
 
 from xpert_cli import runs
@@ -513,7 +513,7 @@ def test_chat_answers_line_by_line(base):
 @pytest.mark.model
 def test_eval_prints_the_losses(base, tmp_path):
     (tmp_path / "notes.txt").write_text("I went to the market today.\n\nIt rained all day long.\n")
-    done = xpert("eval", str(tmp_path / "notes.txt"), "--merged", str(base), "--json")
+    done = xpert("eval", str(tmp_path / "notes.txt"), "--merged", str(base), "--json", fault=FEW_ANSWERS)
     result = json.loads(done.stdout)
     assert (result["samples"], result["loss_adapter"]) == (2, None)
     assert result["loss_merged"] == result["loss_base"] > 0

@@ -6,10 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
-from command import EXTRAS, xpert
+from command import EXTRAS, FEW_ANSWERS, xpert
 from test_finetune import AT_STEP
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
+
+# CI runs the demo as it is (scripts/demo.sh).
+SHORT = f"""
+{FEW_ANSWERS}
+from xpert_cli.cli import demo
+demo.STEPS, demo.TRAINED_TOKENS, demo.ANSWER_TOKENS = 4, 48, 24
+"""
 
 
 def places(folder: Path) -> dict[str, str]:
@@ -26,7 +33,7 @@ def left(folder: Path) -> list[Path]:
 def test_the_demo_tells_the_whole_story(base, tmp_path):
     for package in EXTRAS:
         pytest.importorskip(package)
-    done = xpert("demo", "--json", **places(tmp_path))
+    done = xpert("demo", "--json", fault=SHORT, **places(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
     assert list(told) == ["writer", "summarize", "select", "other_writer", "finetune", "run", "seconds"]
@@ -41,7 +48,7 @@ def test_the_demo_tells_the_whole_story(base, tmp_path):
 
 
 def test_without_torch_the_demo_leaves_out_fine_tuning_and_names_the_extra(base, tmp_path):
-    done = xpert("demo", hide=EXTRAS, **places(tmp_path))
+    done = xpert("demo", hide=EXTRAS, fault=SHORT, **places(tmp_path))
     assert done.returncode == 0, done.stderr
     for step in (
         "1. Somebody wrote",
@@ -61,7 +68,7 @@ def test_without_torch_the_demo_leaves_out_fine_tuning_and_names_the_extra(base,
 def test_a_demo_that_is_stopped_cleans_up(base, tmp_path):
     for package in EXTRAS:
         pytest.importorskip(package)
-    done = xpert("demo", "--json", fault=AT_STEP.format(number=1, signal="SIGINT"), **places(tmp_path))
+    done = xpert("demo", "--json", fault=SHORT + AT_STEP.format(number=1, signal="SIGINT"), **places(tmp_path))
     assert done.returncode == 130
     assert json.loads(done.stdout)["error"] == done.stderr.strip()
     assert done.stderr.startswith("stopped.")

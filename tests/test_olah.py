@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import EXTRAS, MARA, xpert
+from command import EXTRAS, FEW_ANSWERS, MARA, xpert
 from olah_hub import NAME, Hub, files_of, olah_hub
 
 from xpert_cli import paths
@@ -17,9 +17,6 @@ pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 QUICK = ("--steps", "2", "--max-tokens", "64", "--held-out", "0.25")
 INDEX = {"catalogue.json", "coordinates.npz"}
-FEW_ANSWERS = (
-    "from xpert_cli.selection import style_shift as s\ns.ANSWERS, s.ANSWER_TOKENS = 2, 8\n"  # sampling is slow
-)
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_run_of_a_base_alone_hashes_nothing(monkeypatch, capsys, base):
 
 @pytest.mark.model
 @pytest.mark.slow
-def test_finetune_opens_the_base_and_each_adapter_of_its_start_once(monkeypatch, capsys, tmp_path, base):
+def test_finetune_opens_the_base_and_each_adapter_of_its_start_once(monkeypatch, capsys, tmp_path, base, few_answers):
     for package in EXTRAS:
         pytest.importorskip(package)
     quick = ("--steps", "1", "--max-tokens", "48", "--held-out", "0.2", "--out", str(tmp_path / "run"), "--json")

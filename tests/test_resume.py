@@ -151,7 +151,7 @@ def test_a_build_does_not_explain_the_same_answers_twice(base, monkeypatch, home
 
 
 @pytest.mark.model
-def test_an_evaluation_goes_on_with_the_messages_that_are_left(base, monkeypatch, home):
+def test_an_evaluation_goes_on_with_the_messages_that_are_left(base, monkeypatch, home, few_answers):
     corpus = Corpus(tuple(Message(None, text, "") for text in ("The sky is blue.", "Cats purr.", "It rains again.")))
     expected = evaluate(corpus, base)
     read: list[Sequence[int]] = []

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus, urlsplit
 
 import pytest
-from command import EXTRAS, xpert
+from command import EXTRAS, FEW_ANSWERS, xpert
 from hub_server import HubServer
 from olah_hub import files_of
 from socket_guard import Recorder, attempts, guarded
@@ -39,9 +39,6 @@ MESSAGES = {
     "What do you read?": "Old almanacs. They promise rain on the day I was born, and my mother says it poured.",
 }
 REQUEST = re.compile(rb"(?P<method>GET|HEAD) (?P<target>\S+) HTTP/1\.1\r\n(?P<headers>(?:[\w-]+: [^\r\n]*\r\n)*)\r\n")
-FEW_ANSWERS = (
-    "from xpert_cli.selection import style_shift as s\ns.ANSWERS, s.ANSWER_TOKENS = 2, 8\n"  # sampling is slow
-)
 HEADERS = {"host", "accept", "accept-encoding", "connection", "user-agent", "range", "x-amzn-trace-id"}
 LEAK = """
 import urllib.parse, urllib.request
