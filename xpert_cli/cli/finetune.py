@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xpert_cli import paths, platform
+from xpert_cli import corpus, paths, platform
 from xpert_cli.cli import views
 from xpert_cli.cli.options import (
     LEARNING_RATE,
@@ -198,6 +198,7 @@ def finetune(
 
     budget()  # one out of range is refused now
     prepare.check(settings)
+    corpus.Wanted.of(since, until, exclude or (), session_gap)  # what is wrong usage anyway is said first
     plan.require()  # before selecting, which takes a while too
     written = reading()
     model = open_base(base, offline, o)
