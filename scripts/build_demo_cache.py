@@ -4,7 +4,7 @@
 
 DIR holds `<n>_train.jsonl` for n = 1..8, the language-style data released with the XPerT paper (see
 adapters/README.md). --people holds `PERSON/{train,tune}.jsonl` of real people's chats, and people.json with their
-counts: communities of CHATTERS of them are put beside the styles. Only `xpert` commands do the work. Run it again after
+counts: a community of CHATTERS of them is put beside the styles. Only `xpert` commands do the work. Run it again after
 an interruption: finished adapters are kept.
 """
 
@@ -72,10 +72,13 @@ def chatters(people: Path, folder: Path) -> Path:
 
 
 def add_communities(people: Path, runs: Path, out: Path, base: list[str]) -> None:
-    """Train communities on people's chats, and put them beside the styles; nobody's own adapter is made."""
+    """Train communities on people's chats, and put that of everybody beside the styles; nobody's own adapter is made.
+
+    For people who were not trained on, the smaller ones were no better a start: docs/benchmarks/people.md.
+    """
     cache = runs / "chat"
     xpert("cache", "train", str(chatters(people, runs / "chatters")), *base, *COMMUNITIES, "--out", str(cache))
-    xpert("cache", "add", str(cache), "--cache", str(out), *base)
+    xpert("cache", "add", str(cache), "--cache", str(out), "--least", str(CHATTERS), *base)
 
 
 def main() -> None:

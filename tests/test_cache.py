@@ -141,7 +141,7 @@ def test_the_embedded_cache_is_sound(monkeypatch, capsys, base):
     status, out, _ = called(monkeypatch, capsys, "cache", "verify", "--json")
     assert status == 0
     told = json.loads(out)
-    assert (told["adapters"], told["bytes"]) == (8, sum(f.stat().st_size for f in EMBEDDED.glob("adapters/*.gguf")))
+    assert (told["adapters"], told["bytes"]) == (9, sum(file.stat().st_size for file in EMBEDDED.glob("*/*.gguf")))
 
 
 # -- building one
@@ -438,7 +438,7 @@ def test_a_cache_written_again_states_what_each_axis_counts(copy):
 
 
 def test_what_the_base_answered_is_vouched_for(copy):
-    assert set(told_by(copy)["files"]) == {"base_answers.jsonl"}
+    assert set(told_by(copy)["files"]) == {"base_answers.jsonl", "communities.json"}
     opened(copy).verify_files()
     lines = (copy / "base_answers.jsonl").read_text("utf-8").splitlines()
     (copy / "base_answers.jsonl").write_text("\n".join([lines[0].replace("a", "e"), *lines[1:]]) + "\n", "utf-8")
@@ -465,7 +465,7 @@ def test_words_are_vouched_for_when_they_are_whole(copy):
     (copy / "words.npz").write_bytes(b"words")
     edit(copy, lambda told: told.update(published={"key": "", "version": 3, "at": "", "expires": ""}))
     relist(copy, without=("words.npz",))
-    assert set(told_by(copy)["files"]) == {"base_answers.jsonl"}
+    assert set(told_by(copy)["files"]) == {"base_answers.jsonl", "communities.json"}
     assert "published" not in told_by(copy)
     relist(copy)
     assert told_by(copy)["files"]["words.npz"] == {"sha256": paths.digest(copy / "words.npz"), "bytes": 5}

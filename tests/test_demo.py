@@ -36,7 +36,9 @@ def test_the_demo_tells_the_whole_story(base, tmp_path):
     done = xpert("demo", "--json", fault=SHORT, **places(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
-    assert list(told) == ["writer", "summarize", "select", "other_writer", "finetune", "run", "seconds"]
+    steps = ["writer", "summarize", "select", "other_writer", "chat_writer", "finetune", "run", "seconds"]
+    assert list(told) == steps
+    assert (told["chat_writer"]["verdict"], told["chat_writer"]["selected"][0]["adapter"]) == ("community", "chat")
     assert told["select"]["ranking"][0]["adapter"] != told["other_writer"]["ranking"][0]["adapter"]
     ours, theirs = told["finetune"]
     assert (ours["started_from"], theirs["started_from"]) == (told["select"]["selected"], [])
@@ -55,8 +57,9 @@ def test_without_torch_the_demo_leaves_out_fine_tuning_and_names_the_extra(base,
         "2. Explained",
         "3. Selected",
         "4. For another",
-        "5. Fine-tuning was left out",
-        "6.",
+        "5. For a third one, who chats",
+        "6. Fine-tuning was left out",
+        "7.",
     ):
         assert step in done.stdout
     assert "pip install 'xpert-cli[finetune]'" in " ".join(done.stdout.split())

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from xpert_cli.selection.select import Selection
     from xpert_cli.training.finetune import Finetuned
 
-WRITER, OTHER = "mara.jsonl", "okoro.md"
+WRITER = "mara.jsonl"
+OTHERS = {  # name of the step: the writer's file, and who they are
+    "other_writer": ("okoro.md", "another writer, an engineer"),
+    "chat_writer": ("dani.jsonl", "a third one, who chats"),
+}
 PROMPT = "Why do cats purr?"
 STEPS = 8
 TRAINED_TOKENS = 96  # of a message
@@ -76,13 +80,15 @@ def demo(out: Output) -> None:
     story = _Story(out)
     base = BaseModel.open(sources.find_base(sources.PACKAGED_BASE))
     cache = open_cache(sources.open_source(sources.EMBEDDED))
-    written, other = (_writer(corpus, name) for name in (WRITER, OTHER))
+    written = _writer(corpus, WRITER)
     first = written.messages[0]
     line = f"Somebody wrote {len(written)} messages like this one"
     story.tell("writer", line, {"samples": len(written), "quote": first.response}, Text(f"“{first.response}”"))
     summary = summarize(written, cache, base, progress=out.progress)
     story.tell("summarize", "Explained against the base model's own answers", summary, views.summary(summary, 6))
-    selection = _selected(story, written, other, cache, base)
+    selection = _selected(story, written, cache, base)
+    for step, (name, who) in OTHERS.items():
+        _counted(story, step, who, _writer(corpus, name), cache, base)
     with paths.scratch() as folder:
         runs = _finetuned(story, written, cache, base, selection, folder)
         _spoken(story, base, selection, runs)
@@ -99,17 +105,22 @@ def _writer(corpus: Any, name: str) -> Corpus:
     return read
 
 
-def _selected(story: _Story, written: Corpus, other: Corpus, cache: OpenCache, base: BaseModel) -> Selection:
-    """Select for the writer and, by counting alone, for another one."""
+def _selected(story: _Story, written: Corpus, cache: OpenCache, base: BaseModel) -> Selection:
+    """Select for the writer."""
     from xpert_cli.selection.select import select
 
     selection = select(written, cache, base, progress=story.out.progress)
     line = f"Selected among {cache.size} cached adapters"
     story.tell("select", line, selection, views.selection(selection, 3))
-    contrast = select(other, cache, base, measured_only=True)
-    line = "For another writer, an engineer, the same by counting alone"
-    story.tell("other_writer", line, contrast, views.selection(contrast, 1))
     return selection
+
+
+def _counted(story: _Story, step: str, who: str, written: Corpus, cache: OpenCache, base: BaseModel) -> None:
+    """Select for somebody else by counting alone."""
+    from xpert_cli.selection.select import select
+
+    selection = select(written, cache, base, measured_only=True)
+    story.tell(step, f"For {who}, the same by counting alone", selection, views.selection(selection, 1))
 
 
 def _finetuned(
