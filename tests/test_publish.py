@@ -60,7 +60,9 @@ def posts(server: HubServer) -> list[str]:
 def test_a_cache_is_put_into_a_private_repo_and_is_one_there(server, copy):
     sent = put(copy)
     assert server.private
-    assert set(there(server)) == INDEX | {entry.file for entry in opened(copy).entries}
+    cache = opened(copy)
+    adapters = {one.file for one in (*cache.entries, *(group.entry for group in cache.communities))}
+    assert set(there(server)) == INDEX | {"communities.json"} | adapters
     assert sent.commit == server.head
     assert set(sent.files) == set(there(server))
     cache = open_cache(sources.open_source(REPO))
@@ -75,7 +77,7 @@ def test_adapters_come_first_in_commits_of_a_size_that_the_hub_takes(server, cop
     monkeypatch.setattr(upload, "MOST", 3)
     put(copy)
     grown = [len(files) for files in server.commits.values()]
-    assert grown == [0, 3, 6, 8, 12]
+    assert grown == [0, 3, 6, 9, 14]
     assert ["catalogue.json" in files for files in server.commits.values()] == [False] * 4 + [True]
 
 
@@ -158,7 +160,7 @@ def test_no_login_is_one_line(server, copy):
 def test_nothing_is_sent_without_a_yes(server, copy, monkeypatch, capsys):
     status, out, err = called(monkeypatch, capsys, "cache", "publish", str(copy), REPO)
     assert (status, out) == (1, "")
-    assert "12 files" in err
+    assert "14 files" in err
     assert "private anna/styles, version 1, not signed" in err
     assert "was not looked through (--text FILE)" in " ".join(err.split())
     assert f"nothing was sent to {REPO}. Say yes, or --yes" in err
@@ -179,7 +181,7 @@ def test_the_card_has_what_the_hub_reads_and_what_was_not_checked(server, copy, 
     assert {"base_model_relation: adapter", "library_name: gguf", "tags: [xpert, lora, gguf]"} <= set(front)
     assert "Eight language styles" in text  # the owner's own words are kept
     assert text.count("## Adapters") == 1
-    assert text.count("| not checked |") == 8
+    assert text.count("| not checked |") == 9
 
 
 def test_a_text_that_no_adapter_was_trained_on_is_refused(server, copy, monkeypatch, capsys, base):
@@ -210,7 +212,7 @@ def test_findings_are_shown_without_repeating_them_and_told_in_the_card(
     card = there(server)["README.md"].decode()
     assert "| 1 secrets or personal data found; at most" in card
     assert card.count("canaries not tried") == 1
-    assert card.count("| not checked |") == 7
+    assert card.count("| not checked |") == 8
     checked = open_cache(sources.open_source(REPO)).entries[2].checked
     assert (checked["findings"], checked["data"]) == (1, digest)
     assert secret not in json.dumps(dict(checked))
