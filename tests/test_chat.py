@@ -9,7 +9,7 @@ import pytest
 
 from xpert_cli import gguf
 from xpert_cli.corpus import Corpus, Message
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.llama.chat import Chat, Sampling, run
 from xpert_cli.llama.model import Model, Vocabulary
@@ -119,7 +119,7 @@ def test_samples_are_scored_from_the_response_on(base):
         assert asked[-1] == model.end_of_turn
         assert unasked[:alone] == model.chat(PROMPT)
         assert model.detokenize(unasked[alone:-1]) == "A note."
-        with pytest.raises(BadInput, match="template alone takes 5 tokens"):
+        with pytest.raises(BadUsage, match="--max-tokens 5 is too few: the chat template alone takes 30"):
             tokenized(model, corpus, 5)
 
 
