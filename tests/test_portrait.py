@@ -454,6 +454,17 @@ def test_a_mixture_has_a_mark_of_its_own_and_the_picture_explains_itself():
     assert 'style="max-width:100%;height:auto"' in svg
 
 
+@pytest.mark.parametrize("command", ["select", "summarize"])
+def test_a_picture_never_takes_the_place_of_what_is_read(tmp_path, monkeypatch, capsys, command):
+    text = tmp_path / "mine.html"
+    text.write_bytes(Path(MARA).read_bytes())
+    for source in (text, tmp_path):
+        status, _, err = called(monkeypatch, capsys, command, str(source), "--plot", str(text))
+        assert status == 1
+        assert "is among the files to read, and would be lost. Name another file with --plot." in " ".join(err.split())
+    assert text.read_bytes() == Path(MARA).read_bytes()
+
+
 def test_the_first_reason_is_among_the_rows(base):
     cache = open_cache(sources.open_source("embedded"))
     axes = {axis.name: (axis.low, axis.high) for axis in cache.space.axes}

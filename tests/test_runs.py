@@ -93,6 +93,7 @@ OWN = "it has a meaning of its own to xpert. Choose another name."
         *((word, OWN) for word in ("last", "me", "base", "default", "selection", "Base")),
         ("mara.gguf", "it would be taken for a file. Leave out .gguf."),
         ("elementary-concise-playful", "an adapter of the cache is called so. Choose another name."),
+        ("chat", "an adapter of the cache is called so. Choose another name."),  # a community
     ],
 )
 def test_a_name_that_stands_for_something_else_is_refused_with_the_reason(
@@ -233,6 +234,7 @@ def test_an_alias_stands_for_a_run_a_mixture_and_a_file(
         ("a.gguf", "elementary-concise-plain", "it would be taken for a file"),
         ("a b", "elementary-concise-plain", "cannot be an alias. Use up to 64 letters"),
         ("elementary-concise-plain", "elementary-concise-playful", "an adapter of the cache is called so"),
+        ("chat", "elementary-concise-playful", "an adapter of the cache is called so"),
         ("nothing", "nowhere", "'nowhere' is no file, no run, no adapter of the cache and no base model"),
     ],
 )

@@ -15,8 +15,8 @@ from tiny_gguf import adapter as tiny_adapter
 from tiny_gguf import write_base
 
 from xpert_cli import corpus, gguf
-from xpert_cli.cache.catalogue import OpenCache, open_cache
-from xpert_cli.corpus import Corpus
+from xpert_cli.cache.catalogue import Chosen, OpenCache, open_cache
+from xpert_cli.corpus import Corpus, Message
 from xpert_cli.hub import sources
 from xpert_cli.selection.select import Selection, select
 from xpert_cli.selection.summarize import summarize
@@ -352,3 +352,14 @@ def test_counting_needs_no_base_model(command):
 def test_what_asks_a_model_says_that_there_is_none(command):
     done = xpert(*command, fault=_NO_BASE)
     assert (done.returncode, "the packaged base model is not installed" in done.stderr) == (1, True)
+
+
+def test_a_community_is_started_from_only_where_it_is_near():
+    cache = open_cache(sources.open_source("embedded"))
+    chats = select(corpus.read([str(Path(MARA).with_name("dani.jsonl"))]), cache, None)
+    assert (chats.verdict, chats.selected) == ("community", (Chosen("chat", 1.0),))
+    assert chats.nearness > 0.8
+    stock = [f"Item {one}: 12-{one}-7, {40 + one} kg, 3 x {one} cm; ref. {250 + one}/A; stock 0" for one in range(24)]
+    listed = select(Corpus(tuple(Message("?", text, "stock") for text in stock)), cache, None)
+    assert (listed.verdict, listed.selected) == ("none", ())
+    assert listed.confidence < 0.8  # which of them is the nearest is not known either

@@ -133,7 +133,10 @@ class OpenCache:
         for entry in (*self.entries, *self._groups()):
             if entry.id == adapter:
                 return entry
-        known = ", ".join(entry.id for entry in self.entries[:12]) + (", …" if len(self.entries) > 12 else "")
+        groups = [entry.id for entry in self._groups()[:12]]
+        known = ", ".join(
+            [entry.id for entry in self.entries[:12]] + (["…"] if len(self.entries) > 12 else []) + groups
+        )
         raise BadInput(f"{self.source.name} has no adapter {adapter!r}. It has: {known}.")
 
     def _groups(self) -> tuple[Entry, ...]:

@@ -99,12 +99,13 @@ def expanded(spec: str) -> list[tuple[str, float]]:
 
 
 def ids_at_hand() -> set[str]:
-    """Ids of the adapters in the default cache and the embedded one, as far as they are on this machine."""
+    """Ids of the adapters in the default cache and the embedded one, communities' too, as far as they are here."""
     ids: set[str] = set()
     for name in (None, EMBEDDED):
         with suppress(XpertError):  # a cache that is not here, or is damaged, has no adapter to be mistaken
             opened = find_cache(name, offline=True)
             ids.update(entry.id for entry in (opened.entries if opened.size <= LISTED else opened.at_hand()))
+            ids.update(group.id for group in opened.communities)
     return ids
 
 

@@ -53,6 +53,7 @@ from xpert_cli.cli.options import (
     opened_at_hand,
     opened_cache,
     option,
+    require_unread,
     whole,
     with_output,
     without_effect,
@@ -170,6 +171,7 @@ def summarize(
         from xpert_cli.plot import files, portrait
 
         files.check(plot)
+        require_unread(plot, text, "--plot")
     written = written_by(text, author, out)
     result = summarize.summarize(
         written,

@@ -20,6 +20,7 @@ from xpert_cli.cli.options import (
     UntilOpt,
     again,
     option,
+    require_unread,
     with_output,
     written_by,
 )
@@ -46,8 +47,7 @@ def import_(
     if out.is_dir():
         raise BadInput(f"-o {out} is a folder. Name a file, such as {out / 'messages.jsonl'}.")
     if out.exists():
-        if any(_is_read(out, Path(name)) for name in text):
-            raise BadInput(f"-o {out} is among the files to read, and would be lost. Name another file with -o.")
+        require_unread(out, text, "-o")
         if not overwrite:
             raise BadInput(f"-o {out} is there already. Name another file with -o, or say --overwrite.")
     paths.require_place(out)
@@ -65,11 +65,3 @@ def import_(
     o.show({"out": str(out), "messages": len(written)})
     o.note(f"written to {out}, which you alone can read")
     o.hint(again("summarize", [str(out)]))
-
-
-def _is_read(out: Path, source: Path) -> bool:
-    """Whether a file that is there is what the user gave to read, or lies in a folder given."""
-    try:
-        return source.samefile(out) or (source.is_dir() and source.resolve() in out.resolve().parents)
-    except OSError:  # given is standard input, or is not there
-        return False

@@ -25,6 +25,7 @@ from xpert_cli.cli.options import (
     open_base,
     opened_cache,
     option,
+    require_unread,
     whole,
     with_output,
     without_effect,
@@ -72,6 +73,7 @@ def select(
         from xpert_cli.plot import files, portrait
 
         files.check(plot)
+        require_unread(plot, text, "--plot")
     written = written_by(text, author, out)
     summarizer_model = open_base(summarizer, offline, out) if summarizer else None
     if compare:

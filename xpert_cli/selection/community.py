@@ -15,7 +15,7 @@ import numpy as np
 from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.cache.communities import Community
 from xpert_cli.selection.project import Projection
-from xpert_cli.selection.score import direction_scores
+from xpert_cli.selection.score import ENOUGH, FAR, NEAR, direction_scores, nearness
 from xpert_cli.style import described
 from xpert_cli.style.space import Floats
 
@@ -67,6 +67,14 @@ def nearest(projection: Projection, cache: OpenCache) -> Nearest | None:
         return None
     score = direction_scores(projection.shift, place(projection, path[-1])[None], projection.space.precision)[0]
     return Nearest(tuple(path), sure, float(score))
+
+
+def near(projection: Projection, group: Nearest) -> bool:
+    """Whether a community is near enough to start from, by what `selection.score.choose` asks of an adapter."""
+    if group.score < NEAR:
+        return False
+    mean = place(projection, group.community)[None]
+    return len(projection.readings) < ENOUGH or nearness(projection.readings, mean, projection.space) >= FAR
 
 
 def place(projection: Projection, one: Community) -> Floats:

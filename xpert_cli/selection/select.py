@@ -138,14 +138,16 @@ def select(
     others: tuple[tuple[Chosen, ...], ...] = ()
     if group and not chosen:
         others = tuple((Chosen(one.id, 1.0),) for one in reversed(group.path[-2:]))
-    if group and group.score > _nearest_of(projection, adapters[outsiders]):
+    if group and community.near(projection, group) and group.score > _nearest_of(projection, adapters[outsiders]):
         others = (*((Chosen(one.id, 1.0),) for one in group.path[-2:-1]), *([chosen] if chosen else []))
         verdict, chosen = "community", (Chosen(group.community.id, 1.0),)
         upwards = group.path[::-1]
         means = np.array([community.place(projection, one) for one in upwards])
         ranking = (*_as_ranked(projection, group), *ranking)
+        rivals = np.concatenate([means[:1], adapters[outsiders]])
+        sure = group.sure * confidence(projection.readings, rivals, projection.space)
         adapters, ids = np.concatenate([means, adapters]), [*(one.id for one in upwards), *ids]
-        sure, nearby = group.sure, nearness(projection.readings, means[:1], projection.space)
+        nearby = nearness(projection.readings, means[:1], projection.space)
         why = community.in_words(projection, group)
     else:
         sure = confidence(projection.readings, adapters, projection.space, rest=rest)
