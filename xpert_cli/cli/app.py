@@ -183,6 +183,7 @@ def summarize(
     )
     if plot:
         files.write(portrait.of_summary(result), plot)
+        out.note(f"the picture is in {plot}")
     fields = {**plain(result), "plot": plot} if plot else plain(result)
     view: RenderableType = views.summary(result, top)
     if as_prompt:

@@ -64,6 +64,7 @@ def select(
     first is nearest, if one of them is near at all. Below ten texts neither is to be relied on.
     """
     from xpert_cli.selection import select
+    from xpert_cli.training.prepare import LEAST_MESSAGES
 
     if compare and (measured_only or plot or check):
         raise BadUsage("--compare goes with none of --measured-only, --plot and --check. Leave one out.")
@@ -102,6 +103,7 @@ def select(
     )
     if plot:
         files.write(portrait.of_selection(result), plot)
+        out.note(f"the picture is in {plot}")
     more: dict[str, object] = {"plot": plot} if plot else {}
     if check and model is not None:
         from xpert_cli.selection.start_check import check_starts
@@ -112,4 +114,5 @@ def select(
     else:
         out.show({**plain(result), **more}, views.selection(result, top))
     out.notes(result.notes)
-    out.hint(again("finetune", text, base=base, cache=cache, author=author))
+    if result.samples >= LEAST_MESSAGES:
+        out.hint(again("finetune", text, base=base, cache=cache, author=author))

@@ -184,7 +184,7 @@ def finetuned(result: Finetuned) -> RenderableType:
         ("loss", f"{losses.loss_before:.3f} -> {losses.loss_after:.3f} nats a token{base}, on messages held out"),
         (
             "trained",
-            f"{count(losses.steps, 'step')} in {result.seconds:.0f} s, {losses.tokens_per_second:.0f} tokens/s",
+            f"{count(losses.steps, 'step')} at {losses.tokens_per_second:.0f} tokens/s, {result.seconds:.0f} s in all",
         ),
         ("adapter", files.adapter),
         ("merged", files.merged),
@@ -201,7 +201,7 @@ def trained_with_peft(result: PeftTrained) -> RenderableType:
         ("loss", f"{result.loss_before:.3f} -> {result.loss_after:.3f} nats a token, on messages held out"),
         (
             "trained",
-            f"{count(result.steps, 'step')} in {result.seconds:.0f} s, {result.tokens_per_second:.0f} tokens/s",
+            f"{count(result.steps, 'step')} at {result.tokens_per_second:.0f} tokens/s, {result.seconds:.0f} s in all",
         ),
         ("adapter", result.adapter),
         ("PEFT folder", result.peft),

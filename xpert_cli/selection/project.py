@@ -131,7 +131,10 @@ def project(
     whole = Sample("\n".join(texts[:: len(texts) // ENOUGH + 1]))
     english = whole.english
     if model and not english:
-        notes.append("adjectives are asked about in English, which your texts are not: only measured axes are used")
+        notes.append(
+            "adjectives are asked about in English, and your texts were not recognised as English: "
+            "only measured axes are used"
+        )
         model = None
     if model and (note := described.memory_note(model)):
         notes.append(note)

@@ -39,6 +39,7 @@ Progress = Callable[[str, float], None]
 Note = Callable[[str], None]
 MOST_HELD_OUT = 40  # messages; more would cost more time than they add certainty
 BATCH = 4
+LEAST_MESSAGES = 4  # to learn from and to check against
 PATIENCE = 4  # evaluations without a new best after which training ends
 
 
@@ -268,9 +269,9 @@ def split(messages: Corpus, held_out: float, seed: int) -> tuple[Corpus, Corpus]
     Raises:
         BadInput: there are too few, or no different ones.
     """
-    if len(messages) < 4:
+    if len(messages) < LEAST_MESSAGES:
         too_few = "1 message is" if len(messages) == 1 else f"{len(messages)} messages are"
-        raise BadInput(f"{too_few} too few to learn from and to check against. Give at least 4.")
+        raise BadInput(f"{too_few} too few to learn from and to check against. Give at least {LEAST_MESSAGES}.")
     training, held = messages.split(min(held_out, MOST_HELD_OUT / len(messages)), seed)
     if not len(held):
         raise BadInput("all messages are the same, so none can be held out. Give at least 2 different ones.")
