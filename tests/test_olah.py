@@ -16,7 +16,7 @@ from xpert_cli import paths
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 QUICK = ("--steps", "2", "--max-tokens", "64", "--held-out", "0.25")
-INDEX = {"catalogue.json", "coordinates.npz"}
+INDEX = {"catalogue.json", "coordinates.npz", "communities.json"}
 
 
 @pytest.fixture
