@@ -25,6 +25,8 @@ from benchmarks.run import Run, say
 from benchmarks.store import Missing, Record, short_key
 from benchmarks.writers import BATCH, RANK, RATE, SIZES, Population, Writer, population
 from xpert_cli import gguf
+from xpert_cli.cache.catalogue import open_cache
+from xpert_cli.hub.sources import open_source
 from xpert_cli.paths import digest
 from xpert_cli.training.loop import Progress, Recipe, evaluate, train
 
@@ -56,6 +58,10 @@ def _weighted(among: Population, user: Writer, size: int) -> Path:
     return among.cache.average(among.all(), list(map(float, weights / weights.sum())))
 
 
+def _packaged(among: Population, user: Writer, size: int) -> Path:
+    return open_cache(open_source("embedded")).fetch("chat")
+
+
 STARTS: dict[str, Start] = {
     "base": lambda among, user, size: None,
     "average of people": lambda among, user, size: among.cache.average(among.everybody()),
@@ -69,6 +75,7 @@ STARTS: dict[str, Start] = {
     "least similar": lambda among, user, size: among.cache.files[_ranked(among, user, size)[-1]],
     "noise as large as the nearest": partial(_noise, 0),
     "community, pooled text": lambda among, user, size: among.cache.pooled(among.cache.community(_texts(user, size))),
+    "packaged community": _packaged,
 }
 
 
