@@ -187,6 +187,9 @@ REFUSED = {
     ("--export", "zip"): "--export 'zip' is unknown. It can be: ollama.",
     ("--plot", "a.gif"): "--plot draws SVG, not .gif. Name it FILE.svg.",
     ("--since", "1_000"): "--since '1_000' is no date. Write it as 2024-05-31.",
+    ("--since", "2024-03-13", "--until", "2024-03-01"): (
+        "--since 2024-03-13 is after --until 2024-03-01: no message is between them. Turn them round."
+    ),
     ("--exclude", "("): "--exclude '(' is no regular expression: missing ), unterminated subpattern at position 0. "
     "Write plain words.",
 }

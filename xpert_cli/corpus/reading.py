@@ -49,7 +49,7 @@ class Wanted:
         """From what was typed.
 
         Raises:
-            BadUsage: no date, or no pattern.
+            BadUsage: no date, dates the wrong way round, or no pattern.
         """
         patterns = []
         for pattern in exclude:
@@ -60,7 +60,10 @@ class Wanted:
                     f"--exclude {pattern!a} is no regular expression: {error}. Write plain words."
                 ) from error
         gap = pairing.GAP if hours is None else 3600 * hours
-        return cls(_date("--since", since), _date("--until", until), tuple(patterns), gap)
+        first, last = _date("--since", since), _date("--until", until)
+        if first is not None and last is not None and first > last:
+            raise BadUsage(f"--since {since} is after --until {until}: no message is between them. Turn them round.")
+        return cls(first, last, tuple(patterns), gap)
 
 
 @dataclass
