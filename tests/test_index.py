@@ -577,7 +577,8 @@ def test_a_cache_that_loses_its_index_loses_the_files_too(tmp_path, converted):
         indexed=False,
     )
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("README.md", "adapters", "base_answers.jsonl", "catalogue.json", "coordinates.npz")
+        *("README.md", "adapters", "base_answers.jsonl", "catalogue.json"),
+        *("communities", "communities.json", "coordinates.npz"),
     ]
     assert not (folder / "adapters" / "0007.bin").exists()
     assert open_cache(open_source(str(folder))).entries == cache.entries
