@@ -454,9 +454,9 @@ def test_a_mixture_has_a_mark_of_its_own_and_the_picture_explains_itself():
     assert 'style="max-width:100%;height:auto"' in svg
 
 
-@pytest.mark.parametrize("command", ["select", "summarize"])
+@pytest.mark.parametrize("command", ["select", "summarize", "finetune"])
 def test_a_picture_never_takes_the_place_of_what_is_read(tmp_path, monkeypatch, capsys, command):
-    text = tmp_path / "mine.html"
+    text = tmp_path / "mine.svg"
     text.write_bytes(Path(MARA).read_bytes())
     for source in (text, tmp_path):
         status, _, err = called(monkeypatch, capsys, command, str(source), "--plot", str(text))

@@ -53,7 +53,6 @@ from xpert_cli.cli.options import (
     opened_at_hand,
     opened_cache,
     option,
-    require_unread,
     whole,
     with_output,
     without_effect,
@@ -64,6 +63,7 @@ from xpert_cli.cli.runs import app as runs_app
 from xpert_cli.cli.runs import disk
 from xpert_cli.cli.select import select
 from xpert_cli.cli.serve import serve
+from xpert_cli.cli.written_files import draw, require_picture
 from xpert_cli.errors import BadUsage, XpertError
 
 
@@ -168,10 +168,7 @@ def summarize(
     if as_prompt:
         without_effect(context, "beside --as-prompt, which shows no axes", "top")
     if plot:
-        from xpert_cli.plot import files, portrait
-
-        files.check(plot)
-        require_unread(plot, text, "--plot")
+        require_picture(plot, text)
     written = written_by(text, author, out)
     result = summarize.summarize(
         written,
@@ -182,8 +179,9 @@ def summarize(
         progress=out.progress,
     )
     if plot:
-        files.write(portrait.of_summary(result), plot)
-        out.note(f"the picture is in {plot}")
+        from xpert_cli.plot import portrait
+
+        draw(portrait.of_summary(result), plot, out)
     fields = {**plain(result), "plot": plot} if plot else plain(result)
     view: RenderableType = views.summary(result, top)
     if as_prompt:

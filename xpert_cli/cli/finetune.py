@@ -51,6 +51,7 @@ from xpert_cli.cli.options import (
     written_by,
 )
 from xpert_cli.cli.output import Output
+from xpert_cli.cli.written_files import require_unread
 from xpert_cli.errors import BadUsage
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ def finetune(
         raise BadUsage(f"--plot draws SVG, not {plot.suffix or 'a file without a suffix'}. Name it FILE.svg.")
     if plot:
         paths.require_place(plot, "--plot")
+        require_unread(plot, text, "--plot")
     settings = finetune.Settings(
         steps=steps,
         rank=rank,

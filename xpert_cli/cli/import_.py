@@ -20,11 +20,11 @@ from xpert_cli.cli.options import (
     UntilOpt,
     again,
     option,
-    require_unread,
     with_output,
     written_by,
 )
 from xpert_cli.cli.output import Output
+from xpert_cli.cli.written_files import require_unread
 from xpert_cli.errors import BadInput
 
 

@@ -225,25 +225,6 @@ def with_output(
     return decorate
 
 
-def require_unread(out: Path, sources: Sequence[str], option: str) -> None:
-    """Refuse to write to a file that is to be read, or that lies in a folder that is.
-
-    Raises:
-        BadInput: it is among them.
-    """
-    if out.exists() and any(_holds(Path(name), out) for name in sources):
-        raise BadInput(
-            f"{option} {out} is among the files to read, and would be lost. Name another file with {option}."
-        )
-
-
-def _holds(source: Path, file: Path) -> bool:
-    try:
-        return source.samefile(file) or (source.is_dir() and source.resolve() in file.resolve().parents)
-    except OSError:  # given is standard input, or is not there
-        return False
-
-
 def written_by(
     text: Sequence[str],
     author: Sequence[str] | None,

@@ -25,13 +25,13 @@ from xpert_cli.cli.options import (
     open_base,
     opened_cache,
     option,
-    require_unread,
     whole,
     with_output,
     without_effect,
     written_by,
 )
 from xpert_cli.cli.output import Output, plain
+from xpert_cli.cli.written_files import draw, require_picture
 from xpert_cli.errors import BadUsage
 
 
@@ -63,18 +63,15 @@ def select(
     Nearness says how near the first adapter is, 0 to 1, whichever is right. Confidence says how sure it is that the
     first is nearest, if one of them is near at all. Below ten texts neither is to be relied on.
     """
+    from xpert_cli.corpus.messages import LEAST_MESSAGES
     from xpert_cli.selection import select
-    from xpert_cli.training.prepare import LEAST_MESSAGES
 
     if compare and (measured_only or plot or check):
         raise BadUsage("--compare goes with none of --measured-only, --plot and --check. Leave one out.")
     if measured_only:
         without_effect(context, "beside --measured-only, which asks no model", "summarizer")
     if plot:
-        from xpert_cli.plot import files, portrait
-
-        files.check(plot)
-        require_unread(plot, text, "--plot")
+        require_picture(plot, text)
     written = written_by(text, author, out)
     summarizer_model = open_base(summarizer, offline, out) if summarizer else None
     if compare:
@@ -102,8 +99,9 @@ def select(
         progress=out.progress,
     )
     if plot:
-        files.write(portrait.of_selection(result), plot)
-        out.note(f"the picture is in {plot}")
+        from xpert_cli.plot import portrait
+
+        draw(portrait.of_selection(result), plot, out)
     more: dict[str, object] = {"plot": plot} if plot else {}
     if check and model is not None:
         from xpert_cli.selection.start_check import check_starts

@@ -17,6 +17,7 @@ from typing import Any
 
 from xpert_cli.errors import BadInput
 
+LEAST_MESSAGES = 4  # to learn from and to check against
 PASSAGE = 100  # words; counts in shorter pieces read low, as of what is rare, more than most hold none
 
 

@@ -81,6 +81,7 @@ class BlockedCrossEntropy(Function):
         count = len(targets)
         top = torch.full((count, 1), -math.inf)
         total, target = torch.zeros(count, 1), torch.zeros(count, 1)
+        learns = ctx.needs_input_grad[0]
         likeliest: list[Tensor] = []  # of each block: what the probability of a token is at most, at any position
         for first, block in head.blocks(buffers):
             logits = _logits(states, block, count, cap, buffers)
@@ -91,11 +92,12 @@ class BlockedCrossEntropy(Function):
             above = torch.maximum(top, wide.amax(-1, keepdim=True))
             powers = wide.sub_(above).exp_()
             total.mul_((top - above).exp_()).add_(powers.sum(-1, keepdim=True))
-            likeliest.append(powers.div_(total).amax(0))  # of the tokens so far: with more it becomes less
+            if learns:
+                likeliest.append(powers.div_(total).amax(0))  # of the tokens so far: with more it becomes less
             top = above
         sums = total.log_() + top
         target -= sums
-        if ctx.needs_input_grad[0]:
+        if learns:
             ctx.save_for_backward(_slope(states, head, targets, cap, buffers, sums, target, likeliest))
         return -target.sum(dtype=torch.float64).float()
 

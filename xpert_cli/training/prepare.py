@@ -21,6 +21,7 @@ from pathlib import Path
 from xpert_cli import gguf, paths, platform, runs
 from xpert_cli.cache.catalogue import Chosen, OpenCache
 from xpert_cli.corpus import Corpus, Message
+from xpert_cli.corpus.messages import LEAST_MESSAGES
 from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.gguf.adapter import Adapter
@@ -39,7 +40,6 @@ Progress = Callable[[str, float], None]
 Note = Callable[[str], None]
 MOST_HELD_OUT = 40  # messages; more would cost more time than they add certainty
 BATCH = 4
-LEAST_MESSAGES = 4  # to learn from and to check against
 PATIENCE = 4  # evaluations without a new best after which training ends
 
 
