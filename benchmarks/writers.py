@@ -150,6 +150,11 @@ class Cache:
         rows = [space.shift(styles[ids.index(name)], writing=True) for name in STYLES.values()]
         return space, np.array([*(space.position(one) for one in readings), *rows])
 
+    @property
+    def space(self) -> Space:
+        """Measured axes, in the metric of the cached people's turns."""
+        return self._placed[0]
+
     def scores(self, texts: Sequence[str]) -> Floats:
         """(adapters,) similarity of each cached writer to somebody's texts."""
         space, shifts = self._placed
@@ -157,8 +162,7 @@ class Cache:
 
     def shift(self, texts: Sequence[str]) -> Floats:
         """(axes,) of somebody's texts."""
-        space = self._placed[0]
-        return space.position(Readings(readings_on([axis.name for axis in space.axes], texts)))
+        return self.space.position(Readings(readings_on([axis.name for axis in self.space.axes], texts)))
 
     @cached_property
     def communities(self) -> tuple[Floats, npt.NDArray[np.int64]]:
@@ -169,7 +173,7 @@ class Cache:
     def community(self, texts: Sequence[str]) -> list[int]:
         """The cached writers of the community nearest to somebody's texts."""
         centres, members = self.communities
-        own = self.shift(texts) @ np.linalg.cholesky(self._placed[0].precision)
+        own = self.shift(texts) @ np.linalg.cholesky(self.space.precision)
         return [int(one) for one in np.flatnonzero(members == np.linalg.norm(centres - own, axis=1).argmin())]
 
     def stored(self, name: str, parts: Sequence[int], make: Callable[[], Adapter], *made_of: object) -> Path:

@@ -96,6 +96,21 @@ print({"torch._dynamo", "sympy"} & set(sys.modules))
 """
 
 
+@pytest.mark.parametrize(("recompute", "expansions"), [(0, 237), (30, 238)])
+def test_each_half_of_a_layer_is_expanded_once_forward_and_once_back(
+    base: Path, monkeypatch: pytest.MonkeyPatch, recompute: int, expansions: int
+) -> None:
+    from xpert_cli.training.decoder import open_decoder
+    from xpert_cli.training.packed import Packed
+
+    expand, calls = Packed.expand, list[int]()
+    monkeypatch.setattr(Packed, "expand", lambda *arguments: (calls.append(1), expand(*arguments))[1])
+    decoder = open_decoder(base, "bfloat16", recompute=recompute, packed=True)
+    decoder.begin(None, 4, 2.0, seed=0)
+    decoder.learn(SAMPLES, over=1)
+    assert len(calls) == expansions  # of 30 layers with 4 products, two ways; the topmost two are still there
+
+
 def test_the_leanest_layout_does_not_import_torchs_compiler(tmp_path: Path) -> None:
     command = [sys.executable, "-c", LEAN, str(write_base(tmp_path / "tiny.gguf"))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

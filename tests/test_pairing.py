@@ -174,6 +174,35 @@ def test_dates_and_patterns_choose_messages() -> None:
     assert wanted(since="2024-05-05", until="2024-05-06") == ("Never.",)
 
 
+DOUBT = "dates such as 3/5/2024 are read with the %s first, which may be wrong"
+
+
+@pytest.mark.parametrize(
+    ("stamps", "since", "first", "note"),
+    [
+        (["03/05/24, 10:00"], "2024-04-01", 1, DOUBT % "day"),
+        (["03/05/24, 10:00 AM"], "2024-04-01", 0, DOUBT % "month"),
+        (["03/05/24, 10:00", "04/05/24, 10:00"], "2024-04-01", 2, DOUBT % "day"),
+        (["03/05/24, 10:00", "04/05/24, 10:00", "05/05/24, 10:00"], "2024-04-01", 3, ""),  # three days in a row
+        (["05/03/24, 10:00", "05/04/24, 10:00", "05/05/24, 10:00"], "2024-05-01", 3, ""),  # the same, months first
+        (["03/05/24, 10:00", "13/05/24, 10:00"], "2024-04-01", 2, ""),
+        (["05/05/24, 10:00"], "2024-04-01", 1, ""),  # one day, whichever is first
+        (["03/05/24, 10:00"], None, 1, ""),  # no date is asked for
+    ],
+)
+def test_dates_that_can_be_read_in_two_ways_are_said(
+    stamps: list[str], since: str | None, first: int, note: str
+) -> None:
+    chat = "".join(f"{stamp} - Tove: Tea number {n}?\n{stamp} - Ilse: Always {n}.\n" for n, stamp in enumerate(stamps))
+    source = {"author": "Ilse", "stdin": io.BytesIO(chat.encode()), "wanted": Wanted.of(since, None, (), None)}
+    if not first:
+        with pytest.raises(BadInput, match="1 outside the date"):
+            read(["-"], **source)  # type: ignore[arg-type]
+        return
+    corpus = read(["-"], **source)  # type: ignore[arg-type]
+    assert (len(corpus.texts), corpus.reading.notes) == (first, (note,) if note else ())
+
+
 def test_what_is_no_date_or_pattern_is_refused() -> None:
     with pytest.raises(BadInput, match="--since 'soon' is no date"):
         wanted(since="soon")

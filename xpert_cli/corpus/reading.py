@@ -75,6 +75,7 @@ class _Read:
     messages: list[Message] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
     texts: int = 0
 
 
@@ -118,6 +119,8 @@ def read(
         why = why or "fragments under three words, code, quotes and media notices are left out"
         raise BadInput(f"{shown} holds no usable text ({why}). Give a file with text you wrote.")
     left_out = {reason: count for reason, count in sorted(files.left_out.items()) if count}
+    if wanted.since is not None or wanted.until is not None:
+        files.notes += dict.fromkeys(files.doubts)
     reading = Reading(
         dict(files.kinds), who, len(usable), len(files.messages) + turn_count, left_out, tuple(files.notes)
     )
@@ -142,6 +145,7 @@ def _read_source(source: Source, files: _Read, progress: Progress) -> None:
         files.conversations += parsed.conversations
         files.messages += parsed.messages
         files.left_out.update(parsed.left_out)
+        files.doubts += filter(None, [parsed.doubt])
         files.notes += [*([file.decoded.note] if "decoded" in vars(file) and file.decoded.note else []), *parsed.notes]
     files.left_out.update(source.left_out)
     if refused:

@@ -54,8 +54,12 @@ def stamp(year: int, month: int, day: int, hour: int = 0, minute: int = 0, secon
         return None
 
 
-def day_first(dates: Iterable[Sequence[int]], default: bool) -> bool:
-    """Whether of (first, second, year) the first number is the day, by what is possible, then by what goes forward."""
+def day_first(dates: Iterable[Sequence[int]]) -> bool | None:
+    """Whether of (first, second, year) the first number is the day.
+
+    By what is possible, then by what goes forward, then by what takes less time in all: days in a row read the wrong
+    way are months apart. None where both are as good, or where fewer than three days decide by time alone.
+    """
     several = list(dates)
     if any(one[0] > 12 for one in several):
         return True
@@ -64,7 +68,19 @@ def day_first(dates: Iterable[Sequence[int]], default: bool) -> bool:
     steps = [(a, b) for a, b in itertools.pairwise(several) if a != b]
     forward = sum((b[2], b[1], b[0]) > (a[2], a[1], a[0]) for a, b in steps)
     other = sum((b[2], b[0], b[1]) > (a[2], a[0], a[1]) for a, b in steps)
-    return default if forward == other else forward > other
+    if forward != other:
+        return forward > other
+    days, months = (
+        {372 * year + 31 * month + day for day, month, year in turned} for turned in (several, _turned(several))
+    )
+    if len(days) < 3:
+        return None
+    spans = max(days) - min(days), max(months) - min(months)
+    return None if spans[0] == spans[1] else spans[0] < spans[1]
+
+
+def _turned(dates: Iterable[Sequence[int]]) -> list[tuple[int, int, int]]:
+    return [(second, first, year) for first, second, year in dates]
 
 
 def _scaled(value: float) -> float | None:

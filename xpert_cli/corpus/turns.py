@@ -60,13 +60,17 @@ class Conversation:
 
 @dataclass
 class Parsed:
-    """What one file holds: its kind in words, conversations, texts that answer nothing, and what was left out."""
+    """What one file holds: its kind in words, conversations, texts that answer nothing, and what was left out.
+
+    `doubt` says how its dates were read where they can be read in two ways: it matters where dates are asked for.
+    """
 
     kind: str
     conversations: list[Conversation] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    doubt: str = ""
 
 
 def clean(text: str) -> str:

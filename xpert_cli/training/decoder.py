@@ -42,6 +42,8 @@ from xpert_cli.training.packed_head import BlockedCrossEntropy, PackedMatrix
 from xpert_cli.training.packing import Pack
 from xpert_cli.training.shape import Shape
 
+SLOTS = ("first expanded", "last expanded", "first expanded", "last expanded")  # qkv and output, gate with up and down
+
 
 class Decoder:
     """A base model's weights, frozen, with LoRA on every linear layer.
@@ -203,13 +205,13 @@ class Decoder:
     def _layer(self, index: int) -> Layer:
         groups = []
         known = self.shape.architecture
-        for modules in known.groups:
+        for modules, slot in zip(known.groups, SLOTS, strict=True):
             names = [f"blk.{index}.{module}.weight" for module in modules]
             biases = [name.removesuffix("weight") + "bias" for name in names]
             bias = None
             if any(name in self._header.tensors for name in biases):
                 bias = torch.cat([self._vector(name) for name in biases]).to(self.dtype)
-            groups.append(self._group(names, bias))
+            groups.append(self._group(names, bias, slot))
         norms: dict[str, RmsNorm] = {name: self._rms(f"blk.{index}.{name}.weight") for name in known.norms}
         qkv, output, gate_up, down = groups
         return Layer(
@@ -224,13 +226,13 @@ class Decoder:
             self.shape.is_rotated(index),
         )
 
-    def _group(self, names: Sequence[str], bias: Tensor | None) -> Group:
+    def _group(self, names: Sequence[str], bias: Tensor | None, slot: str) -> Group:
         packed = Packed.of(self._header, self._file, names) if self._file else None
         if packed:
             heights = [part.rows for part in packed.parts]
-            return Group(names, heights, torch.empty(sum(heights), 0, dtype=self.dtype), packed, bias)
+            return Group(names, heights, torch.empty(sum(heights), 0, dtype=self.dtype), packed, bias, slot)
         parts = [self._matrix(name) for name in names]
-        return Group(names, [len(part) for part in parts], torch.cat(parts), None, bias)
+        return Group(names, [len(part) for part in parts], torch.cat(parts), None, bias, slot)
 
     def _heads(self, pack: Pack, local: bool) -> Heads:
         shape = self.shape

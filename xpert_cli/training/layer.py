@@ -36,12 +36,19 @@ class Group:
     Args:
         heights: rows of each layer.
         frozen: (out, in) their weights, one below the other; (out, 0) where they are packed.
+        slot: the memory that packed weights are expanded in.
     """
 
     def __init__(
-        self, names: Sequence[str], heights: Sequence[int], frozen: Tensor, packed: Packed | None, bias: Tensor | None
+        self,
+        names: Sequence[str],
+        heights: Sequence[int],
+        frozen: Tensor,
+        packed: Packed | None,
+        bias: Tensor | None,
+        slot: str,
     ) -> None:
-        self.names, self.heights, self.packed, self.bias = names, heights, packed, bias
+        self.names, self.heights, self.packed, self.bias, self.slot = names, heights, packed, bias, slot
         self.width = packed.width if packed else frozen.shape[1]
         self.joined, self._expanded = frozen, frozen.shape[1]  # width of what is expanded
         self.factors: list[tuple[Tensor, Tensor]] = []  # views of the parameters: A (rank, in), B (out, rank)
@@ -72,6 +79,7 @@ class Group:
             blocks,
             down_gradient,
             ups,
+            self.slot,
         )
 
     def refresh(self) -> None:

@@ -30,18 +30,20 @@ class ScratchBuffers:
     """Memory for what a pass keeps until its gradient is made, and for what it needs for a moment.
 
     It is used again by the next pass: the heap would be left in pieces by packs of ever different sizes, 125 MB for
-    SmolLM2-135M. Only one pass may be under way: tensors of an earlier one are overwritten.
+    SmolLM2-135M. Only one pass may be under way: tensors of an earlier one are overwritten. `filled` says of scratch
+    memory by whom, where that is told.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self._buffer, self._used = torch.empty(0, dtype=dtype), 0
         self._scratch: dict[str, Tensor] = {}
+        self.filled: dict[str, object] = {}
 
     def sharing_scratch(self) -> ScratchBuffers:
         """One that lends the same memory, and keeps everything in memory of its own."""
         other = ScratchBuffers(self.dtype)
-        other._scratch = self._scratch
+        other._scratch, other.filled = self._scratch, self.filled
         return other
 
     def reserve(self, size: int) -> None:
@@ -74,7 +76,9 @@ class Weights:
 
     `joined` is (out, in + ranks): the frozen W beside scale * B of every layer, block-diagonal; where W is `packed` it
     has the B alone, (out, ranks). `down`, (ranks, in), is the layers' A one below the other; both in the type of the
-    computation. `blocks` says which rows and ranks are whose. Gradients are float32.
+    computation. `blocks` says which rows and ranks are whose. Gradients are float32. `slot` is the name of the memory
+    that packed weights are expanded in: the two products of a half of a layer have one each, so that the first is
+    still there when its gradient is made.
     """
 
     joined: Tensor
@@ -85,6 +89,7 @@ class Weights:
     blocks: Sequence[tuple[slice, slice]]
     down_gradient: Tensor
     up_gradients: Sequence[Tensor]
+    slot: str
 
     @property
     def ups(self) -> Tensor:
@@ -92,12 +97,15 @@ class Weights:
         return self.joined[:, -len(self.down) :]
 
     def matrix(self, buffers: ScratchBuffers) -> Tensor:
-        """(out, in + ranks) W beside scale * B, until it is asked for again of any layers."""
+        """(out, in + ranks) W beside scale * B, until it is asked for again of any layers of the slot."""
         if self.packed is None:
             return self.joined
         width = self.packed.width
-        whole = buffers.scratch("joined", len(self.joined), width + self.joined.shape[1])
-        self.packed.expand(whole[:, :width])
+        whole = buffers.scratch(self.slot, len(self.joined), width + self.joined.shape[1])
+        if buffers.filled.get(self.slot) is not self:
+            buffers.filled.pop(self.slot, None)
+            self.packed.expand(whole[:, :width])
+            buffers.filled[self.slot] = self
         whole[:, width:] = self.joined
         return whole
 

@@ -23,7 +23,9 @@ from torch import Tensor
 from xpert_cli import gguf
 from xpert_cli.gguf.dequantize import dequantizer
 
-CHUNK = 1 << 17  # numbers expanded at a time: they stay in a core's cache until they are converted
+# Numbers expanded at a time. They stay in a core's cache until they are converted, and are fewer than torch shares
+# among threads (32,768): to wake a thread takes longer than to convert them, up to ten times.
+CHUNK = (1 << 15) - 1
 
 
 class Part(NamedTuple):
@@ -58,8 +60,7 @@ class Packed:
     def expand(self, out: Tensor) -> None:
         """Write the numbers to `out`, (rows, width), of any type and stride.
 
-        One thread expands, all that torch has convert: threads of Python's that take turns at so little work lose more
-        than they gain.
+        One thread does it all: threads that take turns at so little work lose more than they gain.
 
         Raises:
             OSError: the file was cut.

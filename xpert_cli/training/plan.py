@@ -148,7 +148,7 @@ def estimate(
         width: bytes of a number in the computation.
         pack: tokens side by side.
         recompute: layers that keep only the inputs of their two halves.
-        packed: whether layers' weights stay in the file; gate and up of one layer, expanded, are the most at a time.
+        packed: whether layers' weights stay in the file; at most a layer's gate, up and down are expanded at a time.
         packed_head: whether the embedding and the output matrix stay there; a block of rows is expanded at a time.
     """
     from xpert_cli.gguf.dequantize import dequantizer
@@ -160,7 +160,7 @@ def estimate(
     outer = {name for name in outer if dequantizer(header.tensors[name].type)}
     inner = [name for name in matrices if packed and name.startswith("blk.") and header.tensors[name].type != "F32"]
     base = width * sum(math.prod(sizes) for name, sizes in matrices.items() if name not in inner and name not in outer)
-    base += width * max((2 * math.prod(matrices[name]) for name in inner), default=0)
+    base += width * max((3 * math.prod(matrices[name]) for name in inner), default=0)
     factors = rank * sum(sum(sizes) for name, sizes in matrices.items() if name.startswith("blk."))
     layers = (
         (shape.layers - recompute) * shape.kept_numbers

@@ -88,7 +88,7 @@ def read(file: File) -> Parsed | None:
     if not names:
         return None
     parsed = Parsed(KIND)
-    times = _times([one.stamp for one in own.values()])
+    times, parsed.doubt = _times([one.stamp for one in own.values()])
     turns = []
     for (number, one), time in zip(own.items(), times, strict=True):
         who = _author(one.rest, names)
@@ -206,12 +206,16 @@ def _body(lines: list[str], left_out: Counter[str]) -> str:
     return text
 
 
-def _times(stamps: list[str]) -> list[float | None]:
-    """Seconds since 1970 of each stamp; which of its numbers is the day is what fits all of them."""
+def _times(stamps: list[str]) -> tuple[list[float | None], str]:
+    """Seconds since 1970 of each stamp, which of its numbers is the day being what fits all of them; and any doubt."""
     dates = [_date([int(one) for one in _NUMBERS.findall(text)], text) for text in stamps]
     days = list(dict.fromkeys(one[:3] for one in dates if one is not None))
-    default = not any(_AFTERNOON.search(text) or _MORNING.search(text) for text in stamps[:50])
-    first = day_first(days, default)
+    first, doubt = day_first(days), ""
+    if first is None:  # whose clock has twelve hours mostly writes the month first
+        first = not any(_AFTERNOON.search(text) or _MORNING.search(text) for text in stamps[:50])
+        if both := next((one for one in days if one[0] != one[1]), None):
+            which = "day" if first else "month"
+            doubt = f"dates such as {both[0]}/{both[1]}/{both[2]} are read with the {which} first, which may be wrong"
     times: list[float | None] = []
     for date, text in zip(dates, stamps, strict=True):
         if date is None:
@@ -227,7 +231,7 @@ def _times(stamps: list[str]) -> list[float | None]:
             else hour
         )
         times.append(stamp(year, month, day, hour, minute, second))
-    return times
+    return times, doubt
 
 
 def _date(numbers: list[int], text: str) -> tuple[int, int, int, tuple[int, int, int]] | None:
