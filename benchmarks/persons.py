@@ -1,6 +1,6 @@
 """Is the right one of many real people found from 20 or 5 turns, and do explanations tell people apart?
 
-    python -m benchmarks persons --people DIR [--only right,families,habits,comparison,tune,explained,three]
+    python -m benchmarks persons --people DIR [--only right,turns,families,habits,comparison,tune,explained,three]
 
 DIR is what a tool wrote of a public chat corpus: PERSON/{train,tune,test}.jsonl of turns, split by conversation. A
 person's train turns stand for the adapter that would be trained on them; users are drawn from the same people's test
@@ -12,6 +12,7 @@ whether a near start helps (people.py).
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -36,6 +37,7 @@ from xpert_cli.style.space import Floats, Readings, Space
 LEAST, MOST = 20, {"train": 150, "tune": 60, "test": 60}  # turns of a person in a split
 COUNTS, CACHES = (20, 5), (8, 50, 0)  # turns of a user, and people in a cache; 0 is for all
 DRAWS = 3  # users drawn of one person
+TURNS = (20, 40, 80, 150)  # train turns of a person, at least, for a line of their own
 READ, READ_TURNS = 3, 30  # people whose turns a person read, and how many of each
 
 Keep = npt.NDArray[np.bool_]
@@ -128,7 +130,17 @@ def both(user: Floats, places: Floats) -> Floats:
 
 def shares(people: Cached, score: Score) -> tuple[str, ...]:
     """For each size of cache and number of turns: users whose own person is first, with an interval over people."""
-    cells = []
+    return _cells(_first(people, score), np.ones(len(people.places), np.bool_))
+
+
+def _cells(first: Sequence[Floats], some: Keep) -> tuple[str, ...]:
+    over = [estimate([float(one) for one in percent[some]]) for percent in first]
+    return tuple(f"{one.middle:.1f} ({one.low:.0f}-{one.high:.0f})" for one in over)
+
+
+def _first(people: Cached, score: Score) -> list[Floats]:
+    """For each size of cache and number of turns: (people,) in how many of a hundred draws they are first."""
+    percent = []
     for size in CACHES:
         for count in COUNTS:
             right = np.zeros((len(people.places), DRAWS))
@@ -136,9 +148,8 @@ def shares(people: Cached, score: Score) -> tuple[str, ...]:
                 them = people.others(person, size or len(people.places), draw)
                 likeness = score(people.user(person, count, draw) @ people.root, people.whitened[them])
                 right[person, draw] = np.argmax(likeness) == 0
-            over = estimate([100 * float(one) for one in right.mean(axis=1)])
-            cells.append(f"{over.middle:.1f} ({over.low:.0f}-{over.high:.0f})")
-    return tuple(cells)
+            percent.append(100 * right.mean(axis=1))
+    return percent
 
 
 def _head(run: Run, split: str, first: str) -> tuple[str, ...]:
@@ -149,6 +160,18 @@ def _head(run: Run, split: str, first: str) -> tuple[str, ...]:
 def right(run: Run, split: str = "test") -> str:
     """On the turns of a split, as `xpert select` scores; constants may be set on tune turns."""
     return table(_head(run, split, ""), [("all axes", *shares(cached(run, split), both))])
+
+
+def by_turns(run: Run) -> str:
+    """The same for people of whom the cache has little text, and much."""
+    count = np.array([len(one) for one in texts_of(run, "test")[0]])
+    first, rows = _first(cached(run, "test"), both), []
+    for least, below in itertools.pairwise((*TURNS, MOST["train"] + 1)):
+        some = (count >= least) & (count < below)
+        rows.append(
+            (f"{least} to {below - 1}" if below <= MOST["train"] else f"{least}", int(some.sum()), *_cells(first, some))
+        )
+    return table((*_head(run, "test", "train turns")[:1], "people", *_head(run, "test", "")[1:]), rows)
 
 
 def families() -> Mapping[str, Keep]:
@@ -263,6 +286,7 @@ def _words(space: Space, shift: Floats) -> str:
 
 PARTS = {
     "right": right,
+    "turns": by_turns,
     "families": by_family,
     "habits": by_habit,
     "comparison": comparison,

@@ -187,10 +187,10 @@ def test_stopped_it_says_how_to_go_on_and_ends_as_if_it_had_not_been(from_base, 
 def test_killed_five_times_at_random_it_still_ends_bit_for_bit(tmp_path, monkeypatch):
     monkeypatch.setenv("XPERT_HOME", str(tmp_path / "home"))
     tiny = write_chat_base(tmp_path / "tiny.gguf")
-    arguments = ["finetune", MARA, "--base", str(tiny), "--from", "base", "--steps", "1500", "--max-tokens", "48"]
+    arguments = ["finetune", MARA, "--base", str(tiny), "--from", "base", "--steps", "600", "--max-tokens", "48"]
     arguments += ["--held-out", "0.05", "--json"]
     killed = 0
-    for seconds in np.random.default_rng(0).uniform(0.1, 1.5, 5):
+    for seconds in np.random.default_rng(0).uniform(0.1, 0.6, 5):
         killed += quickly(*arguments, fault=AFTER_A_WHILE.format(seconds=seconds)).returncode == -9
     left = json.loads(quickly(*arguments).stdout)
     straight = json.loads(quickly(*arguments, "--out", str(tmp_path / "straight")).stdout)
@@ -212,9 +212,9 @@ def test_with_no_time_it_keeps_the_start_and_with_too_little_memory_it_is_refuse
     assert Path(result["modelfile"]).read_text("utf-8").startswith("FROM ./merged.gguf\n")
 
 
-def test_from_last_goes_on_and_learns_the_old_messages_again(tmp_path, base, monkeypatch):
+def test_from_last_goes_on_and_learns_the_old_messages_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XPERT_HOME", str(tmp_path))
-    quick = ("--steps", "1", *QUICK, "--json")
+    quick = ("--base", str(write_chat_base(tmp_path / "tiny.gguf")), "--steps", "1", *QUICK, "--json")
     first = json.loads(quickly("finetune", MARA, "--from", "base", *quick).stdout)
     kept = Path(first["folder"]) / "messages.jsonl"
     assert corpus.read([str(kept)]).digest == corpus.read([MARA]).digest
