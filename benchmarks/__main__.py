@@ -24,8 +24,8 @@ from benchmarks.store import Missing
 from xpert_cli.errors import XpertError
 
 NAMES = (
-    *("adapters", "certainty", "finetune", "generation", "languages", "memory", "people", "personal"),
-    *("persons", "reading", "scale", "selection", "sessions", "threads", "warmstart"),
+    *("adapters", "certainty", "finetune", "generation", "languages", "memory", "people", "persons"),
+    *("reading", "scale", "selection", "warmstart"),
 )
 
 

@@ -79,25 +79,6 @@ STARTS: dict[str, Start] = {
 }
 
 
-def _scaled(scale: float, rank: int, among: Population, user: Writer, size: int) -> Path:
-    return among.cache.average(among.all(), scale=scale, rank=rank)
-
-
-SHAPES: dict[str, Start] = {
-    "average": STARTS["average of all"],
-    "average times 0.7": partial(_scaled, 0.7, RANK),
-    "average times 1.4": partial(_scaled, 1.4, RANK),
-    "average times 1.8": partial(_scaled, 1.8, RANK),
-    "average, rank 32": partial(_scaled, 1.0, 32),
-    "TIES": lambda among, user, size: among.cache.stored(
-        "ties", among.all(), lambda: merging.ties(among.cache.adapters, RANK)
-    ),
-    "DARE": lambda among, user, size: among.cache.stored(
-        "dare", among.all(), lambda: merging.dare(among.cache.adapters, RANK, 0)
-    ),
-}
-
-
 def loss(run: Run, user: Writer, start: Path | None, steps: int = 0, size: int = 0, seed: int = 0) -> float:
     """Nats a token on a user's test turns, from a start, after so many steps on the first turns.
 
@@ -208,10 +189,4 @@ def after(run: Run) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def shapes(run: Run) -> str:
-    """Losses before any training of ways to merge all adapters of the cache."""
-    among = population(run)
-    return compared(among, SHAPES, _untrained(run, among, MIDDLE), ("average",))
-
-
-PARTS = {"start": step_0, "after": after, "shapes": shapes, "size": by_size}
+PARTS = {"start": step_0, "after": after, "size": by_size}
