@@ -17,7 +17,7 @@ from xpert_cli.errors import BadInput
 from xpert_cli.paths import whole
 
 REPORTS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
-PLACE = re.compile(r"(<!-- table (\S+) -->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
+PLACE = re.compile(r"(<!-- table (\S+) -->\n)((?:(?!<!--).*\n)*)(<!-- end -->)")
 
 
 def table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
@@ -34,7 +34,7 @@ def table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
 
 def places(page: str) -> dict[str, str]:
     """What stands in the marked places of a page now, by name."""
-    return {match[2]: match[3] for match in PLACE.finditer(page)}
+    return {match[2]: match[3].removesuffix("\n") for match in PLACE.finditer(page)}
 
 
 def filled(page: str, tables: Mapping[str, str]) -> str:
@@ -45,7 +45,9 @@ def filled(page: str, tables: Mapping[str, str]) -> str:
     """
     if lost := sorted(set(tables) - set(places(page))):
         raise BadInput(f"the report has no place for {lost[0]}. Write <!-- table {lost[0]} --> and <!-- end --> there.")
-    return PLACE.sub(lambda match: match[1] + tables.get(match[2], match[3]) + match[4], page)
+    return PLACE.sub(
+        lambda match: match[1] + (f"{tables[match[2]]}\n" if match[2] in tables else match[3]) + match[4], page
+    )
 
 
 def fill(name: str, tables: Mapping[str, str], folder: Path = REPORTS) -> Path:

@@ -10,7 +10,9 @@ import re
 import numpy as np
 import pytest
 
-from xpert_cli.style import axes, formula, lexicon, measured
+from xpert_cli.cache.catalogue import open_cache
+from xpert_cli.hub.sources import open_source
+from xpert_cli.style import axes, described, formula, lexicon, measured
 from xpert_cli.style.formula import MeasuredAxis
 from xpert_cli.style.measured import (
     MEASURED,
@@ -322,3 +324,12 @@ def test_a_habit_of_chats_has_a_least_spread():
     names = [axis.name for axis in MEASURED]
     least = dict(zip(names, measured.least_spreads(names), strict=True))
     assert (least["small i"], least["lol"], least["commas"]) == (0.05, 0.25, 0)
+
+
+def test_one_habit_is_said_once_though_two_axes_show_it() -> None:
+    space = open_cache(open_source("embedded")).space
+    at = {axis.name: number for number, axis in enumerate(space.axes)}
+    shift = np.zeros(len(space.axes))
+    shift[[at["bare line ends"], at["full stops at line ends"], at["haha"]]] = 2.0, -1.5, 1.0
+    named = [space.axes[axis].name for axis in described.strongest(space, shift, 5)]
+    assert named == ["bare line ends", "haha"]

@@ -64,7 +64,8 @@ def remove(name: str) -> str:
     """
     meaning = target(name)
     if meaning is None:
-        listed = ", ".join(all_aliases()) or "none yet"
-        raise BadInput(f"there is no alias {name!a}. There are: {listed}.")
+        if not (known := all_aliases()):
+            raise BadInput(f"there is no alias {name!a}, and none at all yet. Set one: xpert aliases set NAME MEANING.")
+        raise BadInput(f"there is no alias {name!a}. There are: {', '.join(known)}.")
     paths.write_setting(SECTION, name, "")
     return meaning

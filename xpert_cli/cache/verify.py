@@ -32,7 +32,7 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Verified:
-    """A cache whose files were all read, hashed, and checked against its base's description."""
+    """A cache whose files were all read, hashed, and checked against its base's description; `bytes` are of all."""
 
     cache: str
     adapters: int
@@ -40,6 +40,7 @@ class Verified:
     notes: tuple[str, ...]
     seconds: float
     answers: tuple[Answered, ...] = ()
+    communities: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,15 @@ def verify(
     for one in cache.communities:
         progress(one.id, 1.0)
         notes += oddities(cache, admitted(cache.open_adapter(one.id), base))
-        done, total = done + 1, total + one.entry.bytes
+        total += one.entry.bytes
     answered = _answered(cache, base, ask, progress) if ask else ()
     notes += [
         f"the answers of {one.id} do not show the style that its place claims"
         for one in answered
         if one.agreement < CLAIMED
     ]
-    return Verified(cache.source.name, done, total, tuple(notes), time.monotonic() - began, answered)
+    seconds = time.monotonic() - began
+    return Verified(cache.source.name, done, total, tuple(notes), seconds, answered, len(cache.communities))
 
 
 def _answered(cache: OpenCache, base: BaseModel, count: int, progress: Progress) -> tuple[Answered, ...]:

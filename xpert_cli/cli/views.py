@@ -308,7 +308,9 @@ def listing(result: Listing) -> RenderableType:
 
 def verified(result: Verified) -> RenderableType:
     """That all is well: what is not, is an error."""
-    head = f"{result.cache}: {count(result.adapters, 'adapter')} ({size(result.bytes)}) are what the catalogue says."
+    communities = f" and {result.communities} of communities" if result.communities else ""
+    held = f"{count(result.adapters, 'adapter')}{communities} ({size(result.bytes)})"
+    head = f"{result.cache}: {held} are what the catalogue says."
     rows = [f"{one.agreement:+.2f}  {one.id}" for one in result.answers]
     lines = ["", "Answers and the place of the training text agree by (1 at most):", *rows] if rows else []
     return Text("\n".join([head, *lines]))

@@ -16,7 +16,7 @@ from typing import IO
 
 from xpert_cli.corpus import authors, pairing
 from xpert_cli.corpus.copies import without_copies
-from xpert_cli.corpus.formats import parse
+from xpert_cli.corpus.formats import EMPTY, parse
 from xpert_cli.corpus.messages import PASSAGE, Corpus, Message, Reading, counted
 from xpert_cli.corpus.sources import File, Source
 from xpert_cli.corpus.times import moment
@@ -141,7 +141,10 @@ def _read_source(source: Source, files: _Read, progress: Progress) -> None:
             continue
         empty += not _holds(file, parsed)
         files.texts += _holds(file, parsed)
-        files.kinds[parsed.kind] += bool(parsed.conversations or parsed.messages)
+        if parsed.kind == EMPTY and source.many:
+            files.left_out["empty files"] += 1
+        else:
+            files.kinds[parsed.kind] += bool(parsed.conversations or parsed.messages)
         files.conversations += parsed.conversations
         files.messages += parsed.messages
         files.left_out.update(parsed.left_out)

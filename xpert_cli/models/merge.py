@@ -101,7 +101,8 @@ def _require_numbers(adapter: Adapter) -> None:
 def _heads(base: BaseModel | None, path: Path) -> gguf.BaseInfo:
     if base is None:
         raise BadInput(
-            f"{path} is a PEFT folder, which needs the base model's head counts. Name the model with --base."
+            f"{path} is no .gguf file, so it is a PEFT folder, which needs the base model's head counts: "
+            "name the model with --base."
         )
     return base.info
 

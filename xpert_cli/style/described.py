@@ -35,6 +35,8 @@ WORDS = 60  # words of a text that the question shows
 ASKED = 20  # texts the question is asked about: more have not made selection better
 LOOKED_AT = 200  # texts at most that a quote is looked for in
 ALIKE = 0.5  # correlation above which two axes say the same to a reader
+# Of one habit, though a line may end in another mark than a full stop: opposite ends of these say the same.
+OPPOSITES = frozenset({"bare line ends", "full stops at line ends"})
 CONTEXT, LEAST_CONTEXT = 4096, 1024  # tokens; several questions share them
 SEQUENCES = 16
 MARGIN = 256 << 20  # bytes of free memory left to all but a summarizer's weights
@@ -226,12 +228,17 @@ def probes_digest() -> str:
 
 
 def strongest(space: Space, shift: Floats, count: int) -> list[int]:
-    """Indices of the axes with the largest shifts, none of them correlated with a stronger one listed."""
+    """Indices of the axes with the largest shifts, none of which says what a stronger one listed says."""
     correlation = np.linalg.inv(space.precision)
     chosen: list[int] = []
+
+    def repeats(one: int, other: int) -> bool:
+        opposite = {space.axes[one].name, space.axes[other].name} == OPPOSITES and shift[one] * shift[other] < 0
+        return opposite or abs(correlation[one, other]) >= ALIKE
+
     for index in map(int, np.argsort(-np.abs(shift), kind="stable")):
         named = space.axes[index].named and shift[index]
-        if len(chosen) < count and named and all(abs(correlation[index, other]) < ALIKE for other in chosen):
+        if len(chosen) < count and named and not any(repeats(index, other) for other in chosen):
             chosen.append(index)
     return chosen
 

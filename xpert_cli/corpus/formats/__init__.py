@@ -47,6 +47,8 @@ FAMILIES: tuple[Callable[[File], Parsed | None], ...] = (
     prose.read,  # any other text
 )
 
+EMPTY = "empty file"
+
 
 def parse(file: File) -> Parsed:
     """What a file holds.
@@ -56,7 +58,7 @@ def parse(file: File) -> Parsed:
         MissingExtra: an optional package would be needed.
     """
     if not file.head.strip() and not file.data.strip():
-        return Parsed("empty file")
+        return Parsed(EMPTY)
     for read in FAMILIES:
         parsed = read(file)
         if parsed is not None:
