@@ -279,6 +279,23 @@ def test_an_adapter_is_added_and_nothing_else_moves(copy, tmp_path, small, base)
 
 
 @pytest.mark.model
+def test_an_adapter_that_tells_of_its_text_is_added_without_a_model(copy, tmp_path, base, monkeypatch):
+    axes = tuple(axis for axis in opened(copy).space.axes if axis.kind == "measured")
+    writing = described.read(corpus.read([MARA]).texts, axes, described.NO_BASIS, None)
+    _, two = adapters(base, tmp_path, **described.source_metadata(writing, axes, described.NO_BASIS))
+    monkeypatch.setattr(build, "answer_probes", None)
+    added = build.add([two], opened(copy), copy, base)
+    after = opened(copy)
+    assert [(one.id, one.agreement) for one in added.adapters] == [("two", None)]
+    assert added.notes == ()
+    assert after.entries[-1].explained_by == ("source",)
+    known = [axis.kind == "measured" for axis in after.space.axes]
+    placed = after.space.only(np.array(known)).position(writing)
+    assert after.coordinates[-1, known] == pytest.approx(placed, abs=0.02)  # float16
+    assert not after.answer_coordinates[-1].any()
+
+
+@pytest.mark.model
 def test_what_was_explained_otherwise_cannot_be_added_to(copy, tmp_path, base):
     edit(copy, lambda told: told.update(probes="0" * 64))
     with pytest.raises(CacheMismatch, match="was explained with another summarizer or other probes"):

@@ -152,7 +152,9 @@ def add(
 ) -> Built:
     """Explain adapters in the space of a cache, and write them with its catalogue to a folder.
 
-    Nothing that is in the cache is read or moved: `out` may be its folder, or one with the new files alone.
+    Nothing that is in the cache is read or moved: `out` may be its folder, or one with the new files alone. Only an
+    adapter that does not tell of its training text answers the probes: whether the others write as they say,
+    `cache.verify` asks.
 
     Raises:
         BadInput: an id that the cache has already.
@@ -167,16 +169,18 @@ def add(
     files = _named(adapters, base)
     if duplicates := sorted(name for name in files if cache.has(name)):
         raise BadInput(f"{cache.source.name} has {duplicates[0]} already. Rename the file or the run's folder.")
-    answers = answer_probes(base, files, out, seed, progress, plain=False)
     space = cache.space
-    readings = _read(answers, space.axes, space.basis, summarizer_model, progress)
-    answer_coordinates = np.array([space.shift(one.mean, writing=False) for one in readings])
     sources = [described.read_source(one.adapter, space.axes, space.basis) for one in files.values()]
     training_coordinates = claimed(space, sources)
-    by = ["answers"]
+    answer_coordinates = np.zeros_like(training_coordinates)
+    silent = [row for row, place in enumerate(training_coordinates) if np.isnan(place).all()]
+    if asked := {name: files[name] for name in (list(files)[row] for row in silent)}:
+        answers = answer_probes(base, asked, out, seed, progress, plain=False)
+        readings = _read(answers, space.axes, space.basis, summarizer_model, progress)
+        answer_coordinates[silent] = [space.shift(one.mean, writing=False) for one in readings]
     new = [
-        _entry(one, out, space, answer_coordinates[i], training_coordinates[i], by)
-        for i, one in enumerate(files.values())
+        _entry(one, out, space, answer_coordinates[i], training_coordinates[i], ["answers"] if name in asked else [])
+        for i, (name, one) in enumerate(files.items())
     ]
     count = cache.size + len(new)
     entries = [*(cache.entries if count <= LISTED else ()), *new]
@@ -187,18 +191,10 @@ def add(
     if cache.communities:
         write_communities(out, cache.communities, space.axes)
     if isinstance(cache, IndexedCache):
-        members = members_of(new, answer_coordinates, training_coordinates)
-        add_to_index(out, cache, made_with(cache), members)
-        drop(out)
-        return _built(out, new, space, answer_coordinates, training_coordinates, began)
-    write_cache(
-        out,
-        made_with(cache),
-        [*cache.entries, *new],
-        space,
-        np.concatenate([cache.answer_coordinates, answer_coordinates]),
-        np.concatenate([cache.training_coordinates, training_coordinates]),
-    )
+        add_to_index(out, cache, made_with(cache), members_of(new, answer_coordinates, training_coordinates))
+    else:
+        both = (cache.answer_coordinates, answer_coordinates), (cache.training_coordinates, training_coordinates)
+        write_cache(out, made_with(cache), [*cache.entries, *new], space, *map(np.concatenate, both))
     drop(out)
     return _built(out, new, space, answer_coordinates, training_coordinates, began)
 
@@ -335,7 +331,9 @@ def claimed(space: Space, sources: Sequence[described.Source]) -> Floats:
 
 
 def _agreement(space: Space, answer: Floats, training: Floats) -> float | None:
-    return None if np.isnan(training).all() else float(space.shares(np.nan_to_num(training), answer).sum())
+    """None where one of the two is not known."""
+    known = answer.any() and not np.isnan(training).all()
+    return float(space.shares(np.nan_to_num(training), answer).sum()) if known else None
 
 
 def _by_gains(space: Space, answer_coordinates: Floats, readings: Mapping[str, Readings], scored: Gains) -> Floats:
