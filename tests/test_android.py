@@ -49,6 +49,8 @@ print(json.dumps([
 SAME_ANYWHERE = (
     *("test_linear.py", "test_fuzz.py", "test_architecture.py", "test_benchmarks.py", "test_gguf.py", "test_index.py"),
     *("test_vocabularies.py", "test_style.py", "test_basis.py", "test_corpus_time.py", "test_packaging.py"),
+    *("test_selection.py", "test_space.py", "test_likelihood.py", "test_languages.py", "test_private_data.py"),
+    *("test_corpus_kinds.py", "test_large_json.py", "test_plot.py", "test_persons.py", "test_copies.py"),
 )
 IN_PROCESSES = (
     *("test_android.py", "test_terminal.py", "test_markdown.py", "test_chat_commands.py", "test_interrupts.py"),

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 from xpert_cli.cache.build import build_space
+from xpert_cli.cache.catalogue import open_cache
+from xpert_cli.corpus import Corpus, Message
+from xpert_cli.hub.sources import open_source
+from xpert_cli.selection.select import select
 from xpert_cli.style.languages import FAMILIES, LANGUAGES, NAMES, language
 from xpert_cli.style.measured import MEASURED, measure
 from xpert_cli.style.sentences import Sample
@@ -112,3 +116,14 @@ def test_where_the_base_answers_in_another_language_people_are_compared_with_eac
     assert space.reference == pytest.approx([3.0])
     assert space.gap == pytest.approx([0.0])
     assert [float(space.shift(mean, writing=True)[0]) for mean in claims] == pytest.approx([-1.0, 1.0])
+
+
+@pytest.mark.parametrize(("code", "said"), [("de", True), ("es", True), ("en", False)])
+def test_who_writes_in_another_language_than_everybody_in_the_cache_is_told(code: str, said: bool) -> None:
+    lines = (
+        [f"{TEXTS[code][0]} {number}" for number in range(12)] if said else [f"I am here and {n}" for n in range(12)]
+    )
+    corpus = Corpus(tuple(Message("", line, f"f:{number}") for number, line in enumerate(lines)))
+    notes = select(corpus, open_cache(open_source("embedded")), None).notes
+    start = f"most of your texts are in {NAMES.get(code)}, and no adapter here has learnt from such texts"
+    assert [note.startswith(start) for note in notes].count(True) == said

@@ -11,6 +11,7 @@ where adapters brought the place of their training text. Not here: the maths (se
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +40,15 @@ from xpert_cli.selection.score import (
 )
 from xpert_cli.selection.search import nearest
 from xpert_cli.style import described
+from xpert_cli.style.languages import LANGUAGES, NAMES, language
+from xpert_cli.style.sentences import Sample
 from xpert_cli.style.space import WORDING, Floats, Space
 
 DRAWN = 60  # adapters that a picture has room for
 ROWS = 10  # axes in a picture
 EXPLAINED = 60  # adapters whose scores are given reasons
+STRAY = 0.25  # of a standard deviation on an axis of other languages: a few words among English ones are no language
+_SPOKEN = frozenset(axis.name for axis, _ in LANGUAGES)
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,7 @@ def select(
         confidence=sure,
         samples=len(corpus),
         explanation=why,
-        notes=(*projection.notes, *_few(len(projection.texts)), *odd),
+        notes=(*projection.notes, *_few(len(projection.texts)), *_foreign(projection, adapters), *odd),
         downloaded_bytes=cache.source.downloaded_bytes,
         seconds=time.monotonic() - began,
         files=files,
@@ -204,6 +209,24 @@ def _few(texts: int) -> tuple[str, ...]:
         return ()
     return (
         f"only {texts} text{'s' * (texts > 1)}: from {ENOUGH} on the choice is to be relied on, from 20 it is good",
+    )
+
+
+def _foreign(projection: Projection, adapters: Floats) -> tuple[str, ...]:
+    """A warning where most texts are in a language that no adapter at hand has learnt from.
+
+    Adapters of English say next to nothing on the axes of other languages. A cache without these cannot be judged.
+    """
+    spoken = np.array([axis.name in _SPOKEN for axis in projection.space.axes], np.bool_)
+    if not spoken.any() or (np.abs(adapters[:, spoken]) > STRAY).any():
+        return ()
+    languages = Counter(filter(None, (language(Sample(text)) for text in projection.texts)))
+    (first, count), *_ = languages.most_common(1) or [("en", 0)]
+    if first == "en" or 2 * count <= len(projection.texts):
+        return ()
+    return (
+        f"most of your texts are in {NAMES[first]}, and no adapter here has learnt from such texts: what is alike is "
+        "marks, spelling and form",
     )
 
 
