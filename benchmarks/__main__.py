@@ -1,7 +1,7 @@
 """Runs benchmarks: `python -m benchmarks NAME... [--only PART,PART] [--report]`.
 
     python -m benchmarks                                               # their names, and what each answers
-    python -m benchmarks selection --styles DIR --adapters DIR --only accuracy --report
+    python -m benchmarks selection --styles DIR --only accuracy --report
 
 Every measurement is stored under --out and made once, so that a stopped run goes on where it was. Tables go to standard
 output, and with --report into the marked places of the reports in docs/benchmarks, whose prose is written by hand.

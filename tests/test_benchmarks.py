@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import certainty, figures, merging, outcomes, report, selection, writers
+from benchmarks import certainty, figures, merging, outcomes, persons, report, selection, writers
 from benchmarks.__main__ import NAMES, benchmark
 from benchmarks.outcomes import Arm, Outcome
 from benchmarks.run import Options, Run
@@ -104,7 +104,7 @@ def test_users_are_drawn_without_repeats_and_counted_by_the_adapter_that_is_firs
         np.array([[1.0, 0.0], [3.0, 1.0]]),
         np.array([[0.0, 1.0], [2.0, 1.0]]),
     )  # the last text lies nearer to the first adapter
-    placement = selection.Placement(space, np.array([[1.0, 0.2], [0.2, 1.0]]), pools)
+    placement = persons.Cached(space, np.array([[1.0, 0.2], [0.2, 1.0]]), pools)
     assert selection.counted(placement, np.array([[[0], [1]], [[0], [1]]])).tolist() == [[2, 0], [1, 1]]
 
 
