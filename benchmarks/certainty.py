@@ -17,16 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.figures import calibration_error, share_text
+from benchmarks.persons import Cached
 from benchmarks.report import table
 from benchmarks.run import STYLES, Run
-from xpert_cli.cache.catalogue import open_cache
-from xpert_cli.hub.sources import open_source
+from benchmarks.selection import packaged
 from xpert_cli.selection import score
-from xpert_cli.style import described
-from xpert_cli.style.measured import readings_on
-from xpert_cli.style.space import Floats, Readings, Space, measured
+from xpert_cli.style.space import Floats, Readings
 
-POOL = 60  # test rows of a style
 SIZES, DRAWS = (5, 10, 20), 50  # texts a user; users of a style and size
 
 Flags = npt.NDArray[np.bool_]
@@ -41,54 +38,21 @@ class User:
     others: Readings
 
 
-@dataclass(frozen=True, eq=False)
-class Cache:
-    """A style space and adapters in it, one a style."""
-
-    space: Space
-    adapters: Floats
-
-    def without(self, style: int) -> Floats:
-        """The adapters of the other styles."""
-        return np.delete(self.adapters, style, axis=0)
-
-    def first(self, readings: Readings, adapters: Floats) -> int:
-        """The adapter ranked first for some texts."""
-        shift = self.space.position(readings)
-        return int(np.argmax(score.scores(shift, adapters, self.space)))
-
-    def read(self, texts: Sequence[str]) -> Floats:
-        """(texts, axes) what is counted in texts, on the axes of the whole cache."""
-        return readings_on([axis.name for axis in self.space.axes], texts)
-
-    def pair(self, one: int, other: int) -> Floats:
-        """The adapters of two styles, as a cache of two has them."""
-        return self.adapters[[one, other]]
-
-    def only(self, keep: Flags) -> Cache:
-        """The same on a subset of the axes."""
-        return Cache(self.space.only(keep), self.adapters[:, keep])
+def without(cache: Cached, style: int) -> Floats:
+    """The adapters of the other styles."""
+    return np.delete(cache.places, style, axis=0)
 
 
-@dataclass(frozen=True, eq=False)
-class Setting:
-    """The embedded cache, readings of every style's texts, and the users drawn from them."""
-
-    cache: Cache
-    pools: list[Floats]
-    users: list[User]
+def first(cache: Cached, readings: Readings, adapters: Floats) -> int:
+    """The adapter ranked first for some texts."""
+    return int(np.argmax(score.scores(cache.space.position(readings), adapters, cache.space)))
 
 
 @lru_cache(maxsize=1)
-def setting(run: Run) -> Setting:
-    """What all parts share."""
-    opened = open_cache(open_source("embedded"))
-    ids = [entry.id for entry in opened.entries]
-    adapters = opened.coordinates[[ids.index(name) for name in STYLES.values()]]
-    counted = measured(opened.space.axes) & described.understood(opened.space.axes)
-    cache = Cache(opened.space, adapters).only(counted)
-    pools = [cache.read([row.response for row in run.rows(f"{style}_test")[:POOL]]) for style in STYLES]
-    return Setting(cache, pools, [user for size in SIZES for user in users(pools, size)])
+def setting(run: Run) -> tuple[Cached, list[User]]:
+    """The packaged cache, and the users drawn from every style's texts."""
+    cache = packaged(run)
+    return cache, [user for size in SIZES for user in users(cache.pools, size)]
 
 
 def users(pools: Sequence[Floats], size: int) -> list[User]:
@@ -117,24 +81,24 @@ def confidence(run: Run) -> str:
 
     With its style taken out, right is the adapter nearest to the style's other texts.
     """
-    here = setting(run)
-    lines = [[name, *_judged(some, here.cache)] for name, some in by_size(here.users).items()]
-    lines += [[name, *_judged(here.users, here.cache, adapters)] for name, adapters in CANDIDATES.items()]
+    cache, people = setting(run)
+    lines = [[name, *_judged(some, cache)] for name, some in by_size(people).items()]
+    lines += [[name, *_judged(people, cache, adapters)] for name, adapters in CANDIDATES.items()]
     return table(("users", "first is right", "mean confidence", "calibration error", "Brier"), lines)
 
 
 def _judged(
     people: Sequence[User],
-    cache: Cache,
-    candidates: Callable[[Cache, User], Floats] = lambda cache, user: cache.adapters,
+    cache: Cached,
+    candidates: Callable[[Cached, User], Floats] = lambda cache, user: cache.places,
 ) -> list[str]:
     sure, right = np.empty(len(people)), np.empty(len(people), np.bool_)
     for at, user in enumerate(people):
         adapters = candidates(cache, user)
         sure[at] = score.confidence(user.readings, adapters, cache.space)
-        own = np.flatnonzero((adapters == cache.adapters[user.style]).all(axis=1))
-        truth = int(own[0]) if len(own) else cache.first(user.others, adapters)
-        right[at] = cache.first(user.readings, adapters) == truth
+        own = np.flatnonzero((adapters == cache.places[user.style]).all(axis=1))
+        truth = int(own[0]) if len(own) else first(cache, user.others, adapters)
+        right[at] = first(cache, user.readings, adapters) == truth
     picks = np.random.default_rng(0).integers(0, len(sure), (500, len(sure)))
     low, high = np.quantile([calibration_error(sure[pick], right[pick]) for pick in picks], (0.025, 0.975))
     error, brier = calibration_error(sure, right), float(((sure - right) ** 2).mean())
@@ -143,13 +107,12 @@ def _judged(
 
 def nearness(run: Run) -> str:
     """How near the first adapter is said to be, how near it is by the style's other texts, and who is told "none"."""
-    here = setting(run)
-    cache, lines = here.cache, []
-    kinds = {"their style there": lambda cache, user: cache.adapters, **CANDIDATES}
+    (cache, people), lines = setting(run), []
+    kinds = {"their style there": lambda cache, user: cache.places, **CANDIDATES}
     for name, candidates in kinds.items():
         for size in SIZES:
             stated, true, none = [], [], []
-            for user in by_size(here.users)[f"{size} texts"]:
+            for user in by_size(people)[f"{size} texts"]:
                 adapters = candidates(cache, user)
                 stated.append(score.nearness(user.readings, adapters, cache.space))
                 true.append(score.nearness(user.others, adapters, cache.space))
@@ -175,20 +138,19 @@ def _neighbour(user: User, step: int) -> int:
 
 
 # Whose adapters there are to choose from, the user's style apart.
-CANDIDATES: dict[str, Callable[[Cache, User], Floats]] = {
-    "their style taken out": lambda cache, user: cache.without(user.style),
-    "two, their style among them": lambda cache, user: cache.pair(user.style, _neighbour(user, 3)),
-    "two others": lambda cache, user: cache.pair(_neighbour(user, 1), _neighbour(user, 3)),
+CANDIDATES: dict[str, Callable[[Cached, User], Floats]] = {
+    "their style taken out": lambda cache, user: without(cache, user.style),
+    "two, their style among them": lambda cache, user: cache.places[[user.style, _neighbour(user, 3)]],
+    "two others": lambda cache, user: cache.places[[_neighbour(user, 1), _neighbour(user, 3)]],
 }
 
 
 def fit(run: Run) -> str:
     """How often a single adapter is not enough, by number of texts, with the style there and taken out."""
-    here = setting(run)
-    cache, lines = here.cache, []
-    for name, some in by_size(here.users).items():
-        answers_with = [score.choose(user.readings, cache.adapters, cache.space) for user in some]
-        answers_without = [score.choose(user.readings, cache.without(user.style), cache.space) for user in some]
+    (cache, people), lines = setting(run), []
+    for name, some in by_size(people).items():
+        answers_with = [score.choose(user.readings, cache.places, cache.space) for user in some]
+        answers_without = [score.choose(user.readings, without(cache, user.style), cache.space) for user in some]
         mixed = [
             nearer(user.style, parts, cache)
             for user, parts in zip(some, answers_without, strict=True)
@@ -200,11 +162,11 @@ def fit(run: Run) -> str:
     return table(("users", *head), lines)
 
 
-def nearer(style: int, parts: dict[int, float], cache: Cache) -> bool:
+def nearer(style: int, parts: dict[int, float], cache: Cached) -> bool:
     """Whether a mixture lies nearer to the adapter that was taken out than the best of its parts."""
-    others, precision = cache.without(style), cache.space.precision
+    others, precision = without(cache, style), cache.space.precision
     mixed = np.array(list(parts.values())) @ others[list(parts)]
-    scores = score.direction_scores(cache.adapters[style], np.vstack([mixed, others[list(parts)]]), precision)
+    scores = score.direction_scores(cache.places[style], np.vstack([mixed, others[list(parts)]]), precision)
     return bool(scores[0] > scores[1:].max())
 
 

@@ -16,11 +16,9 @@ from benchmarks.__main__ import NAMES, benchmark
 from benchmarks.outcomes import Arm, Outcome
 from benchmarks.run import Options, Run
 from benchmarks.store import Missing, Store
-from xpert_cli.cache.catalogue import open_cache
 from xpert_cli.corpus import Message
 from xpert_cli.gguf.adapter import Adapter
-from xpert_cli.hub.sources import open_source
-from xpert_cli.style.space import Axis, Space, measured
+from xpert_cli.style.space import Axis, Space
 
 ROOT = Path(__file__).resolve().parent.parent
 WITHOUT_REPORT = {"generation"}  # a few figures each, which stand in other pages
@@ -216,13 +214,13 @@ def test_outcomes_come_back_as_they_were_written():
     assert Outcome.from_record(seen[0]).saved() == pytest.approx((1 - 29.367622870144764 / 46.386223628339096, 0.0))
 
 
-def test_users_are_read_on_the_axes_of_the_cache_whatever_is_counted_beside() -> None:
-    opened = open_cache(open_source("embedded"))
-    known = measured(opened.space.axes)
-    cache = certainty.Cache(opened.space, opened.coordinates).only(known)
-    values = cache.read(["Wow! The sea is so flat today!", "The weather is calm."])
-    assert values.shape == (2, int(known.sum()))
+def test_users_are_read_on_the_axes_of_the_cache_whatever_is_counted_beside(tmp_path: Path) -> None:
+    for style in range(1, 9):
+        rows = [{"prompt": "", "response": text} for text in ("Wow! The sea is so flat today!", "The weather is calm.")]
+        (tmp_path / f"{style}_test.jsonl").write_text("\n".join(map(json.dumps, rows * 20)))
+    cache = selection.packaged(Run("certainty", Options(styles=tmp_path)))
+    assert (len(cache.places), cache.pools[0].shape) == (8, (40, len(cache.space.axes)))
     at = [axis.name for axis in cache.space.axes].index("exclamations")
-    assert values[:, at].tolist() == [1.0, 0.0]
-    user = certainty.users([np.repeat(values, 20, axis=0)] * 8, 5)[0]
+    assert cache.pools[7][:2, at].tolist() == [1.0, 0.0]
+    user = certainty.users(cache.pools, 5)[0]
     assert (len(user.readings), len(user.others)) == (5, 35)
