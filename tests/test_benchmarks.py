@@ -42,6 +42,15 @@ def test_a_paired_interval_is_students():
     assert long.high - long.middle == pytest.approx(1.984 * 1.00504 / 10, abs=1e-3)
 
 
+def test_a_difference_of_two_groups_is_welchs():
+    # variances 1 and 4 of 3 values each: error² 5/3, freedom (5/3)² / ((1/3)² / 2 + (4/3)² / 2) = 2.9, t(2) = 4.303
+    apart = figures.apart([1.0, 2.0, 3.0], [4.0, 6.0, 8.0])
+    assert (apart.middle, apart.count) == (-4.0, 6)
+    assert apart.high - apart.middle == pytest.approx(4.303 * (5 / 3) ** 0.5)
+    assert figures.apart([100.0, 100.0], [90.0, 90.0]) == figures.Estimate(10.0, 10.0, 10.0, 4)
+    assert figures.percent_text([100.0, 100.0, 97.0]) == "99.0 (95-100)"
+
+
 def test_calibration_error_is_the_mean_distance_of_its_bins():
     sure, right_ones = np.array([0.95, 0.95, 0.15, 0.15]), np.array([True, False, False, False])
     assert figures.calibration_error(sure, right_ones) == pytest.approx((0.9 + 0.3) / 4)
