@@ -234,7 +234,7 @@ def strongest(space: Space, shift: Floats, count: int) -> list[int]:
 
     def repeats(one: int, other: int) -> bool:
         opposite = {space.axes[one].name, space.axes[other].name} == OPPOSITES and shift[one] * shift[other] < 0
-        return opposite or abs(correlation[one, other]) >= ALIKE
+        return bool(opposite or abs(correlation[one, other]) >= ALIKE)
 
     for index in map(int, np.argsort(-np.abs(shift), kind="stable")):
         named = space.axes[index].named and shift[index]
