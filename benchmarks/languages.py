@@ -185,10 +185,10 @@ def writers(run: Run) -> str:
     for name in novels.COLLECTIONS:
         known, cells = _measured(run, name, WRITERS), list[object]()
         for book in ("same", "another"):
-            found = [known.firsts(book, AMONG, count) for count in COUNTS]
-            less = apart(found[0], english.setdefault(book, found[0]))
+            right = [known.firsts(book, AMONG, count) for count in COUNTS]
+            less = apart(right[0], english.setdefault(book, right[0]))
             far = None if name == "English" else f"{less.middle:+.1f} ({less.low:+.0f} to {less.high:+.0f})"
-            cells += [len(found[0]), *map(percent_text, found), far]
+            cells += [len(right[0]), *map(percent_text, right), far]
         rows.append((name, *cells))
     of = (*(f"{count} passages, %" for count in COUNTS), f"{COUNTS[0]} passages, to English")
     return table(("language", "writers", *of, "with another book", *of), rows)

@@ -174,12 +174,14 @@ def add(
     training_coordinates = claimed(space, sources)
     answer_coordinates = np.zeros_like(training_coordinates)
     silent = [row for row, place in enumerate(training_coordinates) if np.isnan(place).all()]
-    if asked := {name: files[name] for name in (list(files)[row] for row in silent)}:
-        answers = answer_probes(base, asked, out, seed, progress, plain=False)
+    if silent_files := {name: files[name] for name in (list(files)[row] for row in silent)}:
+        answers = answer_probes(base, silent_files, out, seed, progress, plain=False)
         readings = _read(answers, space.axes, space.basis, summarizer_model, progress)
         answer_coordinates[silent] = [space.shift(one.mean, writing=False) for one in readings]
     new = [
-        _entry(one, out, space, answer_coordinates[i], training_coordinates[i], ["answers"] if name in asked else [])
+        _entry(
+            one, out, space, answer_coordinates[i], training_coordinates[i], ["answers"] if name in silent_files else []
+        )
         for i, (name, one) in enumerate(files.items())
     ]
     count = cache.size + len(new)
