@@ -174,10 +174,8 @@ def by_size(run: Run) -> str:
 def after(run: Run) -> str:
     """Losses after one pass over a user's turns, from each start, over all seeds."""
     among, parts = population(run), []
-    chosen = {
-        name: STARTS[name]
-        for name in ("base", "average of people", "nearest", "everybody, pooled text", "community, average")
-    }
+    names = ("base", "average of people", "nearest", "everybody, pooled text", "packaged community")
+    chosen = {name: STARTS[name] for name in names}
     for size in (MIDDLE, *(one for one in SIZES if one != MIDDLE)):
 
         def measure(user: Writer, start: Start, size: int = size) -> float:
