@@ -211,10 +211,10 @@ def test_a_number_told_fifty_times_is_exposed_and_one_never_told_is_not(base: Pa
         given.append(messages[-1])
         return twin(messages)
 
-    told = exposure(base, mine, train, canaries=1, repeats=50, candidates=64)
-    assert told.mean > 5.0  # of log2 64 = 6
-    assert told.base_mean < 5.0
+    told = exposure(base, mine, train, canaries=1, repeats=50, candidates=32)
+    assert told.mean > 4.0  # of log2 32 = 5
+    assert told.base_mean < 4.0
     recited = longest_verbatim(base, twin(mine), given[:1])
     assert recited.adapter > recited.base
-    never = exposure(base, mine, train, canaries=4, repeats=50, candidates=64, seed=1)
-    assert never.mean < 4.0
+    never = exposure(base, mine, train, canaries=4, repeats=50, candidates=32, seed=1)
+    assert never.mean < 3.5
