@@ -60,6 +60,14 @@ def test_merging_adapters_of_different_tensors_and_ranks():
     assert both.delta(K).tolist() == [[2, 4], [6, 8]]
 
 
+def test_a_change_that_is_weighed_does_not_tell_of_the_text_that_taught_it():
+    taught = rank_one([1, 0], [1, 2], **{"source.mean": 1.0, "base_fingerprint": "f"})
+    assert merge([(taught, 1.0)]).metadata == taught.metadata
+    for weight in (0.0, 0.5, -1.0):
+        assert merge([(taught, weight)]).metadata == {"xpert.base_fingerprint": "f"}
+    assert merge([(taught, 0.5), (taught, 0.5)]).metadata == {"xpert.base_fingerprint": "f"}
+
+
 def test_merging_keeps_the_metadata_that_all_agree_on():
     a = rank_one([1], [1], base_fingerprint="f", explanation="terse", recipe="r")
     b = rank_one([1], [1], explanation="playful", recipe="r")

@@ -34,6 +34,14 @@ def test_what_is_shared_and_what_is_own_are_told_apart_with_counts() -> None:
     )
 
 
+def test_what_somebody_does_even_more_than_the_others_is_said_once() -> None:
+    among = cache(*[(1.0, 2.0, 0.0)] * 4)  # haha: +1 on average, +3 of the writer
+    assert apart(WRITER, among) == (
+        "Like the adapters of this cache on average you write with more commas. "
+        "Unlike them you write with more haha (12 of 16 texts)."
+    )
+
+
 def test_texts_that_do_not_show_an_axis_are_not_counted() -> None:
     nan = float("nan")
     some = projected(*[(4.0, 3.0, 0.0)] * 12, *[(nan, 3.0, 0.0)] * 4)

@@ -280,3 +280,23 @@ def test_what_was_read_from_standard_input_is_named_as_a_file_to_read():
     assert again("finetune", ["-"], base=None) == "xpert finetune - < FILE"
     assert again("select", ["-", "more notes.txt"], cache="a/b") == "xpert select - 'more notes.txt' --cache a/b < FILE"
     assert again("run", ["Hello!"]) == "xpert run 'Hello!'"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("cache", "index", "embedded"), "embedded is no folder. Name the folder of a cache."),
+        (("cache", "words", "embedded"), "embedded is no folder. Name the folder of a cache."),
+        (
+            ("cache", "add", "x.gguf", "--cache", "embedded"),
+            "embedded is neither a folder nor a repo OWNER/NAME. Name the cache with --cache.",
+        ),
+    ],
+)
+def test_the_embedded_cache_is_not_written_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: Any, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = called(monkeypatch, capsys, *command)
+    assert (status, out, err) == (1, "", f"error: {said}\n")
+    assert list(tmp_path.iterdir()) == []

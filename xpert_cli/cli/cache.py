@@ -114,6 +114,12 @@ def build(
 app.command()(cache_train.train)
 
 
+def _require_folder(cache: Path) -> None:
+    """Refuse what nothing can be written to, as `embedded`."""
+    if not cache.is_dir():
+        raise BadInput(f"{cache} is no folder. Name the folder of a cache.")
+
+
 @app.command()
 @with_output()
 def verify(
@@ -143,6 +149,7 @@ def index(out: Output, cache: CacheDirArg) -> None:
     """
     from xpert_cli.cache.index import to_index
 
+    _require_folder(cache)
     count = to_index(opened_cache(str(cache), True, out), cache, out.progress)
     out.show({"cache": str(cache), "adapters": count}, f"{cache} has an index of {count} adapters.")
     out.hint(again("cache publish", [str(cache), "OWNER/NAME"]))
@@ -171,6 +178,7 @@ def words(
     """Name the styles of a cache's adapters in words that a summarizer chooses; new adapters may add words."""
     from xpert_cli.paper.name_adapters import name_words
 
+    _require_folder(cache)
     result = name_words(
         opened_cache(str(cache), offline, out),
         cache,
@@ -214,6 +222,8 @@ def add(
     from xpert_cli.cache import build
 
     own, communities = Path(cache).is_dir(), (adapter / "catalogue.json").is_file()
+    if not own and "/" not in cache:
+        raise BadInput(f"{cache} is neither a folder nor a repo OWNER/NAME. Name the cache with --cache.")
     if own:
         without_effect(context, f"on {cache}, which is a folder", "text", "canaries", "author", "yes")
     if communities:

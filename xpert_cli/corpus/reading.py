@@ -117,6 +117,8 @@ def read(
     if not usable:
         why = "; ".join(counted(count, reason) for reason, count in files.left_out.items() if count)
         why = why or "fragments under three words, code, quotes and media notices are left out"
+        if files.doubts and (wanted.since is not None or wanted.until is not None):
+            why += f"; {files.doubts[0]}"
         raise BadInput(f"{shown} holds no usable text ({why}). Give a file with text you wrote.")
     left_out = {reason: count for reason, count in sorted(files.left_out.items()) if count}
     if wanted.since is not None or wanted.until is not None:
@@ -177,8 +179,9 @@ def _users(
     talks = [one for one in files.conversations if one.turns]
     if user_names and not talks:
         if files.messages:
+            unread = f" {files.notes[0]}" if files.left_out["files of other kinds"] else ""
             raise BadInput(
-                f"{shown} is no conversation, so nobody in it is {' or '.join(user_names)}. Leave --author out."
+                f"{shown} is no conversation, so nobody in it is {' or '.join(user_names)}. Leave --author out.{unread}"
             )
         return [], (), 0
     mine: frozenset[str] = frozenset()

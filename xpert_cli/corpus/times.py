@@ -54,29 +54,30 @@ def stamp(year: int, month: int, day: int, hour: int = 0, minute: int = 0, secon
         return None
 
 
-def day_first(dates: Iterable[Sequence[int]]) -> bool | None:
-    """Whether of (first, second, year) the first number is the day.
+def day_first(dates: Iterable[Sequence[int]]) -> tuple[bool | None, bool]:
+    """Whether of (first, second, year) the first number is the day, None where both are as good; and if that is sure.
 
     By what is possible, then by what goes forward, then by what takes less time in all: days in a row read the wrong
-    way are months apart. None where both are as good, or where fewer than three days decide by time alone.
+    way are months apart. That alone is not sure for fewer than three days, nor where one of the numbers stays the same,
+    as in a chat on the first of each month.
     """
     several = list(dates)
     if any(one[0] > 12 for one in several):
-        return True
+        return True, True
     if any(one[1] > 12 for one in several):
-        return False
+        return False, True
     steps = [(a, b) for a, b in itertools.pairwise(several) if a != b]
     forward = sum((b[2], b[1], b[0]) > (a[2], a[1], a[0]) for a, b in steps)
     other = sum((b[2], b[0], b[1]) > (a[2], a[0], a[1]) for a, b in steps)
     if forward != other:
-        return forward > other
+        return forward > other, True
     days, months = (
-        {372 * year + 31 * month + day for day, month, year in turned} for turned in (several, _turned(several))
+        {372 * year + 31 * month + day for day, month, year in dated} for dated in (several, _turned(several))
     )
-    if len(days) < 3:
-        return None
-    spans = max(days) - min(days), max(months) - min(months)
-    return None if spans[0] == spans[1] else spans[0] < spans[1]
+    spans = [max(some) - min(some) for some in (days, months)] if several else [0, 0]
+    if len(days) < 3 or spans[0] == spans[1]:
+        return None, False
+    return spans[0] < spans[1], all(len({one[at] for one in several}) > 1 for at in (0, 1))
 
 
 def _turned(dates: Iterable[Sequence[int]]) -> list[tuple[int, int, int]]:

@@ -23,6 +23,7 @@ Metadata = str | int | float | list[float]
 
 FINGERPRINT = "xpert.base_fingerprint"
 BASE_NAME = "xpert.base_name"
+SOURCE = "xpert.source."  # what tells of the text that an adapter was trained on
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,8 @@ def merge(weighted: Sequence[tuple[Adapter, float]]) -> Adapter:
 
     Ranks are concatenated (A stacked, weight * scale * B side by side), so the result has the sum of the ranks and
     scale 1; where an adapter does not touch a tensor its share is zero. One adapter at weight 1 comes back as it is.
-    Metadata stays where all adapters agree on it.
+    Metadata stays where all adapters agree on it, but for what tells of training texts: a change that is weighed is not
+    what they taught.
 
     Raises:
         BadInput: no adapter, or a weight that is not finite.
@@ -101,7 +103,9 @@ def merge(weighted: Sequence[tuple[Adapter, float]]) -> Adapter:
     names = dict.fromkeys(name for adapter, _ in weighted for name in adapter.factors)
     factors = {name: _concatenated(weighted, name, rank) for name in names}
     metadata = {
-        key: value for key, value in first.metadata.items() if all(a.metadata.get(key) == value for a, _ in weighted)
+        key: value
+        for key, value in first.metadata.items()
+        if not key.startswith(SOURCE) and all(a.metadata.get(key) == value for a, _ in weighted)
     }
     for adapter, _ in weighted:  # an adapter that does not name its base does not unname it
         metadata |= {key: value for key, value in adapter.metadata.items() if key in (FINGERPRINT, BASE_NAME)}

@@ -36,11 +36,12 @@ def apart(projection: Projection, cache: OpenCache) -> str:
     sure = known & (np.abs(shift) > SURE * error)
     alike = np.where(sure & (shift * average > 0), np.minimum(np.abs(shift), np.abs(average)), 0.0)
     own = np.where(known & (np.abs(shift - average) > SURE * error), shift - average, 0.0)
-    parts = []
+    parts, others = [], _clear(projection, own, OWN)
+    alike[[any(described.repeats(space, i, other) for other in others) for i in range(len(alike))]] = 0.0
     if together := _clear(projection, alike * np.sign(average), SHARED):
         words = ", ".join(space.axes[i].words(average[i]) for i in together)
         parts.append(f"Like the adapters of this cache on average you write {words}.")
-    if others := _clear(projection, own, OWN):
+    if others:
         statements = [f"{space.axes[i].words(own[i])} ({_count(projection, i, average[i], own[i])})" for i in others]
         parts.append(f"Unlike them you write {', '.join(statements)}.")
     return " ".join(parts) if others else ""

@@ -229,18 +229,18 @@ def probes_digest() -> str:
 
 def strongest(space: Space, shift: Floats, count: int) -> list[int]:
     """Indices of the axes with the largest shifts, none of which says what a stronger one listed says."""
-    correlation = np.linalg.inv(space.precision)
     chosen: list[int] = []
-
-    def repeats(one: int, other: int) -> bool:
-        opposite = {space.axes[one].name, space.axes[other].name} == OPPOSITES and shift[one] * shift[other] < 0
-        return bool(opposite or abs(correlation[one, other]) >= ALIKE)
-
     for index in map(int, np.argsort(-np.abs(shift), kind="stable")):
         named = space.axes[index].named and shift[index]
-        if len(chosen) < count and named and not any(repeats(index, other) for other in chosen):
+        if len(chosen) < count and named and not any(repeats(space, index, other) for other in chosen):
             chosen.append(index)
     return chosen
+
+
+def repeats(space: Space, one: int, other: int) -> bool:
+    """Whether two axes say the same to a reader, as an axis and itself."""
+    same = {space.axes[one].name, space.axes[other].name} == OPPOSITES
+    return same or bool(abs(space.correlation[one, other]) >= ALIKE)
 
 
 def sentence(space: Space, shift: Floats, subject: str = "you write", count: int = 4) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -154,6 +155,11 @@ class Space:
             raise BadModel(
                 f"the cache's {', '.join(wrong) or 'spread'} does not fit its {n} axes. Build the cache again."
             )
+
+    @cached_property
+    def correlation(self) -> Floats:
+        """(axes, axes) of texts within writers: the precision's inverse."""
+        return np.asarray(np.linalg.inv(self.precision), np.float64)
 
     def shift(self, mean: Floats, *, writing: bool) -> Floats:
         """(axes,) shift from the base in pooled standard deviations; 0 where the reading is NaN.

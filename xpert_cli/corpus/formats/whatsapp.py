@@ -45,6 +45,7 @@ _STYLES = (
 _STARTS = re.compile(rf"[{MARKS}\s]*\[?[{MARKS}]*[\d٠-٩۰-۹०-९০-৯๐-๙０-９A-Za-z]")
 _CLOCK_FIRST = re.compile(r"\s*\d{1,2}:")
 _NUMBERS = re.compile(r"\d+")
+_ONE_WAY = re.compile(r"\D*(?:\d{4}\D|\d{1,2}\. ?\d{1,2}\.)")  # a date with its year first, or with dots
 _AFTERNOON = re.compile(
     r"p\.? ?m|下午|午後|晚上|中午|오후|م|μμ|μ\.μ|nachm|\bCH\b|ÖS|du\.|odp|PTG|petang|malam|অপরাহ্ণ|अपराह्न"
     r"|หลังเที่ยง|ب\.?ظ|pop",
@@ -210,12 +211,14 @@ def _times(stamps: list[str]) -> tuple[list[float | None], str]:
     """Seconds since 1970 of each stamp, which of its numbers is the day being what fits all of them; and any doubt."""
     dates = [_date([int(one) for one in _NUMBERS.findall(text)], text) for text in stamps]
     days = list(dict.fromkeys(one[:3] for one in dates if one is not None))
-    first, doubt = day_first(days), ""
+    (first, sure), doubt = day_first(days), ""
+    if any(_ONE_WAY.match(text) for text in stamps[:50]) and all(one[1] <= 12 for one in days):
+        first, sure = True, True
     if first is None:  # whose clock has twelve hours mostly writes the month first
         first = not any(_AFTERNOON.search(text) or _MORNING.search(text) for text in stamps[:50])
-        if both := next((one for one in days if one[0] != one[1]), None):
-            which = "day" if first else "month"
-            doubt = f"dates such as {both[0]}/{both[1]}/{both[2]} are read with the {which} first, which may be wrong"
+    if not sure and (both := next((one for one in days if one[0] != one[1]), None)):
+        which = "day" if first else "month"
+        doubt = f"dates such as {both[0]}/{both[1]}/{both[2]} are read with the {which} first, which may be wrong"
     times: list[float | None] = []
     for date, text in zip(dates, stamps, strict=True):
         if date is None:
