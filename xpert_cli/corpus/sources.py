@@ -203,7 +203,10 @@ class Source:
 
     def _in_folder(self, folder: Path) -> Iterator[File]:
         self.many = True
-        inside = sorted(path for path in folder.rglob("*") if path.is_file())
+        everything = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
+        inside = [path for path in everything if path.is_file()]
+        if len(everything) > len(inside):  # linked folders, links to nothing, pipes
+            self.left_out["files that cannot be opened"] += len(everything) - len(inside)
         self._members = {path.relative_to(folder).as_posix(): path for path in inside}
         for name in self._wanted():
             file = _in_place(folder / name, str(folder / name), self)

@@ -86,6 +86,8 @@ def _zipped(file: File) -> Parsed:
         raise BadInput(
             f"{file.name} is a damaged or locked document ({error}). Save it again, without a password."
         ) from error
+    if file.source.many and "[Content_Types].xml" not in names:
+        raise BadInput(f"{file.name} is an archive inside {file.source.shown}. Name it beside, or unpack it.")
     raise BadInput(f"{file.name} is a document of a kind that is not read. Save it as .docx or as text.")
 
 
