@@ -141,7 +141,11 @@ def test_the_embedded_cache_is_sound(monkeypatch, capsys, base):
     status, out, _ = called(monkeypatch, capsys, "cache", "verify", "--json")
     assert status == 0
     told = json.loads(out)
-    assert (told["adapters"], told["bytes"]) == (9, sum(file.stat().st_size for file in EMBEDDED.glob("*/*.gguf")))
+    assert (told["adapters"], told["communities"], told["bytes"]) == (
+        8,
+        1,
+        sum(file.stat().st_size for file in EMBEDDED.glob("*/*.gguf")),
+    )
 
 
 # -- building one

@@ -9,6 +9,7 @@ import pytest
 from command import called
 
 from xpert_cli import runs
+from xpert_cli.corpus import read
 
 LINE = '{"prompt": "Tea?", "response": "Always."}\n'
 
@@ -77,3 +78,10 @@ def test_the_folder_of_a_file_is_not_made_for_its_name_may_be_mistyped(
     assert (status, out) == (1, "")
     assert err == f"error: cannot write {call[-1]}: {place}. Choose another place with {option}.\n"
     assert not Path("no").exists()
+
+
+def test_a_file_that_is_named_in_two_ways_is_read_once(tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("I wrote this note about the garden.")
+    (tmp_path / "sub").mkdir()
+    assert len(read([str(note), str(tmp_path / "sub" / ".." / "note.txt")])) == 1

@@ -100,7 +100,8 @@ def test_a_name_that_stands_for_something_else_is_refused_with_the_reason(
     three: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, why: str
 ) -> None:
     status, out, err = called(monkeypatch, capsys, "runs", "rename", "last", name)
-    assert (status, out, err) == (1, "", f"error: {name!r} cannot be a run's name: {why}\n")
+    wanted = 1 if "adapter" in why else 2  # that name is free in another cache
+    assert (status, out, err) == (wanted, "", f"error: {name!r} cannot be a run's name: {why}\n")
     assert runs.find("last").name == "20261128-110000-bbbbbbbb"
 
 
@@ -247,7 +248,7 @@ def test_an_alias_that_means_something_else_or_nothing_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     status, _, err = called(monkeypatch, capsys, "aliases", "set", name, meaning)
-    assert (status, why in err) == (1, True)
+    assert (status, why in err) == (1 if "adapter" in why else 2, True)
 
 
 def test_runs_and_aliases_do_not_share_a_name(

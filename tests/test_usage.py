@@ -300,3 +300,13 @@ def test_the_embedded_cache_is_not_written_to(
     status, out, err = called(monkeypatch, capsys, *command)
     assert (status, out, err) == (1, "", f"error: {said}\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_merge_does_not_write_over_what_it_reads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.gguf"
+    mine.write_bytes(b"an adapter")
+    status, _, err = called(monkeypatch, capsys, "merge", "--adapter", f"{mine}=0.5", "--out", str(mine))
+    said = f"error: --out {mine} is among the files to read, and would be lost. Name another file with --out.\n"
+    assert (status, err, mine.read_bytes()) == (1, said, b"an adapter")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from xpert_cli import paths
-from xpert_cli.errors import BadInput, CannotWrite
+from xpert_cli.errors import BadInput, BadUsage, CannotWrite
 from xpert_cli.foreign.data import read_json, read_object
 
 ADAPTER, MESSAGES, MERGED, RECORD = "adapter.gguf", "messages.jsonl", "merged.gguf", "run.json"  # in a run's folder
@@ -132,17 +132,17 @@ def require_name(name: str, what: str) -> None:
         what: "a run's name", for the error.
 
     Raises:
-        BadInput: it cannot be used.
+        BadUsage: it cannot be used, whatever there is.
     """
     if not _NAME.fullmatch(name):
-        raise BadInput(
+        raise BadUsage(
             f"{name!a} cannot be {what}. "
             "Use up to 64 letters, digits, dots, dashes and underscores, and no dot or dash first."
         )
     if name.lower() in RESERVED:
-        raise BadInput(f"{name!r} cannot be {what}: it has a meaning of its own to xpert. Choose another name.")
+        raise BadUsage(f"{name!r} cannot be {what}: it has a meaning of its own to xpert. Choose another name.")
     if name.lower().endswith(".gguf"):
-        raise BadInput(f"{name!r} cannot be {what}: it would be taken for a file. Leave out .gguf.")
+        raise BadUsage(f"{name!r} cannot be {what}: it would be taken for a file. Leave out .gguf.")
 
 
 def rename(run: Run, name: str, ids: Container[str] = ()) -> Run:

@@ -63,7 +63,7 @@ from xpert_cli.cli.runs import app as runs_app
 from xpert_cli.cli.runs import disk
 from xpert_cli.cli.select import select
 from xpert_cli.cli.serve import serve
-from xpert_cli.cli.written_files import draw, require_picture
+from xpert_cli.cli.written_files import draw, require_picture, require_unread
 from xpert_cli.errors import BadUsage, XpertError
 
 
@@ -251,6 +251,8 @@ def merge(
     target = out or Path("merged.gguf")
     with cache_for_ids(cache, offline, o) as opened:
         adapters = find_adapters(adapter, opened)
+    files = [file if isinstance(file, Path) else file.path for file, _ in adapters] + ([model.path] if model else [])
+    require_unread(target, list(map(str, files)), "--out")
     result = merge.merge(adapters, model, target, rank=rank, type_name=type, progress=o.progress)
     o.notes(result.notes)
     o.show(result, views.merged(result))

@@ -8,6 +8,7 @@ What a file may hold: corpus/formats/. Whose turns count: corpus/authors.py. Wha
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -103,7 +104,10 @@ def read(
     names = [name for name in names if name.strip()]
     wanted = wanted or Wanted()
     files = _Read()
-    named = list(dict.fromkeys(filter(None, sources)))
+    unique: dict[str, str] = {}
+    for name in filter(None, sources):  # a file is read once, however it is named
+        unique.setdefault(name if name == "-" else os.path.realpath(name), name)
+    named = list(unique.values())
     for number, name in enumerate(named):
         progress("reading your text", number / len(named))
         _read_source(Source(name, stdin), files, progress)
