@@ -145,16 +145,7 @@ def firsts(
 
 def shares(people: Cached, score: Score) -> tuple[str, ...]:
     """For each size of cache and number of turns: users whose own person is first, with an interval over people."""
-    return _cells(_first(people, score), np.ones(len(people.places), np.bool_))
-
-
-def _cells(first: Sequence[Floats], some: Keep) -> tuple[str, ...]:
-    return tuple(percent_text([float(one) for one in percent[some]]) for percent in first)
-
-
-def _first(people: Cached, score: Score) -> list[Floats]:
-    """For each size of cache and number of turns: (people,) in how many of a hundred draws they are first."""
-    return [np.array(firsts(people, score, size, count)) for size in CACHES for count in COUNTS]
+    return tuple(percent_text(firsts(people, score, size, count)) for size in CACHES for count in COUNTS)
 
 
 def _head(run: Run, split: str, first: str) -> tuple[str, ...]:
@@ -169,13 +160,12 @@ def right(run: Run, split: str = "test") -> str:
 
 def by_turns(run: Run) -> str:
     """The same for people of whom the cache has little text, and much."""
-    count = np.array([len(one) for one in texts_of(run, "test")[0]])
-    first, rows = _first(cached(run, "test"), both), []
+    counts, people, rows = [len(one) for one in texts_of(run, "test")[0]], cached(run, "test"), []
     for least, below in itertools.pairwise((*TURNS, MOST["train"] + 1)):
-        some = (count >= least) & (count < below)
-        rows.append(
-            (f"{least} to {below - 1}" if below <= MOST["train"] else f"{least}", int(some.sum()), *_cells(first, some))
-        )
+        who = [person for person, count in enumerate(counts) if least <= count < below]
+        cells = [firsts(people, both, size, count, DRAWS, who) for size in CACHES for count in COUNTS]
+        name = f"{least} to {below - 1}" if below <= MOST["train"] else f"{least}"
+        rows.append((name, len(who), *map(percent_text, cells)))
     return table((*_head(run, "test", "train turns")[:1], "people", *_head(run, "test", "")[1:]), rows)
 
 

@@ -173,15 +173,16 @@ def add(
     sources = [described.read_source(one.adapter, space.axes, space.basis) for one in files.values()]
     training_coordinates = claimed(space, sources)
     answer_coordinates = np.zeros_like(training_coordinates)
-    silent = [row for row, place in enumerate(training_coordinates) if np.isnan(place).all()]
-    if silent_files := {name: files[name] for name in (list(files)[row] for row in silent)}:
-        answers = answer_probes(base, silent_files, out, seed, progress, plain=False)
+    places = zip(files.items(), training_coordinates, strict=True)
+    silent = {name: file for (name, file), place in places if np.isnan(place).all()}
+    if silent:
+        answers = answer_probes(base, silent, out, seed, progress, plain=False)
         readings = _read(answers, space.axes, space.basis, summarizer_model, progress)
-        answer_coordinates[silent] = [space.shift(one.mean, writing=False) for one in readings]
+        answer_coordinates[[name in silent for name in files]] = [
+            space.shift(one.mean, writing=False) for one in readings
+        ]
     new = [
-        _entry(
-            one, out, space, answer_coordinates[i], training_coordinates[i], ["answers"] if name in silent_files else []
-        )
+        _entry(one, out, space, answer_coordinates[i], training_coordinates[i], ["answers"] if name in silent else [])
         for i, (name, one) in enumerate(files.items())
     ]
     count = cache.size + len(new)

@@ -46,10 +46,9 @@ def import_(
 
     if out.is_dir():
         raise BadInput(f"-o {out} is a folder. Name a file, such as {out / 'messages.jsonl'}.")
-    if out.exists():
-        require_unread(out, text, "-o")
-        if not overwrite:
-            raise BadInput(f"-o {out} is there already. Name another file with -o, or say --overwrite.")
+    require_unread(out, text, "-o")
+    if out.exists() and not overwrite:
+        raise BadInput(f"-o {out} is there already. Name another file with -o, or say --overwrite.")
     paths.require_place(out)
     written = written_by(
         text, author, o, since=since, until=until, exclude=exclude, session_gap=session_gap, scrub=scrub

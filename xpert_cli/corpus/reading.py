@@ -45,6 +45,11 @@ class Wanted:
     gap: float = pairing.GAP
     copies: bool = False
 
+    @property
+    def dated(self) -> bool:
+        """Whether it matters when a message was written."""
+        return self.since is not None or self.until is not None
+
     @classmethod
     def of(cls, since: str | None, until: str | None, exclude: Sequence[str], hours: float | None) -> Wanted:
         """From what was typed.
@@ -121,11 +126,11 @@ def read(
     if not usable:
         why = "; ".join(counted(count, reason) for reason, count in files.left_out.items() if count)
         why = why or "fragments under three words, code, quotes and media notices are left out"
-        if files.doubts and (wanted.since is not None or wanted.until is not None):
+        if files.doubts and wanted.dated:
             why += f"; {files.doubts[0]}"
         raise BadInput(f"{shown} holds no usable text ({why}). Give a file with text you wrote.")
     left_out = {reason: count for reason, count in sorted(files.left_out.items()) if count}
-    if wanted.since is not None or wanted.until is not None:
+    if wanted.dated:
         files.notes += dict.fromkeys(files.doubts)
     reading = Reading(
         dict(files.kinds), who, len(usable), len(files.messages) + turn_count, left_out, tuple(files.notes)
@@ -229,7 +234,7 @@ def _within(messages: Sequence[Message], wanted: Wanted, left_out: Counter[str])
     """The messages of the asked time that match no excluded pattern."""
     inside = []
     for message in messages:
-        if wanted.since is not None or wanted.until is not None:
+        if wanted.dated:
             if message.time is None:
                 left_out["without a date"] += 1
                 continue

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -54,7 +54,7 @@ def stamp(year: int, month: int, day: int, hour: int = 0, minute: int = 0, secon
         return None
 
 
-def day_first(dates: Iterable[Sequence[int]]) -> tuple[bool | None, bool]:
+def day_first(dates: Iterable[tuple[int, int, int]]) -> tuple[bool | None, bool]:
     """Whether of (first, second, year) the first number is the day, None where both are as good; and if that is sure.
 
     By what is possible, then by what goes forward, then by what takes less time in all: days in a row read the wrong
@@ -66,22 +66,15 @@ def day_first(dates: Iterable[Sequence[int]]) -> tuple[bool | None, bool]:
         return True, True
     if any(one[1] > 12 for one in several):
         return False, True
-    steps = [(a, b) for a, b in itertools.pairwise(several) if a != b]
-    forward = sum((b[2], b[1], b[0]) > (a[2], a[1], a[0]) for a, b in steps)
-    other = sum((b[2], b[0], b[1]) > (a[2], a[0], a[1]) for a, b in steps)
-    if forward != other:
-        return forward > other, True
-    days, months = (
-        {372 * year + 31 * month + day for day, month, year in dated} for dated in (several, _turned(several))
-    )
-    spans = [max(some) - min(some) for some in (days, months)] if several else [0, 0]
-    if len(days) < 3 or spans[0] == spans[1]:
+    both = [[372 * year + 31 * month + day for day, month, year in several]]
+    both += [[372 * year + 31 * month + day for month, day, year in several]]
+    forward = [sum(b > a for a, b in itertools.pairwise(days)) for days in both]
+    if forward[0] != forward[1]:
+        return forward[0] > forward[1], True
+    spans = [max(days) - min(days) for days in both] if several else [0, 0]
+    if len(set(several)) < 3 or spans[0] == spans[1]:
         return None, False
     return spans[0] < spans[1], all(len({one[at] for one in several}) > 1 for at in (0, 1))
-
-
-def _turned(dates: Iterable[Sequence[int]]) -> list[tuple[int, int, int]]:
-    return [(second, first, year) for first, second, year in dates]
 
 
 def _scaled(value: float) -> float | None:

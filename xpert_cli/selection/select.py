@@ -26,7 +26,7 @@ from xpert_cli.corpus import Corpus
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.selection import community
-from xpert_cli.selection.project import AxisPosition, Projection, project
+from xpert_cli.selection.project import OTHER, AxisPosition, Projection, project
 from xpert_cli.selection.score import (
     ENOUGH,
     Rest,
@@ -40,7 +40,7 @@ from xpert_cli.selection.score import (
 )
 from xpert_cli.selection.search import nearest
 from xpert_cli.style import described
-from xpert_cli.style.languages import LANGUAGES, NAMES, language
+from xpert_cli.style.languages import NAMES, language
 from xpert_cli.style.sentences import Sample
 from xpert_cli.style.space import WORDING, Floats, Space
 
@@ -48,7 +48,6 @@ DRAWN = 60  # adapters that a picture has room for
 ROWS = 10  # axes in a picture
 EXPLAINED = 60  # adapters whose scores are given reasons
 STRAY = 0.25  # of a standard deviation on an axis of other languages: a few words among English ones are no language
-_SPOKEN = frozenset(axis.name for axis, _ in LANGUAGES)
 
 
 @dataclass(frozen=True)
@@ -217,7 +216,7 @@ def _foreign(projection: Projection, adapters: Floats) -> tuple[str, ...]:
 
     Adapters of English say next to nothing on the axes of other languages. A cache without these cannot be judged.
     """
-    spoken = np.array([axis.name in _SPOKEN for axis in projection.space.axes], np.bool_)
+    spoken = np.array([axis.name in OTHER for axis in projection.space.axes], np.bool_)
     if not spoken.any() or (np.abs(adapters[:, spoken]) > STRAY).any():
         return ()
     languages = Counter(filter(None, (language(Sample(text)) for text in projection.texts)))
