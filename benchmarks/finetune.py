@@ -31,7 +31,7 @@ from xpert_cli.llama.model import Sample
 from xpert_cli.models.peft import WEIGHTS, read_peft, write_peft
 from xpert_cli.paths import whole
 from xpert_cli.training.loop import PACK, Recipe, Trained, batch_at, scored_tokens, train
-from xpert_cli.training.packing import packs
+from xpert_cli.training.packing import TOGETHER, packs
 from xpert_cli.training.plan import PACKS, Plan
 
 FIRST, ROWS, HELD_OUT = 500, 48, 12  # training rows of set 4
@@ -93,7 +93,7 @@ def ours(layout: str, run: Run, dtype: str, _turn: str) -> Record:
     info, (samples, held_out) = gguf.base_info(run.base), samples_of(run)
     plan = Plan(dtype, run.options.threads, PACK, 0, 0, packed=layout != "xpert")
     if layout == "leanest":
-        plan = replace(plan, pack=PACKS[-1], recompute=info.layers, packed_head=True)
+        plan = replace(plan, pack=PACKS[-1], recompute=info.layers, packed_head=True, together=TOGETHER)
     decoder = plan.open(BaseModel.open(run.base))
     first = read_peft(run.store.file("start"), heads=info.heads, kv_heads=info.kv_heads, architecture=info.architecture)
     result: Trained = train(decoder, samples, held_out, recipe_of(samples), start=first, pack=plan.pack)

@@ -131,13 +131,13 @@ def test_losses_are_those_of_transformers(case):
     model, decoder = case.oracle(adapted=True), case.decoder()
     with torch.no_grad():
         expected = [float(nats(model, sample)) for sample in case.samples]
-        alone = [decoder.loss([sample]) for sample in case.samples]
-        together = decoder.loss(case.samples)
+        alone = [decoder.loss([[sample]]) for sample in case.samples]
+        together = decoder.loss([case.samples])
         with model.disable_adapter():
             of_base = [float(nats(model, sample)) for sample in case.samples]
         with decoder.disabled():
-            assert [decoder.loss([sample]) for sample in case.samples] == pytest.approx(of_base, rel=1e-5, abs=1e-4)
-        assert [decoder.loss([sample]) for sample in case.samples] == alone
+            assert [decoder.loss([[sample]]) for sample in case.samples] == pytest.approx(of_base, rel=1e-5, abs=1e-4)
+        assert [decoder.loss([[sample]]) for sample in case.samples] == alone
     assert alone == pytest.approx(expected, rel=1e-5, abs=1e-4)
     assert together == pytest.approx(sum(expected), rel=1e-5)
     assert abs(sum(of_base) - sum(expected)) > 0.1  # the adapter does something
@@ -153,7 +153,7 @@ def test_what_all_samples_begin_with_is_worked_out_once(case):
     pack = Pack.of(samples)
     assert (pack.shared, pack.spans[:2], len(pack.targets)) == (40, ((0, 340), (340, 410)), 357)
     decoder = case.decoder()
-    assert decoder.loss(samples) == pytest.approx(sum(decoder.loss([sample]) for sample in samples), rel=1e-5)
+    assert decoder.loss([samples]) == pytest.approx(sum(decoder.loss([[sample]]) for sample in samples), rel=1e-5)
 
 
 @pytest.mark.parametrize(("shared", "recompute"), [(0, False), (0, True), (40, False), (40, True)])
@@ -167,7 +167,7 @@ def test_gradients_are_those_of_autograd_and_peft(case, shared, recompute, tmp_p
     model.save_pretrained(tmp_path)
     heads = gguf.base_info(case.path)
     expected = read_peft(tmp_path, heads=heads.heads, kv_heads=heads.kv_heads, architecture=case.architecture)
-    assert decoder.learn(samples, over=1) == pytest.approx(decoder.loss(samples), rel=1e-6)
+    assert decoder.learn([samples], over=1) == pytest.approx(decoder.loss([samples]), rel=1e-6)
     decoder.parameters.copy_(decoder.gradient)
     found, tolerance = decoder.adapter(), GRADIENT.get(case.architecture, 2e-5)
     assert found.factors.keys() == expected.factors.keys()
@@ -179,7 +179,7 @@ def test_gradients_are_those_of_autograd_and_peft(case, shared, recompute, tmp_p
 def test_gradients_are_finite_differences(case):
     """At the steepest entry of each eighth of the factors; one scored token, so that float32 has digits to spare."""
     decoder, sample, step = case.decoder(), case.samples[2], 1e-3
-    decoder.learn([sample], over=1)
+    decoder.learn([[sample]], over=1)
     size = len(decoder.gradient) // 8
     for begin in range(0, 8 * size, size):
         entry = begin + int(decoder.gradient[begin : begin + size].abs().argmax())
@@ -187,7 +187,7 @@ def test_gradients_are_finite_differences(case):
         for sign in (1, -1):
             decoder.parameters[entry] += sign * step
             decoder.refresh()
-            around.append(decoder.loss([sample]))
+            around.append(decoder.loss([[sample]]))
             decoder.parameters[entry] -= sign * step
         slope = (around[0] - around[1]) / (2 * step)
         assert slope == pytest.approx(float(decoder.gradient[entry]), rel=0.01, abs=1e-3), entry
@@ -200,7 +200,7 @@ def test_the_room_of_one_pass_serves_the_next(case):
     for samples in turns:
         reused.gradient.zero_()
         fresh = case.decoder()
-        assert reused.learn(samples, over=3) == fresh.learn(samples, over=3)
+        assert reused.learn([samples], over=3) == fresh.learn([samples], over=3)
         assert reused.gradient.equal(fresh.gradient)
 
 
@@ -252,7 +252,7 @@ def test_bfloat16_is_near_float32(case):
     import torch
 
     exact, coarse = case.decoder(), case.decoder("bfloat16")
-    losses = [decoder.learn(case.samples, over=1) for decoder in (exact, coarse)]
+    losses = [decoder.learn([case.samples], over=1) for decoder in (exact, coarse)]
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
     assert torch.cosine_similarity(exact.gradient, coarse.gradient, dim=0) > COSINE.get(case.architecture, 0.995)
 
@@ -277,7 +277,7 @@ def logits(decoder: Any, tokens: list[int], monkeypatch: pytest.MonkeyPatch) -> 
     """(tokens, vocabulary) what the decoder gives for every position."""
     with monkeypatch.context() as patch:
         patch.setattr("xpert_cli.training.decoder.CrossEntropy", Recorder)
-        decoder.loss([([*tokens, 0], 1)])
+        decoder.loss([[([*tokens, 0], 1)]])
     return np.asarray(Recorder.logits)
 
 

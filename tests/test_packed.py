@@ -74,10 +74,10 @@ def test_training_is_the_same_bit_for_bit(base: Path, recompute: int) -> None:
         decoder.begin(None, 4, 2.0, seed=0)
         for _ in range(2):
             decoder.gradient.zero_()
-            loss = decoder.learn(SAMPLES, over=1)
+            loss = decoder.learn([SAMPLES], over=1)
             decoder.parameters -= 0.01 * decoder.gradient
             decoder.refresh()
-        found.append((loss, decoder.gradient.clone(), decoder.loss(SAMPLES)))
+        found.append((loss, decoder.gradient.clone(), decoder.loss([SAMPLES])))
     (loss, gradient, after), other = found
     assert (loss, after) == (other[0], other[2])
     assert torch.equal(gradient, other[1])
@@ -90,25 +90,53 @@ from pathlib import Path
 from xpert_cli.training.decoder import open_decoder
 decoder = open_decoder(Path(sys.argv[1]), "float32", recompute=1, packed=True)
 decoder.begin(None, 2, 2.0, 0)
-decoder.learn([([5, 6, 7, 8], 1)], over=1)
+decoder.learn([[([5, 6, 7, 8], 1)]], over=1)
 assert decoder.gradient.abs().max() > 0
 print({"torch._dynamo", "sympy"} & set(sys.modules))
 """
 
 
-@pytest.mark.parametrize(("recompute", "expansions"), [(0, 237), (30, 238)])
+@pytest.mark.parametrize(("recompute", "together", "expansions"), [(0, 0, 2 * 237 - 1), (30, 0, 2 * 238 - 2), (30, 1024, 238)])
 def test_each_half_of_a_layer_is_expanded_once_forward_and_once_back(
-    base: Path, monkeypatch: pytest.MonkeyPatch, recompute: int, expansions: int
+    base: Path, monkeypatch: pytest.MonkeyPatch, recompute: int, together: int, expansions: int
 ) -> None:
     from xpert_cli.training.decoder import open_decoder
     from xpert_cli.training.packed import Packed
 
     expand, calls = Packed.expand, list[int]()
     monkeypatch.setattr(Packed, "expand", lambda *arguments: (calls.append(1), expand(*arguments))[1])
-    decoder = open_decoder(base, "bfloat16", recompute=recompute, packed=True)
+    decoder = open_decoder(base, "bfloat16", recompute=recompute, packed=True, together=together)
     decoder.begin(None, 4, 2.0, seed=0)
-    decoder.learn(SAMPLES, over=1)
-    assert len(calls) == expansions  # of 30 layers with 4 products, two ways; the topmost two are still there
+    for parts in decoder.groups([SAMPLES, SAMPLES[:1]], learning=True):
+        decoder.learn(parts, over=1)
+    assert len(calls) == expansions  # of 30 layers with 4 products, two ways; a few are still there
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+@pytest.mark.parametrize("packed_head", [False, True])
+def test_parts_that_go_through_a_layer_together_learn_what_they_learn_apart(
+    base: Path, kind: str, packed_head: bool
+) -> None:
+    import torch
+
+    from xpert_cli.training.decoder import open_decoder
+
+    parts = [SAMPLES, [([*range(700, 950)], 3)], SAMPLES[1:]]  # 386 tokens, and 338 of them scored
+    found = []
+    for together in (0, 1024):
+        layout = {"recompute": 30, "packed": True, "packed_head": packed_head, "together": together}
+        decoder = open_decoder(base, kind, **layout)
+        decoder.begin(None, 4, 2.0, seed=0)
+        decoder.parameters.add_(torch.linspace(-0.01, 0.01, len(decoder.parameters)))
+        decoder.refresh()
+        groups = decoder.groups(parts, learning=True)
+        assert [len(group) for group in groups] == ([3] if together else [1, 1, 1])
+        learnt = sum(decoder.learn(group, over=1) for group in groups)
+        found.append((learnt, decoder.loss(parts), decoder.gradient.clone()))
+    (apart, of_apart, gradient), (joined, of_joined, other) = found
+    assert [joined, of_joined, of_apart] == pytest.approx([apart] * 3, rel=1e-6 if kind == "float32" else 1e-3)
+    assert torch.cosine_similarity(gradient, other, dim=0) > (0.999999 if kind == "float32" else 0.9999)
+    assert float(other.norm()) == pytest.approx(float(gradient.norm()), rel=1e-5 if kind == "float32" else 1e-3)
 
 
 def test_the_leanest_layout_does_not_import_torchs_compiler(tmp_path: Path) -> None:
@@ -132,11 +160,11 @@ def test_a_plan_keeps_weights_packed_before_it_works_anything_out_twice(base: Pa
         except BadInput as error:
             assert "more than --memory allows" in str(error)  # noqa: PT017
             break
-        chosen.append((found.pack, found.packed, found.packed_head, found.recompute))
+        chosen.append((found.pack, found.packed, found.packed_head, found.recompute, found.together))
         limit = found.memory
     assert chosen == [
-        *[(256, False, False, 0), (512, True, False, 0), (256, True, False, 0)],
-        *[(256, True, True, 0), (256, True, True, 15), (256, True, True, 30)],
+        *[(256, False, False, 0, 0), (512, True, False, 0, 0), (512, True, True, 0, 0)],
+        *[(512, True, True, 30, 1024), (256, True, True, 30, 1024), (256, True, True, 30, 0)],
     ]
 
 
@@ -150,11 +178,11 @@ def test_a_packed_head_gives_the_loss_and_the_gradient_of_one_in_memory(base: Pa
     for packed_head in (False, True):
         decoder = open_decoder(base, kind, packed=True, packed_head=packed_head)
         decoder.begin(None, 4, 2.0, seed=0)
-        decoder.learn(SAMPLES, over=1)
+        decoder.learn([SAMPLES], over=1)
         decoder.parameters -= 0.01 * decoder.gradient
         decoder.refresh()
         decoder.gradient.zero_()
-        losses.append((decoder.learn(SAMPLES, over=1), decoder.loss(SAMPLES)))
+        losses.append((decoder.learn([SAMPLES], over=1), decoder.loss([SAMPLES])))
         gradients.append(decoder.gradient.clone())
     assert losses[1] == pytest.approx(losses[0], rel=5e-3 if kind == "bfloat16" else 1e-6)
     assert torch.cosine_similarity(*gradients, dim=0) > cosine

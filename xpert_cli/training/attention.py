@@ -19,7 +19,9 @@ from torch.autograd import Function
 from xpert_cli.training.operations import ScratchBuffers
 from xpert_cli.training.packing import rounded
 
-ROWS = 256  # queries whose attention weights exist at one time
+# Queries whose attention weights exist at one time. Fewer skip more of the keys that none of them sees; in bfloat16
+# this gains nothing, as small products are slow, and a kernel would be compiled for every number of keys.
+ROWS = {torch.float32: 64, torch.bfloat16: 256}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ class Rotation:
 class Attention(Function):
     """Causal attention within each sample of a pack, query heads in groups (Ainslie et al. 2023).
 
-    Weights are worked out again for the gradient, `ROWS` queries at a time against the keys before them.
+    Weights are worked out again for the gradient, so many queries at a time against the keys before them.
     """
 
     @staticmethod
@@ -74,7 +76,7 @@ class Attention(Function):
         for start, end, before in heads.seen:
             q, k, v = _split(_rows(rotated, start, end, before), heads)
             mixed = torch.empty_like(q)
-            for rows, seen in _blocks(q.shape[2], heads.window):
+            for rows, seen in _blocks(q, heads.window):
                 weights = _weights(q[:, :, rows], k[:, seen], rows, seen, heads)
                 mixed[:, :, rows] = torch.bmm(weights, v[:, seen]).unflatten(1, (q.shape[1], -1))
             out[start:end].unflatten(1, (heads.groups, -1, heads.size)).copy_(
@@ -90,7 +92,7 @@ class Attention(Function):
             q, k, v = _split(_rows(rotated, start, end, before), heads)
             to_q, to_k, to_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
             to_mixed = _grouped(gradient[start:end], heads.groups, q.shape, before)
-            for rows, seen in _blocks(q.shape[2], heads.window):
+            for rows, seen in _blocks(q, heads.window):
                 weights = _weights(q[:, :, rows], k[:, seen], rows, seen, heads)
                 gradient_rows = to_mixed[:, :, rows].flatten(1, 2)
                 to_v[:, seen].baddbmm_(weights.transpose(1, 2), gradient_rows)
@@ -140,10 +142,11 @@ def _joined(q: Tensor, k: Tensor, v: Tensor, tokens: int, heads: Heads) -> Tenso
     return out
 
 
-def _blocks(tokens: int, window: int | None) -> list[tuple[slice, slice]]:
+def _blocks(q: Tensor, window: int | None) -> list[tuple[slice, slice]]:
     """Slices of queries, and the keys that any of them sees."""
-    starts = range(0, tokens, ROWS)
-    ends = [min(start + ROWS, tokens) for start in starts]
+    tokens, rows = q.shape[2], ROWS.get(q.dtype, 256)
+    starts = range(0, tokens, rows)
+    ends = [min(start + rows, tokens) for start in starts]
     return [
         (slice(start, end), slice(0 if window is None else max(0, start - window + 1), end))
         for start, end in zip(starts, ends, strict=True)

@@ -2,7 +2,7 @@
 
     decoder = Decoder(read_header(path), torch.bfloat16)
     decoder.begin(None, rank=8, scale=2.0, seed=0)
-    nats = decoder.learn([([1, 2, 3], 1)], over=2)         # loss summed over scored tokens; adds to decoder.gradient
+    nats = decoder.learn([[([1, 2, 3], 1)]], over=2)       # loss summed over scored tokens; adds to decoder.gradient
     decoder.parameters -= 0.01 * decoder.gradient
     decoder.refresh()
 
@@ -39,7 +39,7 @@ from xpert_cli.training.operations import (
 )
 from xpert_cli.training.packed import Packed
 from xpert_cli.training.packed_head import BlockedCrossEntropy, PackedMatrix
-from xpert_cli.training.packing import Pack
+from xpert_cli.training.packing import TOGETHER, Pack, grouped, rounded
 from xpert_cli.training.shape import Shape
 
 SLOTS = ("first expanded", "last expanded", "first expanded", "last expanded")  # qkv and output, gate with up and down
@@ -56,6 +56,7 @@ class Decoder:
             the same.
         packed_head: leave the embedding and the output matrix there too; the loss then sums over blocks of the
             vocabulary.
+        together: tokens of the parts of a step for which weights in the file are expanded once; see `groups`.
 
     Attributes:
         parameters, gradient: (count,) float32, all factors of all layers end to end.
@@ -72,8 +73,9 @@ class Decoder:
         recompute: int = 0,
         packed: bool = False,
         packed_head: bool = False,
+        together: int = 0,
     ) -> None:
-        self.shape, self.dtype, self.recompute = Shape.of(header), dtype, recompute
+        self.shape, self.dtype, self.recompute, self.together = Shape.of(header), dtype, recompute, together
         self._header, self._file = header, header.path.open("rb", buffering=0) if packed else None
         self._embedding = self._vocabulary_matrix("token_embd.weight", packed_head)
         tied = "output.weight" not in header.tensors
@@ -136,39 +138,65 @@ class Decoder:
             self.parameters.copy_(trained)
             self.refresh()
 
-    def learn(self, samples: Sequence[Sample], over: float) -> float:
-        """Add the gradient of the samples' summed loss, divided by `over`; returns the loss, not divided."""
-        pack = Pack.of(samples)
-        self._room.reserve(len(pack.ids) * self.shape.kept_numbers * (self.shape.layers - self.recompute))
-        loss = self._loss(pack, self._room)
+    def groups(self, parts: Sequence[Sequence[Sample]], *, learning: bool) -> list[list[Sequence[Sample]]]:
+        """Parts of samples, in the order given, grouped for one call each of `learn` or of `loss`.
+
+        Weights in the file are expanded once for all parts of a group. Without learning, nothing is kept of a layer, so
+        that grouping costs next to no memory.
+        """
+        return grouped(parts, self.together if learning else TOGETHER if self._file else 0)
+
+    def learn(self, parts: Sequence[Sequence[Sample]], over: float) -> float:
+        """Add the gradient of all samples' summed loss, divided by `over`; returns the loss, not divided.
+
+        The samples of a part lie end to end; every layer works on one part after the other.
+        """
+        packs = [Pack.of(samples) for samples in parts]
+        rows = sum(len(pack.ids) for pack in packs)
+        self._room.reserve(rows * self.shape.kept_numbers * (self.shape.layers - self.recompute))
+        loss = self._loss(packs, self._room)
         (loss / over).backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
     @torch.no_grad()
-    def loss(self, samples: Sequence[Sample]) -> float:
-        """Summed -log p, in nats, of the scored tokens of samples packed end to end, each seeing only itself."""
-        return float(self._loss(Pack.of(samples), self._room.sharing_scratch()))
+    def loss(self, parts: Sequence[Sequence[Sample]]) -> float:
+        """Summed -log p, in nats, of the scored tokens of all samples, each seeing only itself; parts as in `learn`."""
+        return float(self._loss([Pack.of(samples) for samples in parts], self._room.sharing_scratch()))
 
-    def _loss(self, pack: Pack, buffers: ScratchBuffers) -> Tensor:
-        if isinstance(self._embedding, PackedMatrix):
-            stream = self._embedding.rows(pack.ids, self.dtype)
-        else:
-            stream = torch.nn.functional.embedding(torch.from_numpy(pack.ids), self._embedding)
-        if self.shape.embedding_scale != 1:
-            stream = stream * self.shape.embedding_scale
-        positions, rows, targets = map(torch.from_numpy, (pack.positions, pack.rows, pack.targets))
+    def _loss(self, packs: Sequence[Pack], buffers: ScratchBuffers) -> Tensor:
         kinds = {(layer.local, layer.rotated) for layer in self.layers}
-        rotations = {kind: self._rotation(positions, *kind) for kind in kinds}
+        positions = [torch.from_numpy(pack.positions) for pack in packs]
+        rotations = [{kind: self._rotation(one, *kind) for kind in kinds} for one in positions]
+        streams = [self._embedded(pack) for pack in packs]
+        # Gradients are made in the opposite order, so that they are added from the first part to the last.
+        order = range(len(packs))[::-1]
         for index, layer in enumerate(self.layers):
             recomputes = index < self.recompute and torch.is_grad_enabled()
             room = buffers.sharing_scratch() if recomputes else buffers
-            for half in layer.halves(self._heads(pack, layer.local), rotations[layer.local, layer.rotated], room):
-                stream = Recomputed.apply(stream, self._switch, half) if recomputes else half(stream, self._switch)
-        states = Norm.apply(stream[rows], self._norm, buffers)
+            kind = layer.local, layer.rotated
+            halves = [layer.halves(self._heads(packs[at], layer.local), rotations[at][kind], room) for at in order]
+            for of_parts in zip(*halves, strict=True):
+                for at, half in zip(order, of_parts, strict=True):
+                    stream = streams[at]
+                    streams[at] = (
+                        Recomputed.apply(stream, self._switch, half) if recomputes else half(stream, self._switch)
+                    )
+        scored = torch.cat([stream[pack.rows] for stream, pack in zip(streams, packs, strict=True)])
+        targets = torch.from_numpy(np.concatenate([pack.targets for pack in packs]))
+        scored = torch.nn.functional.pad(scored, (0, 0, 0, rounded(len(targets)) - len(targets)))
+        states = Norm.apply(scored, self._norm, buffers)
         if self.shape.logit_scale != 1:
             states = states / self.shape.logit_scale
         entropy = BlockedCrossEntropy if isinstance(self._head, PackedMatrix) else CrossEntropy
         return entropy.apply(states, self._head, targets, self.shape.cap, buffers)  # type: ignore[no-any-return]
+
+    def _embedded(self, pack: Pack) -> Tensor:
+        """(rows, hidden) what the layers begin with."""
+        if isinstance(self._embedding, PackedMatrix):
+            stream = self._embedding.rows(pack.ids, self.dtype)
+        else:
+            stream = torch.nn.functional.embedding(torch.from_numpy(pack.ids), self._embedding)
+        return stream if self.shape.embedding_scale == 1 else stream * self.shape.embedding_scale
 
     def adapter(self) -> Adapter:
         """The factors as they are now."""
@@ -261,10 +289,12 @@ def open_decoder(
     recompute: int = 0,
     packed: bool = False,
     packed_head: bool = False,
+    together: int = 0,
     threads: int | None = None,
 ) -> Decoder:
     """The decoder of a GGUF file, computed by so many threads; None leaves torch's number as it is."""
     if threads:
         torch.set_num_threads(threads)
     kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype
-    return Decoder(BaseModel.open(base).header, kind, recompute=recompute, packed=packed, packed_head=packed_head)
+    header = BaseModel.open(base).header
+    return Decoder(header, kind, recompute=recompute, packed=packed, packed_head=packed_head, together=together)

@@ -258,8 +258,8 @@ class _Run:
         batch = [self.samples[i] for i in batch_at(state.step, len(self.samples), self.recipe.batch, self.recipe.seed)]
         scored, total = scored_tokens(batch), 0.0
         decoder.gradient.zero_()
-        for samples in packs(batch, self.pack):
-            total += decoder.learn(samples, scored)
+        for parts in decoder.groups(packs(batch, self.pack), learning=True):
+            total += decoder.learn(parts, scored)
             check()
         self.optimizer.step(state.step + 1, self.recipe.rate(state.step, spent))
         state.step += 1
@@ -332,8 +332,8 @@ def evaluate(
 ) -> float:
     """Mean loss in nats a scored token."""
     total = 0.0
-    for part in packs(samples, pack):
-        total += decoder.loss(part)
+    for parts in decoder.groups(packs(samples, pack), learning=False):
+        total += decoder.loss(parts)
         check()
     platform.release_memory()
     return total / max(1, scored_tokens(samples))

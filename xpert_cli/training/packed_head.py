@@ -28,6 +28,7 @@ from xpert_cli.training.operations import ScratchBuffers
 from xpert_cli.training.packed import Packed
 
 BLOCK = 1 << 12  # rows of the output matrix that are expanded at a time
+ROWS = 1 << 8  # states that are multiplied with them at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,17 +85,20 @@ class BlockedCrossEntropy(Function):
         learns = ctx.needs_input_grad[0]
         likeliest: list[Tensor] = []  # of each block: what the probability of a token is at most, at any position
         for first, block in head.blocks(buffers):
-            logits = _logits(states, block, count, cap, buffers)
-            wide = buffers.scratch("wide", count, block.shape[0], dtype=torch.float32).copy_(logits)
-            inside = (targets >= first) & (targets < first + len(block))
-            places = (targets[inside] - first)[:, None]
-            target[inside] = wide[inside].gather(1, places)
-            above = torch.maximum(top, wide.amax(-1, keepdim=True))
-            powers = wide.sub_(above).exp_()
-            total.mul_((top - above).exp_()).add_(powers.sum(-1, keepdim=True))
-            if learns:
-                likeliest.append(powers.div_(total).amax(0))  # of the tokens so far: with more it becomes less
-            top = above
+            likeliest.append(torch.zeros(len(block)))
+            for some in _some(count):
+                logits = _logits(states[some], block, cap, buffers)
+                wide = buffers.scratch("wide", *logits.shape, dtype=torch.float32).copy_(logits)
+                (inside,) = torch.nonzero(
+                    (targets[some] >= first) & (targets[some] < first + len(block)), as_tuple=True
+                )
+                target[some.start + inside] = wide[inside].gather(1, (targets[some.start + inside] - first)[:, None])
+                above = torch.maximum(top[some], wide[: len(top[some])].amax(-1, keepdim=True))
+                powers = wide[: len(above)].sub_(above).exp_()
+                total[some].mul_((top[some] - above).exp_()).add_(powers.sum(-1, keepdim=True))
+                top[some] = above
+                if learns:  # of the tokens so far: with more it becomes less
+                    torch.maximum(likeliest[-1], powers.div_(total[some]).amax(0), out=likeliest[-1])
         sums = total.log_() + top
         target -= sums
         if learns:
@@ -135,21 +139,26 @@ def _slope(
             block = torch.index_select(block, 0, rows)
         else:
             real = len(block)
-        logits = _logits(states, block, count, cap, buffers)
-        wide = buffers.scratch("wide", count, len(block), dtype=torch.float32).copy_(logits)
-        shares = wide.sub_(sums).exp_()
-        shares[:, real:] = 0
-        shares[inside, columns] = target[inside, 0].expm1()
-        if cap is not None:
-            shares *= 1 - (logits.float() / cap).square_()
-        narrow = buffers.scratch("shares", count, len(block)).copy_(shares)
-        slope[:count] += narrow @ block
+        for some in _some(count):
+            logits = _logits(states[some], block, cap, buffers)
+            wide = buffers.scratch("wide", *logits.shape, dtype=torch.float32).copy_(logits)
+            shares = wide[: len(sums[some])].sub_(sums[some]).exp_()
+            shares[:, real:] = 0
+            here = (inside >= some.start) & (inside < some.stop)
+            shares[inside[here] - some.start, columns[here]] = target[inside[here], 0].expm1()
+            if cap is not None:
+                shares *= 1 - (logits[: len(shares)].float() / cap).square_()
+            narrow = buffers.scratch("shares", *shares.shape).copy_(shares)
+            slope[some][: len(narrow)] += narrow @ block
     return slope.to(states.dtype)
 
 
-def _logits(states: Tensor, block: Tensor, count: int, cap: float | None, buffers: ScratchBuffers) -> Tensor:
-    """(count, rows) of the first `count` states."""
+def _some(count: int) -> Iterator[slice]:
+    """So many rows, ROWS at a time."""
+    return (slice(begin, begin + ROWS) for begin in range(0, count, ROWS))
+
+
+def _logits(states: Tensor, block: Tensor, cap: float | None, buffers: ScratchBuffers) -> Tensor:
+    """(states, rows of the block)."""
     logits = torch.mm(states, block.t(), out=buffers.scratch("block logits", len(states), len(block)))
-    if cap is not None:
-        logits.div_(cap).tanh_().mul_(cap)
-    return logits[:count]
+    return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)

@@ -21,6 +21,7 @@ from xpert_cli.llama.model import Sample
 Integers = npt.NDArray[np.int64]
 
 GRAIN = 64  # rows of a matrix product, see `rounded`
+TOGETHER = 1 << 10  # tokens for which weights in the file are expanded once, where little is kept of each
 
 
 def rounded(count: int) -> int:
@@ -39,7 +40,7 @@ class Pack:
         ids, positions: (rows,) tokens, padded with 0 to a multiple of GRAIN, and where each stands in its sample.
         spans: the rows of each sample's own tokens.
         shared: the number of rows, at the top, that all samples begin with; the first sample's span has them in it.
-        rows: where the state that predicts each scored token is, padded with 0 to a multiple of GRAIN.
+        rows: (scored,) where the state that predicts each scored token is.
         targets: (scored,) those tokens.
     """
 
@@ -67,7 +68,7 @@ class Pack:
             positions += range(skipped, len(tokens))
             rows += [at if at < skipped else start + at - skipped for at in range(first - 1, len(tokens) - 1)]
             targets += tokens[first:]
-        return cls(_padded(ids), _padded(positions), tuple(spans), shared, _padded(rows), np.array(targets))
+        return cls(_padded(ids), _padded(positions), tuple(spans), shared, np.array(rows), np.array(targets))
 
     @property
     def seen(self) -> tuple[tuple[int, int, int], ...]:
@@ -103,3 +104,17 @@ def packs(samples: Sequence[Sample], tokens: int) -> list[list[Sample]]:
         if all(size <= tokens or len(group) == 1 for size, group in zip(sizes, groups, strict=True)):
             break
     return [group for group in groups if group]
+
+
+def grouped(parts: Sequence[Sequence[Sample]], tokens: int) -> list[list[Sequence[Sample]]]:
+    """Parts, in their order, in groups of at most so many tokens; a part of more is a group of its own."""
+    groups: list[list[Sequence[Sample]]] = []
+    room = 0
+    for part in parts:
+        size = sum(len(ids) for ids, _ in part)
+        if size > room:
+            groups.append([])
+            room = tokens
+        groups[-1].append(part)
+        room -= size
+    return groups

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from xpert_cli import gguf, platform
 from xpert_cli.errors import BadInput, MissingExtra
 from xpert_cli.training.loop import PACK
-from xpert_cli.training.packing import GRAIN
+from xpert_cli.training.packing import GRAIN, TOGETHER
 from xpert_cli.training.shape import Shape
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class Plan:
     """A layout that fits.
 
     `recompute`: layers that keep only the inputs of their halves, and work out the rest again; `packed`: their weights
-    stay in the file, and are expanded where they are used; `packed_head`: so do the embedding and the output matrix.
+    stay in the file, and are expanded where they are used; `packed_head`: so do the embedding and the output matrix;
+    `together`: tokens for which they are expanded once in training.
     """
 
     dtype: str
@@ -47,6 +48,7 @@ class Plan:
     memory: int
     packed: bool = False
     packed_head: bool = False
+    together: int = 0
 
     def open(self, base: BaseModel) -> Decoder:
         """The decoder of a base in this layout."""
@@ -58,6 +60,7 @@ class Plan:
             recompute=self.recompute,
             packed=self.packed,
             packed_head=self.packed_head,
+            together=self.together,
             threads=self.threads,
         )
 
@@ -108,18 +111,24 @@ def fitting(header: gguf.Header, *, longest: int, batch: int, rank: int, limit: 
 def layouts(header: gguf.Header, dtype: str, *, longest: int, batch: int, rank: int) -> Iterator[Plan]:
     """All layouts, the fastest first and the leanest last; arguments as `plan_for` has them.
 
-    Of a pass over 256 tokens of a 0.5B base, expanding the embedding and the output matrix, and working out the logits
-    twice, is some 10 % of the work; working out half of the layers twice is 14 %.
+    Of a step of 1,024 tokens, to expand the weights once takes some 10 % of it, and to work all layers out twice 25 %.
+    So where memory is short, all layers are worked out twice before every 256 tokens expand the weights anew; both
+    together are the leanest.
     """
     shape, width = Shape.of(header), 2 if dtype == "bfloat16" else 4
-    packs = [pack for pack in PACKS if pack >= longest] or [longest]
-    counts = (shape.layers // 2, shape.layers)
-    arms = [(pack, 0, packed, head) for packed, head in ((False, False), (True, False), (True, True)) for pack in packs]
-    arms += [(pack, layers, True, True) for layers in counts for pack in packs]
-    for pack, recompute, packed, packed_head in arms:
-        tokens = max(longest, min(pack, batch * longest))
-        memory = estimate(header, shape, width, tokens, recompute, rank, packed, packed_head)
-        yield Plan(dtype, 1, pack, recompute, memory, packed, packed_head)
+    large, small = (max(longest, pack) for pack in PACKS)
+    every = shape.layers
+    arms = [
+        (large, 0, False, False, 0),
+        (small, 0, False, False, 0),
+        (large, 0, True, False, 0),
+        (large, 0, True, True, 0),
+    ]
+    arms += [(pack, every, True, True, TOGETHER) for pack in (large, small)] + [(small, every, True, True, 0)]
+    for pack, recompute, packed, packed_head, together in dict.fromkeys(arms):
+        tokens, joint = (max(longest, min(most, batch * longest)) for most in (pack, max(pack, together)))
+        memory = estimate(header, shape, width, tokens, joint, recompute, rank, packed, packed_head)
+        yield Plan(dtype, 1, pack, recompute, memory, packed, packed_head, together)
 
 
 def number_type() -> str:
@@ -137,6 +146,7 @@ def estimate(
     shape: Shape,
     width: int,
     pack: int,
+    together: int,
     recompute: int,
     rank: int,
     packed: bool,
@@ -147,13 +157,14 @@ def estimate(
     Args:
         width: bytes of a number in the computation.
         pack: tokens side by side.
+        together: tokens of the parts that go through a layer before the next one is expanded.
         recompute: layers that keep only the inputs of their two halves.
         packed: whether layers' weights stay in the file; at most a layer's gate, up and down are expanded at a time.
         packed_head: whether the embedding and the output matrix stay there; a block of rows is expanded at a time.
     """
     from xpert_cli.gguf.dequantize import dequantizer
     from xpert_cli.training.operations import EXACT, SCORED
-    from xpert_cli.training.packed_head import BLOCK
+    from xpert_cli.training.packed_head import BLOCK, ROWS
 
     matrices = {name: info.shape for name, info in header.tensors.items() if len(info.shape) == 2}
     outer = {"token_embd.weight", "output.weight"} & matrices.keys() if packed and packed_head else set()
@@ -162,21 +173,18 @@ def estimate(
     base = width * sum(math.prod(sizes) for name, sizes in matrices.items() if name not in inner and name not in outer)
     base += width * max((3 * math.prod(matrices[name]) for name in inner), default=0)
     factors = rank * sum(sum(sizes) for name, sizes in matrices.items() if name.startswith("blk."))
-    layers = (
-        (shape.layers - recompute) * shape.kept_numbers
-        + recompute * 2 * shape.hidden
-        + (shape.kept_numbers if recompute else 0)
-    )
+    layers = (shape.layers - recompute) * shape.kept_numbers + (shape.kept_numbers if recompute else 0)
+    streams = together * recompute * 2 * shape.hidden
     passing = 4 * 2 * shape.wide + 8 * shape.hidden  # inputs and gradients of the layer at work
     vocabulary = header.tensors["token_embd.weight"].shape[0]
     logits = vocabulary * (SCORED * width + EXACT * 4)
     if outer:  # a block's rows, its logits, their shares and these in float32; rows of the embedding
-        logits = BLOCK * (shape.hidden * width + pack * (2 * width + 4)) + 2 * pack * shape.hidden * 4
+        logits = BLOCK * (shape.hidden * width + min(pack, ROWS) * (2 * width + 4)) + 2 * together * shape.hidden * 4
     return (
         platform.resident_memory()
         + base
         + factors * (5 * 4 + 4 + width)
-        + pack * width * (layers + passing)
+        + width * (pack * (layers + passing) + streams)
         + logits
         + _KERNELS * -(-pack // GRAIN)
     )
