@@ -33,7 +33,7 @@ from xpert_cli.gguf.averaging import average
 from xpert_cli.hub.sources import open_source
 from xpert_cli.style import described
 from xpert_cli.training.many import Settings, TrainedCache, train_cache
-from xpert_cli.training.writer import How
+from xpert_cli.training.writer import How, plan_of
 
 pytest.importorskip("torch")
 single = pytest.fixture(scope="module", autouse=True)(one_thread)
@@ -376,3 +376,33 @@ def test_killed_several_times_two_workers_make_the_same_bytes(prepared, whole):
     assert killed
     assert contents(prepared.folder / "killed") == contents(whole)
     time.sleep(1)  # workers of the killed ones have found their pipes closed
+
+
+@pytest.mark.model
+def test_a_workers_layout_follows_from_the_memory_that_it_may_take(base: Path) -> None:
+    header = gguf.read_header(base)
+
+    def layout(memory: int | None, dtype: str = "bfloat16") -> list[object]:
+        return plan_of(How(base="", dtype=dtype, memory=memory), header).identity
+
+    assert layout(None) == ["bfloat16", 1]
+    assert layout(1 << 30) == ["bfloat16", 1]
+    assert layout(600 << 20) == ["bfloat16", 1, 512, 30, True, True, 1024]
+    assert layout(450 << 20) == ["bfloat16", 1, 256, 30, True, True, 0]
+    with pytest.raises(BadInput, match=r"takes \d+ MB, more than --memory allows"):
+        layout(300 << 20)
+
+
+def test_workers_that_need_more_memory_than_there_is_are_refused_before_any_starts(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr("xpert_cli.platform.available_memory", lambda: 400 << 20)
+    with pytest.raises(
+        BadInput, match=r"2 workers at a time take \d+ MB, and 400 MB are free\. .*, or fewer --jobs\.$"
+    ):
+        train_cache(
+            find_writers(prepared.writers, tmp_path),
+            tmp_path / "c",
+            tmp_path / "w",
+            BaseModel.open(prepared.base),
+            replace(SETTINGS, jobs=2),
+        )
+    assert not list(tmp_path.glob("w/*/adapter.gguf"))

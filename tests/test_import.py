@@ -85,3 +85,8 @@ def test_a_file_that_is_named_in_two_ways_is_read_once(tmp_path: Path) -> None:
     note.write_text("I wrote this note about the garden.")
     (tmp_path / "sub").mkdir()
     assert len(read([str(note), str(tmp_path / "sub" / ".." / "note.txt")])) == 1
+    (tmp_path / "sub" / "other.txt").write_text("And I wrote this other one at home.")
+    both = str(note), str(tmp_path), str(tmp_path / "sub"), str(tmp_path / "sub" / "other.txt")
+    for sources in (both, both[::-1]):
+        corpus = read(sources)
+        assert (len(corpus), corpus.reading.left_out, corpus.reading.files) == (2, {}, {"text": 2})

@@ -96,7 +96,9 @@ print({"torch._dynamo", "sympy"} & set(sys.modules))
 """
 
 
-@pytest.mark.parametrize(("recompute", "together", "expansions"), [(0, 0, 2 * 237 - 1), (30, 0, 2 * 238 - 2), (30, 1024, 238)])
+@pytest.mark.parametrize(
+    ("recompute", "together", "expansions"), [(0, 0, 2 * 237 - 1), (30, 0, 2 * 238 - 2), (30, 1024, 238)]
+)
 def test_each_half_of_a_layer_is_expanded_once_forward_and_once_back(
     base: Path, monkeypatch: pytest.MonkeyPatch, recompute: int, together: int, expansions: int
 ) -> None:

@@ -21,6 +21,7 @@ from xpert_cli.cli.options import (
     OutDirOpt,
     SeedOpt,
     again,
+    memory_size,
     open_base,
     option,
     whole,
@@ -66,6 +67,9 @@ def train(
     threads: Annotated[
         int, option("--threads", "Threads that each worker computes with.", WORKERS, parser=whole(1, 512))
     ] = 1,
+    memory: Annotated[
+        str | None, option("--memory", "Most memory for each worker, such as 900M or 2G.", WORKERS, metavar="SIZE")
+    ] = None,
     address: Annotated[
         str, option("--address", "Address of the Ray cluster; by default one is started on this machine.", WORKERS)
     ] = "",
@@ -143,6 +147,7 @@ def train(
         most=most,
         seed=seed,
         threads=threads,
+        memory=None if memory is None else memory_size(memory),
         adapters=people,
     )
     settings = Settings(

@@ -83,6 +83,7 @@ class _Read:
     notes: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     texts: int = 0
+    places: set[str] = field(default_factory=set)  # of files that were read
 
 
 def read(
@@ -139,8 +140,12 @@ def read(
 
 
 def _read_source(source: Source, files: _Read, progress: Progress) -> None:
-    before, refused, empty, count = files.texts, list[str](), 0, 0
+    before, refused, empty, count, again = files.texts, list[str](), 0, 0, False
     for file in source.files():
+        if file.place in files.places:
+            again = True
+            continue
+        files.places |= {file.place} - {""}
         count += 1
         progress("reading your text", 0.5)
         try:
@@ -165,7 +170,7 @@ def _read_source(source: Source, files: _Read, progress: Progress) -> None:
     if refused:
         files.left_out["files of other kinds"] += len(refused)
         files.notes += refused[:NAMED]
-    if files.texts == before:
+    if files.texts == before and not again:
         if source.many and not refused and count == empty:
             reasons = f" ({', '.join(f'{n} {why}' for why, n in source.left_out.items())})" if source.left_out else ""
             raise BadInput(f"{source.shown} holds no file with text{reasons}. Name the files with text you wrote.")

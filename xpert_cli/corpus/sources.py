@@ -10,6 +10,7 @@ bytes is never in memory as a whole.
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 import tarfile
@@ -48,10 +49,14 @@ _LEGAL = ("license", "licence", "copying", "notice", "unlicense", "copyright")
 
 
 class File:
-    """One file: `name` as it is shown, `path` inside what was named, its `size` in bytes, and the source it is of."""
+    """One file: `name` as it is shown, `path` inside what was named, its `size` in bytes, and the source it is of.
 
-    def __init__(self, name: str, path: str, source: Source, opened: Opened, size: int) -> None:
+    `place` is where it lies on the disk, links followed; "" for a member of an archive, and for what comes by a pipe.
+    """
+
+    def __init__(self, name: str, path: str, source: Source, opened: Opened, size: int, place: str = "") -> None:
         self.name, self.path, self.source, self.opened, self.size = name, path, source, opened, size
+        self.place = place
 
     @cached_property
     def head(self) -> bytes:
@@ -185,7 +190,7 @@ class Source:
                 self._archive = archive
                 yield from self._in_archive()
                 return
-        yield File(self.shown, path.name, self, file.opened, file.size)
+        yield File(self.shown, path.name, self, file.opened, file.size, file.place)
 
     def paths(self) -> list[str]:
         """The paths of all files inside a folder or an archive."""
@@ -210,7 +215,7 @@ class Source:
         self._members = {path.relative_to(folder).as_posix(): path for path in inside}
         for name in self._wanted():
             file = _in_place(folder / name, str(folder / name), self)
-            yield File(file.name, name, self, file.opened, file.size)
+            yield File(file.name, name, self, file.opened, file.size, file.place)
 
     def _in_archive(self) -> Iterator[File]:
         self.many = True
@@ -282,7 +287,7 @@ def _in_place(path: Path, name: str, source: Source) -> File:
     size = path.stat().st_size
     path.open("rb").close()  # what may not be read is said here
     opened: Opened = partial(io.FileIO, path) if size > STREAMED else partial(io.BytesIO, path.read_bytes())
-    return File(name, path.name, source, opened, size)
+    return File(name, path.name, source, opened, size, os.path.realpath(path))
 
 
 def _archive(name: str, file: IO[bytes], head: bytes) -> zipfile.ZipFile | tarfile.TarFile | None:

@@ -111,7 +111,7 @@ class Attention(Function):
 
 def _split(joined: Tensor, heads: Heads) -> tuple[Tensor, Tensor, Tensor]:
     """Scaled q (groups, queries a group, tokens, size), k and v (groups, tokens, size); tokens padded with zeros."""
-    groups, size, tokens = heads.groups, heads.size, rounded(len(joined))
+    groups, size, tokens = heads.groups, heads.size, rounded(len(joined), str(joined.dtype).removeprefix("torch."))
     q, k, v = joined.split([heads.queries * size, groups * size, groups * size], 1)
     k, v = (_grouped(part, groups, (groups, 1, tokens, size)).squeeze(1) for part in (k, v))
     return _grouped(q, groups, (groups, heads.queries // groups, tokens, size)).mul_(heads.scale), k, v

@@ -76,6 +76,7 @@ class Decoder:
         together: int = 0,
     ) -> None:
         self.shape, self.dtype, self.recompute, self.together = Shape.of(header), dtype, recompute, together
+        self.kind = str(dtype).removeprefix("torch.")
         self._header, self._file = header, header.path.open("rb", buffering=0) if packed else None
         self._embedding = self._vocabulary_matrix("token_embd.weight", packed_head)
         tied = "output.weight" not in header.tensors
@@ -151,7 +152,7 @@ class Decoder:
 
         The samples of a part lie end to end; every layer works on one part after the other.
         """
-        packs = [Pack.of(samples) for samples in parts]
+        packs = [Pack.of(samples, self.kind) for samples in parts]
         rows = sum(len(pack.ids) for pack in packs)
         self._room.reserve(rows * self.shape.kept_numbers * (self.shape.layers - self.recompute))
         loss = self._loss(packs, self._room)
@@ -161,7 +162,8 @@ class Decoder:
     @torch.no_grad()
     def loss(self, parts: Sequence[Sequence[Sample]]) -> float:
         """Summed -log p, in nats, of the scored tokens of all samples, each seeing only itself; parts as in `learn`."""
-        return float(self._loss([Pack.of(samples) for samples in parts], self._room.sharing_scratch()))
+        packs = [Pack.of(samples, self.kind) for samples in parts]
+        return float(self._loss(packs, self._room.sharing_scratch()))
 
     def _loss(self, packs: Sequence[Pack], buffers: ScratchBuffers) -> Tensor:
         kinds = {(layer.local, layer.rotated) for layer in self.layers}
@@ -183,7 +185,7 @@ class Decoder:
                     )
         scored = torch.cat([stream[pack.rows] for stream, pack in zip(streams, packs, strict=True)])
         targets = torch.from_numpy(np.concatenate([pack.targets for pack in packs]))
-        scored = torch.nn.functional.pad(scored, (0, 0, 0, rounded(len(targets)) - len(targets)))
+        scored = torch.nn.functional.pad(scored, (0, 0, 0, rounded(len(targets), self.kind) - len(targets)))
         states = Norm.apply(scored, self._norm, buffers)
         if self.shape.logit_scale != 1:
             states = states / self.shape.logit_scale

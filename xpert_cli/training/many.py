@@ -32,7 +32,7 @@ from xpert_cli.style import described
 from xpert_cli.training.loop import require_rate
 from xpert_cli.training.plan import require
 from xpert_cli.training.workers import local
-from xpert_cli.training.writer import How, Outcome, Task, number_type, read_writer
+from xpert_cli.training.writer import How, Outcome, Task, number_type, plan_of, read_writer
 
 Progress = Callable[[str, float], None]
 ENGINES = ("local", "ray")
@@ -126,6 +126,7 @@ def train_cache(
     how = replace(settings.how, base=str(base.path.resolve()), dtype=number_type())
     settings = replace(settings, how=how)
     tasks = [Task(one.name, str(one.path.resolve())) for one in writers]
+    _require_memory(settings, base, sum(not (work / one.name / runs.RECORD).exists() for one in tasks))
     done = _run(tasks, work, settings, progress, "writers")
     failed = {one.name: one.error for one in done if one.error}
     usable = {one.name: one for one in done if not one.error}
@@ -177,6 +178,26 @@ def check(out: Path, work: Path, base: BaseModel, settings: Settings) -> None:
         require_room(vocabulary, settings.how.max_tokens)
 
 
+def _require_memory(settings: Settings, base: BaseModel, missing: int) -> None:
+    """Refuse to train so many writers where there is no memory for it.
+
+    Raises:
+        BadInput: the leanest layout takes more than --memory, or this machine's workers together more than is free.
+    """
+    each, free = plan_of(settings.how, base.header).memory, platform.available_memory()
+    jobs = min(_jobs(settings), missing)
+    if settings.engine == "local" and free and each * jobs > free:
+        workers = (
+            f"{jobs} workers at a time take {jobs * each >> 20} MB" if jobs > 1 else f"a worker takes {each >> 20} MB"
+        )
+        fewer = ", or fewer --jobs" if jobs > 1 else ""
+        raise BadInput(f"{workers}, and {free >> 20} MB are free. Give each less memory, as with --memory 700M{fewer}.")
+
+
+def _jobs(settings: Settings) -> int:
+    return settings.jobs or max(1, platform.cores() // settings.how.threads)
+
+
 def _is_community(name: str, prefix: str) -> bool:
     return name in (prefix, "communities") or (name.startswith(f"{prefix}-") and name[len(prefix) + 1 :].isdigit())
 
@@ -203,8 +224,7 @@ def _run(tasks: Sequence[Task], folder: Path, settings: Settings, progress: Prog
 
         outcomes_of = on_ray(settings.how, folder, tasks, settings.jobs, tick, settings.address)
     else:
-        jobs = settings.jobs or max(1, platform.cores() // settings.how.threads)
-        outcomes_of = local(settings.how, folder, tasks, jobs, tick)
+        outcomes_of = local(settings.how, folder, tasks, _jobs(settings), tick)
     try:
         with closing(outcomes_of):  # workers that are stopped have written their states then
             for outcome in outcomes_of:

@@ -3,7 +3,7 @@
     states = LoraLinear.apply(stream, None, grad_anchor, norm, weights, buffers)    # norm(stream) @ (W + scale B A)'
     loss = CrossEntropy.apply(states, head, targets, None, buffers)
 
-Everything runs on tokens packed end to end, (tokens, width), padded only to a multiple of GRAIN. A function saves its
+Everything runs on tokens packed end to end, (tokens, width), padded little (packing.rounded). A function saves its
 input and works out the rest again, so a decoder layer keeps its two residual streams, q, k, v, the attention's output
 and the MLP's gate and up: 11.5 kB a token in bf16 for SmolLM2-135M. Importing this module imports torch.
 Not here: attention (training/attention.py), where weights come from, and the order of layers (training/decoder.py).

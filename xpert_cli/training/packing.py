@@ -20,16 +20,16 @@ from xpert_cli.llama.model import Sample
 
 Integers = npt.NDArray[np.int64]
 
-GRAIN = 64  # rows of a matrix product, see `rounded`
+GRAINS = {"float32": 16, "bfloat16": 64}  # rows of a matrix product, see `rounded`
 TOGETHER = 1 << 10  # tokens for which weights in the file are expanded once, where little is kept of each
 
 
-def rounded(count: int) -> int:
-    """The number of rows that `count` rows are padded to.
+def rounded(count: int, kind: str) -> int:
+    """The number of rows that `count` rows of a number type are padded to.
 
-    oneDNN compiles a kernel of some 0.7 MB for every matrix shape it meets, so shapes are kept few.
+    In bfloat16, oneDNN compiles a kernel of some 0.7 MB for every matrix shape it meets, so shapes are kept few.
     """
-    return -count % GRAIN + count
+    return -count % GRAINS[kind] + count
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Pack:
     """Tokens of several samples as rows of one matrix.
 
     Attributes:
-        ids, positions: (rows,) tokens, padded with 0 to a multiple of GRAIN, and where each stands in its sample.
+        ids, positions: (rows,) tokens, padded with 0 to what `rounded` says, and where each stands in its sample.
         spans: the rows of each sample's own tokens.
         shared: the number of rows, at the top, that all samples begin with; the first sample's span has them in it.
         rows: (scored,) where the state that predicts each scored token is.
@@ -52,8 +52,8 @@ class Pack:
     targets: Integers
 
     @classmethod
-    def of(cls, samples: Sequence[Sample]) -> Pack:
-        """Lay samples out in their order."""
+    def of(cls, samples: Sequence[Sample], kind: str = "bfloat16") -> Pack:
+        """Lay samples out in their order, for a computation in a number type."""
         shared, end = shared_tokens(samples), 0
         ids: list[int] = []
         positions: list[int] = []
@@ -68,7 +68,9 @@ class Pack:
             positions += range(skipped, len(tokens))
             rows += [at if at < skipped else start + at - skipped for at in range(first - 1, len(tokens) - 1)]
             targets += tokens[first:]
-        return cls(_padded(ids), _padded(positions), tuple(spans), shared, np.array(rows), np.array(targets))
+        return cls(
+            _padded(ids, kind), _padded(positions, kind), tuple(spans), shared, np.array(rows), np.array(targets)
+        )
 
     @property
     def seen(self) -> tuple[tuple[int, int, int], ...]:
@@ -76,8 +78,8 @@ class Pack:
         return tuple((start, end, self.shared if start else 0) for start, end in self.spans)
 
 
-def _padded(numbers: list[int]) -> Integers:
-    return np.array(numbers + [0] * (rounded(len(numbers)) - len(numbers)))
+def _padded(numbers: list[int], kind: str) -> Integers:
+    return np.array(numbers + [0] * (rounded(len(numbers), kind) - len(numbers)))
 
 
 def shared_tokens(samples: Sequence[Sample]) -> int:

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from xpert_cli import gguf, platform
 from xpert_cli.errors import BadInput, MissingExtra
 from xpert_cli.training.loop import PACK
-from xpert_cli.training.packing import GRAIN, TOGETHER
+from xpert_cli.training.packing import GRAINS, TOGETHER
 from xpert_cli.training.shape import Shape
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from xpert_cli.training.decoder import Decoder
 
 PACKS = (PACK, 256)  # tokens side by side: more is faster, and keeps more activations
-_KERNELS = 18 << 20  # bytes for each number of rows that is met: compiled kernels, and holes in the heap
+_KERNELS = 18 << 20  # bytes for each number of rows that is met in bfloat16: compiled kernels, and holes in the heap
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,12 @@ class Plan:
     packed: bool = False
     packed_head: bool = False
     together: int = 0
+
+    @property
+    def identity(self) -> list[Any]:
+        """What results depend on to the bit; short for the layout that is made where memory does not matter."""
+        layout = [self.pack, self.recompute, self.packed, self.packed_head, self.together]
+        return [self.dtype, self.threads, *(layout if layout != [PACK, 0, False, False, 0] else [])]
 
     def open(self, base: BaseModel) -> Decoder:
         """The decoder of a base in this layout."""
@@ -98,18 +104,31 @@ def fitting(header: gguf.Header, *, longest: int, batch: int, rank: int, limit: 
     """
     free = platform.available_memory()
     allowed = limit or (platform.resident_memory() + int(0.9 * free) if free else None)
-    for plan in layouts(header, number_type(), longest=longest, batch=batch, rank=rank):
+    plans = layouts(header, number_type(), longest=longest, batch=batch, rank=rank)
+    return within(plans, allowed, longest, "--memory allows" if limit else "is free")
+
+
+def within(plans: Iterable[Plan], allowed: int | None, longest: int, bound: str) -> Plan:
+    """The first of the plans that takes at most `allowed` bytes.
+
+    Raises:
+        BadInput: none does; says that it is more than `bound`.
+    """
+    for plan in plans:
         if allowed is None or plan.memory <= allowed:
             return plan
-    bound = "--memory allows" if limit else "is free"
     raise BadInput(
         f"fine-tuning this base with messages of {longest} tokens takes {plan.memory >> 20} MB, more than {bound}. "
         "Give a smaller --max-tokens, a smaller base, or more --memory."
     )
 
 
-def layouts(header: gguf.Header, dtype: str, *, longest: int, batch: int, rank: int) -> Iterator[Plan]:
+def layouts(
+    header: gguf.Header, dtype: str, *, longest: int, batch: int, rank: int, resident: int | None = None
+) -> Iterator[Plan]:
     """All layouts, the fastest first and the leanest last; arguments as `plan_for` has them.
+
+    `resident` is what the process holds before, where it is not this one.
 
     Of a step of 1,024 tokens, to expand the weights once takes some 10 % of it, and to work all layers out twice 25 %.
     So where memory is short, all layers are worked out twice before every 256 tokens expand the weights anew; both
@@ -127,7 +146,8 @@ def layouts(header: gguf.Header, dtype: str, *, longest: int, batch: int, rank: 
     arms += [(pack, every, True, True, TOGETHER) for pack in (large, small)] + [(small, every, True, True, 0)]
     for pack, recompute, packed, packed_head, together in dict.fromkeys(arms):
         tokens, joint = (max(longest, min(most, batch * longest)) for most in (pack, max(pack, together)))
-        memory = estimate(header, shape, width, tokens, joint, recompute, rank, packed, packed_head)
+        memory = platform.resident_memory() if resident is None else resident
+        memory += estimate(header, shape, width, tokens, joint, recompute, rank, packed, packed_head)
         yield Plan(dtype, 1, pack, recompute, memory, packed, packed_head, together)
 
 
@@ -152,7 +172,7 @@ def estimate(
     packed: bool,
     packed_head: bool = False,
 ) -> int:
-    """Bytes that a process with torch loaded will take at its peak.
+    """Bytes that a process with torch loaded will take at its peak, beside what it holds already.
 
     Args:
         width: bytes of a number in the computation.
@@ -181,12 +201,11 @@ def estimate(
     if outer:  # a block's rows, its logits, their shares and these in float32; rows of the embedding
         logits = BLOCK * (shape.hidden * width + min(pack, ROWS) * (2 * width + 4)) + 2 * together * shape.hidden * 4
     return (
-        platform.resident_memory()
-        + base
+        base
         + factors * (5 * 4 + 4 + width)
         + width * (pack * (layers + passing) + streams)
         + logits
-        + _KERNELS * -(-pack // GRAIN)
+        + (_KERNELS * -(-pack // GRAINS["bfloat16"]) if width == 2 else 0)
     )
 
 

@@ -18,7 +18,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -38,11 +38,14 @@ from xpert_cli.style import described
 from xpert_cli.style.space import Readings
 from xpert_cli.training import loop
 from xpert_cli.training.checkpoints import Checkpoints
+from xpert_cli.training.plan import Plan, layouts, within
 
 if TYPE_CHECKING:
     from xpert_cli.training.decoder import Decoder
 
 LEAST = 4  # messages
+BATCH = 4  # messages a step
+LOADED = 250 << 20  # bytes of a worker before it opens the base
 MOST_HELD_OUT = 40
 _NOTHING: described.Basis = np.empty((0, 0), np.float32)  # no model is asked about a writer's text
 
@@ -59,6 +62,7 @@ class How:
             those of an adapter that is trained on a community's text: about one pass.
         most: messages of a writer that are used, drawn by their hashes.
         dtype, threads: of the computation; other values sum in another order.
+        memory: bytes that a worker may take; None lays it out for the most speed.
         type_name: of the adapter's file.
         adapters: False explains the writers and trains none of them.
     """
@@ -74,6 +78,7 @@ class How:
     seed: int = 0
     dtype: str = "float32"
     threads: int = 1
+    memory: int | None = None
     type_name: str = "F16"
     adapters: bool = True
 
@@ -124,9 +129,11 @@ class Trainer:
     @cached_property
     def _decoder(self) -> Decoder:
         platform.prepare_libraries()
-        from xpert_cli.training.decoder import open_decoder
+        return self._plan.open(self._base)
 
-        return open_decoder(self._base, self.how.dtype, threads=self.how.threads)
+    @cached_property
+    def _plan(self) -> Plan:
+        return plan_of(self.how, self._base.header)
 
     def run(self, task: Task, tick: Tick = lambda: None) -> Outcome:
         """Do what is missing of a writer; what is wrong with the writer's text is a result, and no error.
@@ -183,7 +190,7 @@ class Trainer:
             "recipe": dataclasses.asdict(recipe) if trained else None,
             "max_tokens": self.how.max_tokens,
             "held_out": self.how.held_out,
-            "layout": [self.how.dtype, self.how.threads],
+            "layout": self._plan.identity,
             "type": self.how.type_name if trained else None,
         }
         keep = Checkpoints(folder / runs.CHECKPOINTS, identity)
@@ -233,6 +240,7 @@ class Trainer:
         return loop.Recipe(
             steps=steps,
             rank=self.how.rank,
+            batch=BATCH,
             learning_rate=self.how.learning_rate,
             evaluate_every=max(5, math.ceil(steps / 4)),
             seed=self.how.seed_of(name),
@@ -244,7 +252,19 @@ class Trainer:
         if self._vocabulary is None:
             self._vocabulary = Vocabulary(self._base).__enter__()
         samples, checks = (tokenized(self._vocabulary, part, self.how.max_tokens) for part in (training, held))
-        return loop.train(self._decoder, samples, checks, recipe, keep=keep, progress=lambda _: tick())
+        return loop.train(
+            self._decoder, samples, checks, recipe, pack=self._plan.pack, keep=keep, progress=lambda _: tick()
+        )
+
+
+def plan_of(how: How, header: gguf.Header) -> Plan:
+    """How a worker lays a writer's training out: the same in every process, whatever else the machine is doing.
+
+    Raises:
+        BadInput: the leanest layout takes more than `how.memory`.
+    """
+    plans = layouts(header, how.dtype, longest=how.max_tokens, batch=BATCH, rank=how.rank, resident=LOADED)
+    return replace(within(plans, how.memory, how.max_tokens, "--memory allows"), threads=how.threads)
 
 
 def number_type() -> str:
