@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PACKS = (PACK, 256)  # tokens side by side: more is faster, and keeps more activations
 _KERNELS = 18 << 20  # bytes for each number of rows that is met in bfloat16: compiled kernels, and holes in the heap
+_BUFFERS = 80 << 20  # bytes that float32 products and the heap take instead, whatever is met
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def estimate(
         + factors * (5 * 4 + 4 + width)
         + width * (pack * (layers + passing) + streams)
         + logits
-        + (_KERNELS * -(-pack // GRAINS["bfloat16"]) if width == 2 else 0)
+        + (_KERNELS * -(-pack // GRAINS["bfloat16"]) if width == 2 else _BUFFERS)
     )
 
 
