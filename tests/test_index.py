@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from xpert_cli.gguf import BaseModel
 from xpert_cli.hub.sources import open_source
 from xpert_cli.selection.project import Projection, project
 from xpert_cli.selection.score import scores
-from xpert_cli.selection.search import nearest
+from xpert_cli.selection.search import _Plane, nearest
 from xpert_cli.selection.select import select
 from xpert_cli.style.described import measured_axes
 from xpert_cli.style.space import Axis, Readings, Space, rounded
@@ -125,10 +126,24 @@ def test_codes_are_bits_of_each_direction_in_turn():
 def test_bits_go_to_the_directions_that_vary_most():
     draw = np.random.default_rng(0)
     residuals = draw.standard_normal((4000, 3)) * [4.0, 1.0, 0.01]
-    coding = coding_for(np.eye(3, dtype=np.float32), residuals, 1)
+    coding = coding_for(np.eye(3, dtype=np.float32), residuals, np.ones(3), 1)
     assert coding.bits.tolist() == [5, 3, 0]
     near = coding.values(coding.encode(residuals))
     assert ((near - residuals) ** 2).mean(axis=0) == pytest.approx([16 * 0.0035, 0.0375, 0.0001], rel=0.15)
+
+
+def test_bits_go_where_writings_reach():
+    residuals = np.array([[1.0, 1.0, 1.0], [-1.0, -1.0, -1.0]])
+    coding = coding_for(np.eye(3, dtype=np.float32), residuals, np.array([17.0, 4.0, 0.01]), 1)
+    assert coding.bits.tolist() == [5, 3, 0]
+    assert coding.steps == pytest.approx([0.1881, 0.5860, 0.0])  # Max's, for a deviation of 1
+    assert coding.spreads == pytest.approx([1.0, 1.0, 0.0])
+
+
+def test_middles_are_told_no_finer_than_matters_beside_the_residuals():
+    middles = np.array([[12.7, 1.27], [-1.0, -0.3]])
+    residuals = np.array([[0.1, 1.0], [-0.1, -1.0]])
+    assert index._scales(middles, residuals) == pytest.approx([0.1, 0.5])
 
 
 def test_directions_are_those_of_the_metric_and_leave_out_axes_that_do_not_count():
@@ -224,8 +239,8 @@ def test_an_index_is_the_same_every_time(tmp_path):
 # -- who is near
 
 
-@pytest.mark.parametrize("count", [80, 3000])
-def test_the_nearest_of_a_large_cache_is_found_and_scored_as_in_a_full_scan(tmp_path, count):
+@pytest.mark.parametrize(("count", "read"), [(80, 64), (3000, 128)])
+def test_the_nearest_of_a_large_cache_is_found_and_scored_as_in_a_full_scan(tmp_path, count, read):
     cache = opened(written(tmp_path, count))
     everything = people(count).astype(np.float16).astype(np.float64)
     assert cache.size == count
@@ -234,7 +249,7 @@ def test_the_nearest_of_a_large_cache_is_found_and_scored_as_in_a_full_scan(tmp_
         projection = user(cache, place)
         view, rest = nearest(cache, projection)
         assert rest is not None
-        assert (view.size, rest.counts.sum()) == (64, count - 64)
+        assert (view.size, rest.counts.sum()) == (read, count - read)
         full = scores(place, everything, space(12))
         found = scores(place, view.coordinates, space(12), rest)
         rows = [int(one.id[1:]) for one in view.entries]
@@ -255,11 +270,26 @@ def test_few_bytes_are_read_of_many_cells(tmp_path, monkeypatch):
     read: list[int] = []
     parts = cache.source.parts
     monkeypatch.setattr(cache.source, "parts", lambda wanted: (read.extend(p.size for p in wanted), parts(wanted))[1])
-    monkeypatch.setattr("xpert_cli.selection.search.BYTES", 19_400)
+    monkeypatch.setattr("xpert_cli.selection.search.BYTES", 19_100)
     nearest(cache, user(cache, people(1)[0]))
     heads = [size for size in read if size in set(cache.cells.heads.tolist())]
     assert sum(heads) <= 20_000
-    assert len(read) - len(heads) == 64
+    assert len(read) - len(heads) == 128
+
+
+def test_cells_are_ranked_by_what_their_members_may_score():
+    coding = Coding(np.eye(2, dtype=np.float32), np.full(2, 0.798, np.float32), np.ones(2, np.uint8))
+    cells = SimpleNamespace(coding=coding, counts=np.array([1, 1, 1]))
+    flat = SimpleNamespace(precision=np.eye(2))
+    placed = SimpleNamespace(space=flat, used=np.ones(2, np.bool_), shift=np.array([1.0, 0.0]))
+    plane = _Plane(cast("Any", SimpleNamespace(cells=cells, mean=np.zeros(2))), cast("Any", placed))
+    # Residuals are 0.5 along each axis. Two middles have one direction; about the nearer one, members' differ more.
+    middles = np.array([[4.0, 3.0], [8.0, 6.0], [1.0, 0.0]], np.float32)
+    assert plane.promise(middles, cast("Any", cells)) == pytest.approx([-0.4 / 0.12, -0.4 / 0.06, 0.0], abs=1e-3)
+    # Members of the third are longer than their middle, sqrt(1 + 3/4 * 0.5), and score 2 / 1.1726 +- 0.2326; the best
+    # of four is taken for 1.7056 + 0.2326 sqrt(2 log 4) = 2.0929.
+    cells.counts = np.array([1, 1, 4])
+    assert plane.promise(middles, cast("Any", cells))[0] == pytest.approx((1.6 - 2.0929) / 0.12, abs=1e-2)
 
 
 # -- what is refused

@@ -5,14 +5,15 @@
     near = coding.values(codes) @ coding.directions       # (adapters, axes)
 
 A residual is what an adapter is off the middle of its cell, along the directions in which adapters vary most, in the
-metric of the cache. Each direction gets as many bits as lower the error most (reverse water-filling, Cover and
-Thomas, Elements of Information Theory, 10.3.3), by the uniform quantizer that is best for a normal distribution (Max,
-IRE Transactions IT-6, 1960, table II). Not here: cells (cache/clusters.py), their files (cache/cells.py).
+metric of the cache. Each direction gets as many bits as lower the error of a score most (reverse water-filling, Cover
+and Thomas, Elements of Information Theory, 10.3.3), by the uniform quantizer that is best for a normal distribution
+(Max, IRE Transactions IT-6, 1960, table II). Not here: cells (cache/clusters.py), their files (cache/cells.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,11 @@ class Coding:
     def width(self) -> int:
         """Bytes of one code."""
         return -(-int(self.bits.sum()) // 8)
+
+    @cached_property
+    def spreads(self) -> Singles:
+        """(directions,) standard deviation of residuals; 0 where a direction has no bits."""
+        return np.asarray(self.steps / np.where(self.bits > 0, np.array(_STEPS)[self.bits], 1.0), np.float32)
 
     def along(self, offsets: Floats, precision: Floats) -> Floats:
         """(n, directions) how far (n, axes) offsets go along each direction."""
@@ -88,15 +94,18 @@ def directions_of(offsets: Floats, precision: Floats, most: int) -> Singles:
     return np.asarray(back.T.astype(np.float16), np.float32)
 
 
-def coding_for(directions: Singles, residuals: Floats, budget: int) -> Coding:
-    """The coding of at most `budget` bytes that tells residuals of this kind best.
+def coding_for(directions: Singles, residuals: Floats, weights: Floats, budget: int) -> Coding:
+    """The coding of at most `budget` bytes by which scores err least.
+
+    A score has a residual times what is looked for: an error along a direction counts as far as writings reach there.
 
     Args:
         residuals: (n, directions) a sample, along the directions.
+        weights: (directions,) mean square of writings along each direction.
     """
     variances = np.maximum((residuals**2).mean(axis=0), 1e-12)
     bits = np.zeros(len(variances), np.int64)
     for _ in range(min(8 * budget, MOST_BITS * len(bits))):
-        bits[int(np.argmax(np.where(bits < MOST_BITS, variances / 4.0**bits, -1.0)))] += 1
+        bits[int(np.argmax(np.where(bits < MOST_BITS, weights * variances / 4.0**bits, -1.0)))] += 1
     steps = np.sqrt(variances) * np.array(_STEPS)[bits]
     return Coding(directions, steps.astype(np.float32), bits.astype(np.uint8))

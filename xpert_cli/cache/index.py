@@ -39,6 +39,7 @@ from xpert_cli.style.space import Axis, Floats, Space, measured
 SMALL = 1000  # adapters up to which there is one cell
 IN_CELL, MOST_CELLS = 500, 1024  # adapters of a cell, and cells, that are aimed at
 CODE = 24  # bytes of a code
+TEXTS = 20  # of a writing: along each direction it errs by a single text's variance over so many, 1 in the metric
 DIRECTIONS = 96
 FILE = 16 << 20  # bytes from which on a new file of cells begins
 MOST_ADDED = 256  # cells that came later, which are read whole to find a name
@@ -282,30 +283,30 @@ def _coded(
     directions = directions_of(coordinates[few] - mean, metric, 0 if small else DIRECTIONS)
     plain = Coding(directions, np.zeros(len(directions), np.float32), np.zeros(len(directions), np.uint8))
     if small:
-        return (
-            plain,
-            np.zeros(0, np.float32),
-            np.zeros((len(groups), 0), np.float32),
-            lambda rows: np.zeros((len(rows), 0)),
-        )
+        none = np.zeros((len(groups), 0), np.float32)
+        return plain, none[0], none, lambda rows: np.zeros((len(rows), 0))
 
     def values(rows: npt.NDArray[np.int64]) -> Floats:
         return plain.along(coordinates[rows] - mean, metric)
 
     exact = np.array([values(rows).mean(axis=0) for rows in groups])
-    scales = _scales(exact)
-    middles = _rounded(exact, scales)
-    if small:
-        return plain, scales, middles, values
     own = np.empty(len(coordinates), np.int64)
     for cell, rows in enumerate(groups):
         own[rows] = cell
-    return coding_for(directions, values(few) - middles[own[few]], CODE), scales, middles, values
+    sample = values(few)
+    scales = _scales(exact, sample - exact[own[few]])
+    middles = _rounded(exact, scales)
+    weights = (sample**2).mean(axis=0) + 1 / TEXTS
+    return coding_for(directions, sample - middles[own[few]], weights, CODE), scales, middles, values
 
 
-def _scales(middles: Floats) -> Singles:
-    """(directions,) the steps in which middles are told: 127 reach the farthest."""
-    return np.asarray(np.maximum(np.abs(middles).max(axis=0) / 127, 1e-6), np.float32)
+def _scales(middles: Floats, residuals: Floats) -> Singles:
+    """(directions,) the steps that middles are written in: 127 reach the farthest.
+
+    Finer ones than half a standard deviation of the residuals would take bytes, and residuals hardly less.
+    """
+    farthest, spread = np.abs(middles).max(axis=0), np.sqrt((residuals**2).mean(axis=0))
+    return np.asarray(np.maximum(np.maximum(farthest / 127, spread / 2), 1e-6), np.float32)
 
 
 def _rounded(middles: Floats, scales: Singles) -> Singles:

@@ -2,9 +2,10 @@
 
     view, rest = nearest(cache, projection)        # a OpenCache of the adapters that were read; what is known of others
 
-Cells are ranked by their middles, adapters of near cells by their codes, both by the score that `select` ranks by; the
-records of the best are read, and from there on everything is exact. A cache of few adapters is read whole. Not here:
-the files (cache/cells.py, cache/indexed.py), the score itself (selection/score.py).
+Cells are ranked by how probably one of their adapters is the nearest, adapters of near cells by their codes, both by
+the score that `select` ranks by; the records of the best are read, and from there on everything is exact. A cache of
+few adapters is read whole. Not here: the files (cache/cells.py, cache/indexed.py), the score itself
+(selection/score.py).
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from __future__ import annotations
 import numpy as np
 
 from xpert_cli.cache.catalogue import OpenCache
-from xpert_cli.cache.cells import READ_WHOLE
+from xpert_cli.cache.cells import READ_WHOLE, Cells
 from xpert_cli.cache.codes import Singles
 from xpert_cli.cache.indexed import IndexedCache
 from xpert_cli.selection.project import Projection
 from xpert_cli.selection.score import Rest
 
-RECORDS = READ_WHOLE  # of the adapters that are nearest by their codes
+RECORDS = 128  # of the adapters that are nearest by their codes, where cells are several
 AT_ONCE = 4096  # codes: all together would take much memory
-BYTES, CELL_BYTES = 540_000, 100  # of the heads of cells that are read: so many, and for each cell that there is
+BYTES, CELL_BYTES = 390_000, 150  # of the heads of cells that are read: so many, and for each cell that there is
 
 
 def nearest(cache: OpenCache, projection: Projection) -> tuple[OpenCache, Rest | None]:
@@ -29,11 +30,11 @@ def nearest(cache: OpenCache, projection: Projection) -> tuple[OpenCache, Rest |
     Args:
         projection: on the axes that are compared.
     """
-    if not isinstance(cache, IndexedCache) or cache.size <= RECORDS:
+    if not isinstance(cache, IndexedCache) or cache.size <= READ_WHOLE:
         return cache, None
     plane = _Plane(cache, projection)
     middles = plane.of(cache.cells.middles)
-    order = np.argsort(-plane.scores(middles), kind="stable")
+    order = np.argsort(-plane.promise(middles, cache.cells), kind="stable")
     sizes = np.cumsum(cache.cells.heads[order])
     most = BYTES + CELL_BYTES * len(middles)
     read = order[: max(1, int((sizes <= most).sum()))]
@@ -48,7 +49,8 @@ def nearest(cache: OpenCache, projection: Projection) -> tuple[OpenCache, Rest |
         places = plane.of(values + cache.cells.middles[cells[at : at + AT_ONCE]])
         ranked.append(plane.scores(places))
         cosines.append(plane.about_mean(places))
-    best = np.argsort(-np.concatenate(ranked), kind="stable")[:RECORDS]
+    best = np.argsort(-np.concatenate(ranked), kind="stable")
+    best = best[: RECORDS if len(middles) > 1 else READ_WHOLE]
     view = cache.some([(int(cells[one]), int(rows[one])) for one in best], roots)
     unread = np.ones(len(middles), np.bool_)
     unread[read] = False
@@ -70,6 +72,27 @@ class _Plane:
     def of(self, values: Singles) -> Singles:
         """(n, dimensions) less the cache's mean, of (n, directions)."""
         return np.asarray(values @ self._directions)
+
+    def promise(self, middles: Singles, cells: Cells) -> Singles:
+        """(cells,) how probably a member of each scores as high as the best of all, in standard deviations.
+
+        Scores of a cell's members are taken for normal: their mean is the score of the middle, whose length is that of
+        members, and their deviation what the residuals' is along the slope of the score there. The best of n is at
+        most about mean + deviation sqrt(2 log n) (Cramer, Mathematical Methods of Statistics, 1946, 28.6).
+        """
+        variances = cells.coding.spreads**2
+        counts = cells.counts.astype(np.float32)
+        within = (1 - 1 / counts) * (variances @ (self._directions**2).sum(axis=1))
+        means, slopes = np.zeros(len(middles), np.float32), np.zeros_like(middles)
+        for places, aim in ((middles + self._mean, self._user), (middles, self._user - self._mean)):
+            unit = aim / max(1e-9, float(np.linalg.norm(aim)))
+            lengths = np.sqrt(np.maximum((places**2).sum(axis=1) + within, 1e-18))
+            cosines = places @ unit / lengths
+            means += cosines
+            slopes += (unit - (cosines / lengths)[:, None] * places) / lengths[:, None]
+        deviations = np.sqrt((slopes @ self._directions.T) ** 2 @ variances + 1e-12)
+        best = (means + deviations * np.sqrt(2 * np.log(counts))).max()
+        return np.asarray((means - best) / deviations)
 
     def scores(self, places: Singles) -> Singles:
         """(n,) as selection.score.scores, nearly."""
