@@ -105,7 +105,8 @@ def write(folder: Path, real: People, count: int) -> Path:
 
     places = drawn(real.shifts, count)
     np.save(folder / PLACES, places)
-    write_indexed(folder, made_with(embedded), Members(places, places, entry), real.space)
+    told = {name: value for name, value in made_with(embedded).items() if name != "files"}  # these are not here
+    write_indexed(folder, told, Members(places, places, entry), real.space)
     return folder
 
 

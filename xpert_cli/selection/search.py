@@ -21,7 +21,7 @@ from xpert_cli.selection.score import Rest
 
 RECORDS = 128  # of the adapters that are nearest by their codes, where cells are several
 AT_ONCE = 4096  # codes: all together would take much memory
-BYTES, CELL_BYTES = 390_000, 150  # of the heads of cells that are read: so many, and for each cell that there is
+BYTES, CELL_BYTES = 400_000, 150  # of the heads of cells that are read: so many, and for each cell that there is
 
 
 def nearest(cache: OpenCache, projection: Projection) -> tuple[OpenCache, Rest | None]:
