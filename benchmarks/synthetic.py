@@ -105,8 +105,8 @@ def write(folder: Path, real: People, count: int) -> Path:
 
     places = drawn(real.shifts, count)
     np.save(folder / PLACES, places)
-    told = {name: value for name, value in made_with(embedded).items() if name != "files"}  # these are not here
-    write_indexed(folder, told, Members(places, places, entry), real.space)
+    contents = {name: value for name, value in made_with(embedded).items() if name != "files"}  # these are not here
+    write_indexed(folder, contents, Members(places, places, entry), real.space)
     return folder
 
 

@@ -82,11 +82,11 @@ class _Plane:
         """
         variances = cells.coding.spreads**2
         counts = cells.counts.astype(np.float32)
-        within = (1 - 1 / counts) * (variances @ (self._directions**2).sum(axis=1))
+        residual = (1 - 1 / counts) * (variances @ (self._directions**2).sum(axis=1))
         means, slopes = np.zeros(len(middles), np.float32), np.zeros_like(middles)
         for places, aim in ((middles + self._mean, self._user), (middles, self._user - self._mean)):
             unit = aim / max(1e-9, float(np.linalg.norm(aim)))
-            lengths = np.sqrt(np.maximum((places**2).sum(axis=1) + within, 1e-18))
+            lengths = np.sqrt(np.maximum((places**2).sum(axis=1) + residual, 1e-18))
             cosines = places @ unit / lengths
             means += cosines
             slopes += (unit - (cosines / lengths)[:, None] * places) / lengths[:, None]
