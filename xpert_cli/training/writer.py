@@ -12,6 +12,7 @@ text, the writer's name and `How`, so any number of processes makes the same byt
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
 import json
 import math
@@ -125,6 +126,9 @@ class Trainer:
         if self._vocabulary is not None:
             self._vocabulary.__exit__(kind, error, trace)
             self._vocabulary = None
+        self.__dict__.pop("_decoder", None)  # what comes next in this process may need its memory
+        gc.collect()
+        platform.release_memory()
 
     @cached_property
     def _decoder(self) -> Decoder:
