@@ -178,7 +178,11 @@ class Source:
             if self.name != "-" and path.is_dir():
                 yield from self._in_folder(path)
                 return
-            file = self._piped(path) if self.name == "-" or not path.is_file() else _in_place(path, self.shown, self)
+            file = (
+                self._piped(path)
+                if self.name == "-" or not path.is_file()
+                else _in_place(path, self.shown, path.name, self)
+            )
             head = file.head
         except OSError as error:
             name = " ".join(str(error.filename or self.name)[:200].split())
@@ -190,7 +194,7 @@ class Source:
                 self._archive = archive
                 yield from self._in_archive()
                 return
-        yield File(self.shown, path.name, self, file.opened, file.size, file.place)
+        yield file
 
     def paths(self) -> list[str]:
         """The paths of all files inside a folder or an archive."""
@@ -214,8 +218,7 @@ class Source:
             self.left_out["files that cannot be opened"] += len(everything) - len(inside)
         self._members = {path.relative_to(folder).as_posix(): path for path in inside}
         for name in self._wanted():
-            file = _in_place(folder / name, str(folder / name), self)
-            yield File(file.name, name, self, file.opened, file.size, file.place)
+            yield _in_place(folder / name, str(folder / name), name, self)
 
     def _in_archive(self) -> Iterator[File]:
         self.many = True
@@ -282,12 +285,12 @@ def _reason(path: PurePosixPath, vault: bool) -> str:
     return "program and data files" if _PROGRAM.fullmatch(suffix) else ""
 
 
-def _in_place(path: Path, name: str, source: Source) -> File:
-    """A file on the disk, its bytes in memory unless they are many."""
+def _in_place(path: Path, name: str, inside: str, source: Source) -> File:
+    """A file on the disk, its bytes in memory unless they are many; `inside` is its path in the source."""
     size = path.stat().st_size
     path.open("rb").close()  # what may not be read is said here
     opened: Opened = partial(io.FileIO, path) if size > STREAMED else partial(io.BytesIO, path.read_bytes())
-    return File(name, path.name, source, opened, size, os.path.realpath(path))
+    return File(name, inside, source, opened, size, os.path.realpath(path))
 
 
 def _archive(name: str, file: IO[bytes], head: bytes) -> zipfile.ZipFile | tarfile.TarFile | None:

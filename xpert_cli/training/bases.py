@@ -23,10 +23,11 @@ from xpert_cli.hub.kept import Kept, kept_models
 from xpert_cli.hub.known import KNOWN, Known
 from xpert_cli.hub.sources import EMBEDDED, PACKAGED_BASE, find_base, open_source
 from xpert_cli.llama.memory import Layout, context_bytes
+from xpert_cli.training.loop import BATCH
 from xpert_cli.training.plan import layouts, number_type
 
 CONTEXT = 2048  # tokens of a conversation
-LONGEST, BATCH, RANK = 256, 4, 8  # of the fine-tuning that is estimated
+LONGEST, RANK = 256, 8  # of the fine-tuning that is estimated
 HEAD = 6 << 20  # bytes of a file's header: its tokens
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from xpert_cli.training.decoder import Decoder
 
 RATE = 1e-3  # the learning rate that is used unless another is given
+BATCH = 4  # samples a step
 PACK = 512  # tokens; 832 are 4 % faster and take 140 MB more
 POLL = 5.0  # seconds between two looks at whether a paused run may go on
 
@@ -57,7 +58,7 @@ class Recipe:
     learning_rate: float = RATE
     warmup: float = 0.1
     decay: bool = True
-    batch: int = 4
+    batch: int = BATCH
     evaluate_every: int = 10
     patience: int = 0
     seed: int = 0

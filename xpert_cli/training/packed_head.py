@@ -87,14 +87,14 @@ class BlockedCrossEntropy(Function):
         for first, block in head.blocks(buffers):
             likeliest.append(torch.zeros(len(block)))
             for some in _some(count):
-                logits = _logits(states[some], block, cap, buffers)
+                logits = _logits(states, some, block, cap, buffers)
                 wide = buffers.scratch("wide", *logits.shape, dtype=torch.float32).copy_(logits)
                 (inside,) = torch.nonzero(
                     (targets[some] >= first) & (targets[some] < first + len(block)), as_tuple=True
                 )
                 target[some.start + inside] = wide[inside].gather(1, (targets[some.start + inside] - first)[:, None])
-                above = torch.maximum(top[some], wide[: len(top[some])].amax(-1, keepdim=True))
-                powers = wide[: len(above)].sub_(above).exp_()
+                above = torch.maximum(top[some], wide.amax(-1, keepdim=True))
+                powers = wide.sub_(above).exp_()
                 total[some].mul_((top[some] - above).exp_()).add_(powers.sum(-1, keepdim=True))
                 top[some] = above
                 if learns:  # of the tokens so far: with more it becomes less
@@ -140,25 +140,27 @@ def _slope(
         else:
             real = len(block)
         for some in _some(count):
-            logits = _logits(states[some], block, cap, buffers)
+            logits = _logits(states, some, block, cap, buffers)
             wide = buffers.scratch("wide", *logits.shape, dtype=torch.float32).copy_(logits)
-            shares = wide[: len(sums[some])].sub_(sums[some]).exp_()
+            shares = wide.sub_(sums[some]).exp_()
             shares[:, real:] = 0
             here = (inside >= some.start) & (inside < some.stop)
             shares[inside[here] - some.start, columns[here]] = target[inside[here], 0].expm1()
             if cap is not None:
-                shares *= 1 - (logits[: len(shares)].float() / cap).square_()
+                shares *= 1 - (logits.float() / cap).square_()
             narrow = buffers.scratch("shares", *shares.shape).copy_(shares)
-            slope[some][: len(narrow)] += narrow @ block
+            slope[some] += narrow @ block
     return slope.to(states.dtype)
 
 
 def _some(count: int) -> Iterator[slice]:
     """So many rows, ROWS at a time."""
-    return (slice(begin, begin + ROWS) for begin in range(0, count, ROWS))
+    return (slice(begin, min(begin + ROWS, count)) for begin in range(0, count, ROWS))
 
 
-def _logits(states: Tensor, block: Tensor, cap: float | None, buffers: ScratchBuffers) -> Tensor:
-    """(states, rows of the block)."""
-    logits = torch.mm(states, block.t(), out=buffers.scratch("block logits", len(states), len(block)))
+def _logits(states: Tensor, some: slice, block: Tensor, cap: float | None, buffers: ScratchBuffers) -> Tensor:
+    """(some, rows of the block); the states' padding is multiplied along, for the sake of few shapes."""
+    padded = states[some.start : some.start + ROWS]
+    logits = torch.mm(padded, block.t(), out=buffers.scratch("block logits", len(padded), len(block)))
+    logits = logits[: some.stop - some.start]
     return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)

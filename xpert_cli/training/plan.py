@@ -137,7 +137,7 @@ def layouts(
     """
     shape, width = Shape.of(header), 2 if dtype == "bfloat16" else 4
     large, small = (max(longest, pack) for pack in PACKS)
-    every = shape.layers
+    every, before = shape.layers, platform.resident_memory() if resident is None else resident
     arms = [
         (large, 0, False, False, 0),
         (small, 0, False, False, 0),
@@ -147,8 +147,7 @@ def layouts(
     arms += [(pack, every, True, True, TOGETHER) for pack in (large, small)] + [(small, every, True, True, 0)]
     for pack, recompute, packed, packed_head, together in dict.fromkeys(arms):
         tokens, joint = (max(longest, min(most, batch * longest)) for most in (pack, max(pack, together)))
-        memory = platform.resident_memory() if resident is None else resident
-        memory += estimate(header, shape, width, tokens, joint, recompute, rank, packed, packed_head)
+        memory = before + estimate(header, shape, width, tokens, joint, recompute, rank, packed, packed_head)
         yield Plan(dtype, 1, pack, recompute, memory, packed, packed_head, together)
 
 

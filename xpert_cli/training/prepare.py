@@ -39,7 +39,6 @@ from xpert_cli.training.starts import Start
 Progress = Callable[[str, float], None]
 Note = Callable[[str], None]
 MOST_HELD_OUT = 40  # messages; more would cost more time than they add certainty
-BATCH = 4
 PATIENCE = 4  # evaluations without a new best after which training ends
 
 
@@ -211,7 +210,7 @@ def prepare(
     longest = max(len(tokens) for tokens, _ in (*samples, *checks))
 
     def require_memory() -> None:
-        fitting(base.header, longest=longest, batch=BATCH, rank=rank, limit=budget.memory)
+        fitting(base.header, longest=longest, batch=loop.BATCH, rank=rank, limit=budget.memory)
 
     measured = _measured(training, base, start, settings, require_memory, progress) if compared else None
     if measured:
@@ -331,13 +330,12 @@ def _measured(
 
 def recipe_for(messages: int, rank: int, settings: Settings) -> loop.Recipe:
     """Two passes over the messages, at least 30 steps and at most 1,000."""
-    derived = min(1000, max(30, math.ceil(2 * messages / BATCH)))
+    derived = min(1000, max(30, math.ceil(2 * messages / loop.BATCH)))
     steps = derived if settings.steps is None else settings.steps
     return loop.Recipe(
         steps=steps,
         rank=rank,
         learning_rate=loop.RATE if settings.learning_rate is None else settings.learning_rate,
-        batch=BATCH,
         evaluate_every=max(5, steps // 10),
         patience=PATIENCE,
         seed=settings.seed,
@@ -368,7 +366,7 @@ def _plan(keep: Checkpoints, base: BaseModel, longest: int, rank: int, limit: in
     layout = decided(
         "layout",
         {"run": keep.digest, "cores": platform.cores(), "limit": limit},
-        lambda: dataclasses.asdict(plan_for(base.header, longest=longest, batch=BATCH, rank=rank, limit=limit)),
+        lambda: dataclasses.asdict(plan_for(base.header, longest=longest, batch=loop.BATCH, rank=rank, limit=limit)),
         lambda record: record.keys() == {one.name for one in dataclasses.fields(Plan)} and _fits(record, room),
     )
     return Plan(**layout)  # type: ignore[arg-type]

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from xpert_cli.training.decoder import Decoder
 
 LEAST = 4  # messages
-BATCH = 4  # messages a step
 LOADED = 250 << 20  # bytes of a worker before it opens the base
 MOST_HELD_OUT = 40
 _NOTHING: described.Basis = np.empty((0, 0), np.float32)  # no model is asked about a writer's text
@@ -240,11 +239,10 @@ class Trainer:
         return {FINGERPRINT: self._base.fingerprint, BASE_NAME: self._base.info.name}
 
     def _recipe(self, name: str, messages: int) -> loop.Recipe:
-        steps = self.how.steps or min(1000, max(16, math.ceil(2 * messages / 4)))
+        steps = self.how.steps or min(1000, max(16, math.ceil(2 * messages / loop.BATCH)))
         return loop.Recipe(
             steps=steps,
             rank=self.how.rank,
-            batch=BATCH,
             learning_rate=self.how.learning_rate,
             evaluate_every=max(5, math.ceil(steps / 4)),
             seed=self.how.seed_of(name),
@@ -267,7 +265,7 @@ def plan_of(how: How, header: gguf.Header) -> Plan:
     Raises:
         BadInput: the leanest layout takes more than `how.memory`.
     """
-    plans = layouts(header, how.dtype, longest=how.max_tokens, batch=BATCH, rank=how.rank, resident=LOADED)
+    plans = layouts(header, how.dtype, longest=how.max_tokens, batch=loop.BATCH, rank=how.rank, resident=LOADED)
     return replace(within(plans, how.memory, how.max_tokens, "--memory allows"), threads=how.threads)
 
 
