@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from xpert_cli.cache.catalogue import OpenCache, open_cache
 from xpert_cli.cache.communities import add_communities, at_least
 from xpert_cli.cache.groups import grouped
 from xpert_cli.cache.index import to_index
+from xpert_cli.cli import views
 from xpert_cli.corpus.writers import find_writers, usable
 from xpert_cli.errors import BadInput, BadUsage, TimeIsUp
 from xpert_cli.gguf import BaseModel
@@ -33,7 +36,7 @@ from xpert_cli.gguf.averaging import average
 from xpert_cli.hub.sources import open_source
 from xpert_cli.style import described
 from xpert_cli.training.many import Settings, TrainedCache, train_cache
-from xpert_cli.training.writer import How, plan_of
+from xpert_cli.training.writer import How, Task, Trainer, number_type, plan_of
 
 pytest.importorskip("torch")
 single = pytest.fixture(scope="module", autouse=True)(one_thread)
@@ -391,6 +394,126 @@ def test_a_workers_layout_follows_from_the_memory_that_it_may_take(base: Path) -
     assert layout(450 << 20) == ["bfloat16", 1, 256, 30, True, True, 0]
     with pytest.raises(BadInput, match=r"takes \d+ MB, more than --memory allows"):
         layout(300 << 20)
+
+
+def test_no_memory_at_all_is_wrong_usage_and_leaves_no_folder(prepared, monkeypatch, capsys):
+    said = "error: --memory must be more than 0. Write 900M or 2G, or leave it out.\n"
+    status, _, err = called(monkeypatch, capsys, *prepared.command("wrong", "--memory", "0"))
+    assert (status, err) == (2, said)
+    status, _, err = called(monkeypatch, capsys, *prepared.command("wrong", "--memory", "1M"))
+    assert (status, "MB, more than --memory allows. Give" in err) == (1, True)
+    assert not (prepared.folder / "wrong.work").exists()
+
+
+def test_where_nobody_can_be_used_five_are_named_and_nothing_stays(tmp_path):
+    prepared = prepare(tmp_path, 0)
+    for number in range(7):
+        (prepared.writers / f"w{number}.txt").write_text("One line of five words.\n" if number == 1 else "\n", "utf-8")
+    with pytest.raises(BadInput) as caught:
+        train_cache(
+            find_writers(prepared.writers, tmp_path / "texts"),
+            tmp_path / "cache",
+            tmp_path / "cache.work",
+            BaseModel.open(prepared.base),
+            SETTINGS,
+        )
+    said = str(caught.value)
+    assert said.startswith("none of 7 writers has a text that can be used. w0: ")
+    assert "w1: 1 different messages are too few to learn from and to check against. w2: " in said
+    assert [f"w{number}: " in said for number in range(7)] == [True] * 5 + [False] * 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base.gguf", "writers"]
+
+
+@pytest.mark.parametrize(
+    ("trained", "tokens", "said"),
+    [
+        (0, 0, "c: 9 writers, none of them trained now, 1 left out"),
+        (1, 600, "c: 9 writers, 1 of them trained now (200 tokens/s), 1 left out"),
+        (0, 600, "c: 9 writers, none of them trained now (communities at 200 tokens/s), 1 left out"),
+    ],
+)
+def test_a_rate_is_told_of_what_was_trained(trained, tokens, said):
+    cache = TrainedCache("c", 9, trained, {"nobody": "is empty"}, (), tokens, tokens / 3, 3.0, "w")
+    assert str(views.trained_cache(cache)) == said
+
+
+def test_writers_that_would_be_trained_anew_need_memory_too(prepared, whole, monkeypatch):
+    shutil.copytree(prepared.folder / "cache.work", prepared.folder / "again.work")
+    with Trainer(replace(HOW, base=str(prepared.base), dtype=number_type()), prepared.folder / "again.work") as trainer:
+        task = Task("w3", str(prepared.writers / "w3.jsonl"))
+        assert not trainer.would_train(task)
+        assert trainer.would_train(replace(task, source=str(prepared.writers / "w2.jsonl")))  # another text
+        assert not trainer.would_train(replace(task, source=str(prepared.writers / "nobody.txt")))
+        assert not trainer.would_train(replace(task, trained=False))
+        (prepared.folder / "again.work" / "w3" / "adapter.gguf").unlink()
+        assert trainer.would_train(task)
+    monkeypatch.setattr("xpert_cli.platform.available_memory", lambda: 100 << 20)
+    with pytest.raises(BadInput, match=r"^a worker takes \d+ MB, and 100 MB are free"):
+        made(prepared, "again", replace(SETTINGS, jobs=2))
+    monkeypatch.setattr("xpert_cli.platform.available_memory", lambda: 500 << 20)
+    with pytest.raises(BadInput, match=r"^2 workers at a time take \d+ MB, and 500 MB are free"):
+        made(prepared, "again", replace(SETTINGS, jobs=2, how=replace(HOW, steps=4)))
+    before = contents(prepared.folder / "cache")
+    monkeypatch.setattr("xpert_cli.platform.available_memory", lambda: 100 << 20)
+    assert made(prepared).trained == 0
+    assert contents(prepared.folder / "cache") == before
+
+
+def test_the_base_makes_no_copies_for_the_probes_where_memory_is_limited(prepared, whole, monkeypatch):
+    lean: list[bool | None] = []
+
+    def answered(base: object, files: object, *_: object, **options: bool | None) -> dict[str, list[str]]:
+        lean.append(options["lean"])
+        return {"": TOLD}
+
+    monkeypatch.setattr("xpert_cli.cache.writers.answer_probes", answered)
+    for memory in (1 << 40, None):
+        (prepared.folder / "cache.work" / "base_answers.jsonl").unlink()
+        settings = replace(SETTINGS, how=replace(HOW, memory=memory))
+        writers = find_writers(prepared.writers, prepared.folder / "texts")
+        work = prepared.folder / "cache.work"
+        train_cache(writers, prepared.folder / "cache", work, BaseModel.open(prepared.base), settings)
+    assert lean == [True, None]
+
+
+def test_workers_end_with_the_process_that_they_work_for(prepared, tmp_path):
+    tasks = []
+    for name in ("a", "b"):
+        os.mkfifo(tmp_path / name)  # reading it takes for ever
+        tasks.append(Task(name, str(tmp_path / name)))
+    script = (
+        "import sys; from pathlib import Path; from xpert_cli.training.workers import local\n"
+        "from xpert_cli.training.writer import How, Task\n"
+        "if __name__ == '__main__':\n"
+        f"    list(local(How({str(prepared.base)!r}), Path({str(tmp_path)!r}, 'work'), {tasks!r}, 2, lambda: None))\n"
+    )
+    (tmp_path / "parent.py").write_text(script, "utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, str(tmp_path / "parent.py")], env=environment)
+
+    def until(happened: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + 60
+        while not happened() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return happened()
+
+    locks = [tmp_path / "work" / task.name / ".lock" for task in tasks]
+    try:
+        assert until(lambda: all(lock.exists() for lock in locks))
+    finally:
+        process.kill()
+        process.wait()
+
+    def free() -> bool:
+        for lock in locks:
+            with lock.open("r+") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    return False
+        return True
+
+    assert until(free)
 
 
 def test_workers_that_need_more_memory_than_there_is_are_refused_before_any_starts(prepared, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,20 @@ EVERY = 2.0  # seconds between two times that it is written
 
 
 def answer_probes(
-    base: BaseModel, files: Mapping[str, AdapterFile], out: Path, seed: int, progress: Progress, *, plain: bool = True
+    base: BaseModel,
+    files: Mapping[str, AdapterFile],
+    out: Path,
+    seed: int,
+    progress: Progress,
+    *,
+    plain: bool = True,
+    lean: bool | None = None,
 ) -> dict[str, list[str]]:
     """Answers of the base ("" in the result, unless `plain` is False) and of every adapter to the probes, sampled with
     fixed seeds. Each answer that is whole is kept in a file in `out`, so that an interrupted call goes on.
+
+    Args:
+        lean: make no copies of the weights, whether they are faster or not; by default, where memory is short.
     """
     probes = described.probes()
     setting = {"probes": probes, "seed": seed, "base": base.fingerprint, "tokens": ANSWER_TOKENS}
@@ -41,7 +52,8 @@ def answer_probes(
     wanted = {**({"": None} if plain else {}), **files}
     keys = {name: adapter.digest if adapter else "base" for name, adapter in wanted.items()}
     if missing := [name for name, key in keys.items() if len(pending.of(key)) < len(probes)]:
-        with pending, for_many_texts(base) as copy, Model(copy, context=CONTEXT, sequences=SEQUENCES) as model:
+        faster = nullcontext(base) if lean else for_many_texts(base)
+        with pending, faster as copy, Model(copy, context=CONTEXT, sequences=SEQUENCES, lean=lean) as model:
             questions = [model.chat(probe) for probe in probes]
             for done, name in enumerate(missing, len(wanted) - len(missing)):
                 adapter, answers = wanted[name], pending.of(keys[name])

@@ -104,16 +104,24 @@ class Tree:
 
 
 def plan(
-    places: Mapping[str, Scatter], base: BaseModel, work: Path, prefix: str, least: int, progress: Progress
+    places: Mapping[str, Scatter],
+    base: BaseModel,
+    work: Path,
+    prefix: str,
+    least: int,
+    progress: Progress,
+    *,
+    lean: bool | None = None,
 ) -> Tree:
     """The space of writers, where each lies in it, and which of them belong together.
 
     Args:
         least: people of a community, at least; 0 for no communities.
+        lean: the base makes no copies of its weights to answer the probes; by default, where memory is short.
     """
     axes = described.measured_axes()
     names = tuple(sorted(places))
-    answers = tuple(_base_answers(base, work, progress))
+    answers = tuple(_base_answers(base, work, progress, lean))
     space = _space(axes, described.read(answers, axes, _NOTHING, None), [places[name] for name in names])
     coordinates = np.array([space.position(places[name]) for name in names])
     points = coordinates @ np.linalg.cholesky(space.precision)
@@ -122,7 +130,7 @@ def plan(
     return Tree(names, space, coordinates, groups, ids, answers)
 
 
-def _base_answers(base: BaseModel, work: Path, progress: Progress) -> list[str]:
+def _base_answers(base: BaseModel, work: Path, progress: Progress, lean: bool | None) -> list[str]:
     """The base's answers to the probes: the embedded cache's where it is of this base, else asked for, one by one."""
     with suppress(XpertError):
         known = open_cache(open_source("embedded"))
@@ -133,7 +141,7 @@ def _base_answers(base: BaseModel, work: Path, progress: Progress) -> list[str]:
         lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         if [one["prompt"] for one in lines] == list(described.probes()) and lines[0].get("base") == base.fingerprint:
             return [str(one["response"]) for one in lines]
-    answered = answer_probes(base, {}, work, 0, progress)[""]
+    answered = answer_probes(base, {}, work, 0, progress, lean=lean)[""]
     with paths.whole(path) as part:
         rows = [{"prompt": p, "response": r} for p, r in zip(described.probes(), answered, strict=True)]
         rows[0]["base"] = base.fingerprint

@@ -124,23 +124,23 @@ def selection(result: Selection, top: int) -> RenderableType:
         why = ", ".join([part.words for part in item.reasons if part.share > 0][:3])
         of = f"  {item.people} people" if item.people else ""
         ranking.add_row(f"{item.score:+.2f}", Text(item.adapter) + Text(of + (f"\n{why}" if why else ""), "dim"))
-    title = Text.assemble(
-        (head, "bold"), (f" (nearness {result.nearness:.2f}, confidence {result.confidence:.2f})", "dim")
-    )
-    return Group(title, Text(result.explanation), Text(), ranking)
+    detail = f" (nearness {result.nearness:.2f}, confidence {result.confidence:.2f})"
+    return Group(Text.assemble((head, "bold"), (detail, "dim")), Text(result.explanation), Text(), ranking)
 
 
 def trained_cache(result: TrainedCache) -> RenderableType:
     """How many writers a cache has, how fast they were trained, and its communities."""
-    done = f"{result.writers} writers, {result.trained} of them trained now ({result.tokens_per_second:.0f} tokens/s)"
-    left_out = f", {len(result.left_out)} left out" if result.left_out else ""
+    whose = "" if result.trained else "communities at "
+    speed = f" ({whose}{result.tokens_per_second:.0f} tokens/s)" if result.tokens else ""
+    done = f"{count(result.writers, 'writer')}, {result.trained or 'none'} of them trained now{speed}"
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold")
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for one in result.communities:
         table.add_row(one.id, f"{one.people} people", Text(one.explanation, "dim"))
-    head = Text(f"{result.out}: {done}{left_out}", "bold")
+    done += f", {len(result.left_out)} left out" if result.left_out else ""
+    head = Text(f"{result.out}: {done}", "bold")
     return Group(head, Text(), table) if result.communities else head
 
 

@@ -14,7 +14,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from xpert_cli.style import described
 from xpert_cli.training.loop import require_rate
 from xpert_cli.training.plan import require
 from xpert_cli.training.workers import local
-from xpert_cli.training.writer import How, Outcome, Task, number_type, plan_of, read_writer
+from xpert_cli.training.writer import LOCK, How, Outcome, Task, Trainer, number_type, plan_of, read_writer
 
 Progress = Callable[[str, float], None]
 ENGINES = ("local", "ray")
@@ -69,6 +69,8 @@ class Settings:
             if value not in known:
                 raise BadUsage(f"{option} is {' or '.join(known)}, not {value!a}.")
         require_rate(self.how.learning_rate)
+        if self.how.memory is not None and self.how.memory <= 0:
+            raise BadUsage("--memory must be more than 0. Write 900M or 2G, or leave it out.")
         if not is_id(self.prefix, room=ROOM):
             raise BadUsage(f"--prefix {self.prefix!a} cannot be an adapter's id. Use letters, digits, dots and dashes.")
         if not self.how.adapters and self.communities != "text":
@@ -118,32 +120,33 @@ def train_cache(
     """
     began = time.monotonic()
     check(out, work, base, settings)
+    how = _completed(settings.how, base)
+    settings = replace(settings, how=how)
     if any(one.path.resolve().parent == out.resolve() for one in writers):
         raise BadUsage(f"{out} holds the writers' texts. Choose another folder for the cache with -o.")
     if clashes := [one.name for one in writers if _is_community(one.name, settings.prefix)]:
         raise BadInput(f"a writer is called {clashes[0]}, as a community would be. Choose another --prefix.")
-    work = paths.writable(work)
-    how = replace(settings.how, base=str(base.path.resolve()), dtype=number_type())
-    settings = replace(settings, how=how)
     tasks = [Task(one.name, str(one.path.resolve())) for one in writers]
-    _require_memory(settings, base, sum(not (work / one.name / runs.RECORD).exists() for one in tasks))
+    _require_memory(settings, base, tasks, work, progress)
+    work = paths.writable(work)
     done = _run(tasks, work, settings, progress, "writers")
     failed = {one.name: one.error for one in done if one.error}
     usable = {one.name: one for one in done if not one.error}
     if not usable:
-        first = next(iter(failed.items()))
-        raise BadInput(f"none of {len(failed)} writers has a text that can be used. {first[0]}: {first[1]}")
+        _drop_empty(work, tasks)
+        raise BadInput(f"none of {len(failed)} writers has a text that can be used. {' '.join(_named(failed))}")
     axes = described.measured_axes()
     places = {name: place for name in usable if (place := read_place(work / name / PLACE, axes)) is not None}
     least = 0 if settings.communities == "none" else settings.least
-    tree = plan(places, base, work, settings.prefix, least, progress)
+    tree = plan(places, base, work, settings.prefix, least, progress, lean=True if how.memory else None)
     if settings.communities == "average":
         _average(tree, work, how, base, progress)
     else:
         sources = {one.name: one.path for one in writers}
         pooled = [_pooled(tree, at, sources, work, how) for at in range(len(tree.groups))]
-        all_of_them = replace(how, adapters=True, most=None, steps=how.community_steps)
-        done += _run(pooled, work / "communities", replace(settings, how=all_of_them), progress, "communities")
+        all_of_them = replace(settings, how=replace(how, adapters=True, most=None, steps=how.community_steps))
+        _require_memory(all_of_them, base, pooled, work / "communities", progress)
+        done += _run(pooled, work / "communities", all_of_them, progress, "communities")
     _, communities = build_cache(
         out, work, base, tree, settings.communities, adapters=how.adapters, about=settings.about
     )
@@ -152,7 +155,7 @@ def train_cache(
     return TrainedCache(
         out=str(out),
         writers=len(usable),
-        trained=sum(one.fresh for one in usable.values()),
+        trained=sum(one.tokens > 0 for one in usable.values()),
         left_out=dict(sorted(failed.items())),
         communities=tuple(Grouped(c.id, c.parent, c.count, c.entry.explanation) for c in communities),
         tokens=tokens,
@@ -167,7 +170,7 @@ def check(out: Path, work: Path, base: BaseModel, settings: Settings) -> None:
     """Refuse what needs no text to be refused.
 
     Raises:
-        BadInput: `out` is another cache.
+        BadInput: `out` is another cache, or the leanest layout of a worker takes more than --memory.
         BadUsage: messages may have too few tokens for anything.
         MissingExtra: torch is not installed.
     """
@@ -176,17 +179,45 @@ def check(out: Path, work: Path, base: BaseModel, settings: Settings) -> None:
         raise BadInput(f"{out} holds a cache that was not trained here. Choose another folder with -o.")
     with Vocabulary(base) as vocabulary:
         require_room(vocabulary, settings.how.max_tokens)
+    plan_of(_completed(settings.how, base), base.header)
 
 
-def _require_memory(settings: Settings, base: BaseModel, missing: int) -> None:
-    """Refuse to train so many writers where there is no memory for it.
+def _completed(how: How, base: BaseModel) -> How:
+    return replace(how, base=str(base.path.resolve()), dtype=number_type())
+
+
+def _drop_empty(work: Path, tasks: Sequence[Task]) -> None:
+    """Delete the folders of writers in which nothing but a lock is, and `work` if nothing is left in it."""
+    with suppress(OSError):
+        for task in tasks:
+            (work / task.name / LOCK).unlink(missing_ok=True)
+            (work / task.name).rmdir()
+        work.rmdir()
+
+
+def _require_memory(
+    settings: Settings, base: BaseModel, tasks: Sequence[Task], folder: Path, progress: Progress
+) -> None:
+    """Refuse to train so many at a time where there is no memory for it.
+
+    Only where it would be too little for all workers are the texts read first, to tell how many of them will train.
 
     Raises:
-        BadInput: the leanest layout takes more than --memory, or this machine's workers together more than is free.
+        BadInput: this machine's workers together take more memory than is free.
     """
     each, free = plan_of(settings.how, base.header).memory, platform.available_memory()
-    jobs = min(_jobs(settings), missing)
-    if settings.engine == "local" and free and each * jobs > free:
+    jobs = min(_jobs(settings), len(tasks))
+    if settings.engine != "local" or not free or each * jobs <= free:
+        return
+    missing = 0
+    with Trainer(settings.how, folder) as trainer:
+        for number, task in enumerate(tasks):
+            if missing == jobs:
+                break
+            progress("looking for what is to be trained", number / len(tasks))
+            missing += trainer.would_train(task)
+    jobs = missing
+    if each * jobs > free:
         workers = (
             f"{jobs} workers at a time take {jobs * each >> 20} MB" if jobs > 1 else f"a worker takes {each >> 20} MB"
         )
@@ -203,12 +234,17 @@ def _is_community(name: str, prefix: str) -> bool:
 
 
 def _notes(failed: dict[str, str], least: int, tree: Tree) -> tuple[str, ...]:
-    notes = [f"left out: {name}: {why}" for name, why in sorted(failed.items())[:NAMED]]
+    notes = [f"left out: {line}" for line in _named(failed)]
     if len(failed) > NAMED:
         notes.append(f"left out: {len(failed) - NAMED} more writers; --json names all")
     if least and not tree.groups:
         notes.append(f"{len(tree.names)} writers are too few for a community of {least}: there is none")
     return tuple(notes)
+
+
+def _named(failed: dict[str, str]) -> list[str]:
+    """The first writers who are left out, each with the reason."""
+    return [f"{name}: {why}" for name, why in sorted(failed.items())[:NAMED]]
 
 
 def _run(tasks: Sequence[Task], folder: Path, settings: Settings, progress: Progress, what: str) -> list[Outcome]:
@@ -242,8 +278,9 @@ def _told(outcomes: Sequence[Outcome], count: int, seconds: float, what: str) ->
     parts = [f"{len(outcomes)} of {count} {what}"]
     if failed:
         parts.append(f"{failed} left out")
+    if tokens := sum(one.tokens for one in fresh):
+        parts.append(f"{tokens / max(seconds, 1e-9):.0f} tokens/s")
     if fresh:
-        parts.append(f"{sum(one.tokens for one in fresh) / max(seconds, 1e-9):.0f} tokens/s")
         left = seconds / len(fresh) * (count - len(outcomes))
         parts.append(f"{math.ceil(left / 60)} min left" if left > 90 else f"{left:.0f} s left")
     return ", ".join(parts)

@@ -3,20 +3,23 @@
     for outcome in local(how, folder, tasks, jobs=2, tick=tick):
         ...
 
-A process that dies leaves its writer to another. When this one dies, the others find their pipe closed, and end. Not
-here: what is done for a writer (training/writer.py), machines of a cluster (training/ray_workers.py).
+A process that dies leaves its writer to another. When this one dies, the others write their states and end. Not here:
+what is done for a writer (training/writer.py), machines of a cluster (training/ray_workers.py).
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import cast
 
@@ -28,10 +31,6 @@ Tick = Callable[[], None]
 TRIES = 3  # of a writer whose process died
 LOOK = 0.5  # seconds between two looks at the clock while nothing arrives
 END = 10.0  # seconds that a process is given to write its state
-
-
-class Orphaned(signals.Interrupted):
-    """The process that this one works for is gone."""
 
 
 @dataclass
@@ -99,27 +98,29 @@ def local(how: How, folder: Path, tasks: Sequence[Task], jobs: int, tick: Tick) 
 def _started(how: How, folder: Path) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, how, folder, os.getpid()), daemon=True)
+    process = context.Process(target=_serve, args=(theirs, how, folder), daemon=True)
     process.start()
     theirs.close()
     return _Worker(process, ours)
 
 
-def _serve(pipe: Connection, how: How, folder: Path, parent: int) -> None:
-    """A worker's life: a task comes, an outcome goes, until the pipe is closed."""
+def _serve(pipe: Connection, how: How, folder: Path) -> None:
+    """A worker's life: a task comes, an outcome goes, until the pipe is closed or the process it works for is gone."""
     signals.install()
+    threading.Thread(target=_end_with, args=(cast(BaseProcess, parent_process()),), daemon=True).start()
     platform.prepare_libraries()
     platform.use_threads(how.threads)
-
-    def alive() -> None:
-        if os.getppid() != parent:
-            raise Orphaned
-
     with suppress(KeyboardInterrupt, EOFError, OSError), Trainer(how, folder) as trainer:
         while True:
             task = pipe.recv()
             try:
-                outcome: Outcome | XpertError = trainer.run(task, alive)
+                outcome: Outcome | XpertError = trainer.run(task)
             except XpertError as error:
                 outcome = error
             pipe.send(outcome)
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """Wait until a process is gone, and end this one in order: whatever it is at, as when it is told to."""
+    parent.join()
+    signal.pthread_kill(cast(int, threading.main_thread().ident), signal.SIGTERM)

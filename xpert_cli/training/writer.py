@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from xpert_cli.training.decoder import Decoder
 
 LEAST = 4  # messages
+LOCK = ".lock"  # in the folder of a writer at work
 LOADED = 250 << 20  # bytes of a worker before it opens the base
 MOST_HELD_OUT = 40
 _NOTHING: described.Basis = np.empty((0, 0), np.float32)  # no model is asked about a writer's text
@@ -108,6 +109,21 @@ class Outcome:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What is to do for a writer: the two sides of the messages, the recipe, and where the state of it is kept.
+
+    `record` is of an earlier call; `same`: that call did the same, and its adapter is there.
+    """
+
+    training: Corpus
+    held: Corpus
+    recipe: loop.Recipe
+    keep: Checkpoints
+    record: dict[str, Any]
+    same: bool
+
+
 class Trainer:
     """Trains one writer after the other, with the base open. Used as a context, for the vocabulary that it holds."""
 
@@ -151,7 +167,7 @@ class Trainer:
 
         began = time.monotonic()
         folder = paths.writable(self.folder / task.name)
-        with FileLock(folder / ".lock"):  # a process that a kill of its parent left may be at work here
+        with FileLock(folder / LOCK):  # a process that a kill of its parent left may be at work here
             try:
                 written = read_writer(task)
                 messages = self._drawn(written, task)
@@ -159,7 +175,7 @@ class Trainer:
                 for name in (runs.RECORD, runs.ADAPTER, PLACE):  # of a text that was usable before
                     (folder / name).unlink(missing_ok=True)
                 return Outcome(task.name, error=str(error), seconds=time.monotonic() - began)
-            tokens = self._do(task, folder, messages, tick)
+            tokens = self._do(task, messages, tick)
         return Outcome(
             name=task.name,
             fresh=tokens is not None,
@@ -167,6 +183,18 @@ class Trainer:
             tokens=tokens or 0,
             seconds=time.monotonic() - began,
         )
+
+    def would_train(self, task: Task) -> bool:
+        """Whether `run` would train a writer. The text is read to tell, and nothing is written."""
+        if not self._trains(task):
+            return False
+        try:
+            return not self._work(task, self._drawn(read_writer(task), task)).same
+        except XpertError:  # of the text: `run` leaves the writer out
+            return False
+
+    def _trains(self, task: Task) -> bool:
+        return self.how.adapters and task.trained
 
     def _drawn(self, written: Corpus, task: Task) -> Corpus:
         """The messages that are used, in an order that does not depend on the files'.
@@ -182,9 +210,8 @@ class Trainer:
             return Corpus(tuple(sorted(written.messages, key=lambda one: one.key(seed))))
         return Corpus(tuple(ordered[: max(LEAST, self.how.most)]))
 
-    def _do(self, task: Task, folder: Path, messages: Corpus, tick: Tick) -> int | None:
-        """Train and explain what is not there; the number of tokens trained on, None where all was there."""
-        trained = self.how.adapters and task.trained
+    def _work(self, task: Task, messages: Corpus) -> _Work:
+        folder, trained = self.folder / task.name, self._trains(task)
         training, held = messages.split(min(self.how.held_out, MOST_HELD_OUT / len(messages)), self.how.seed)
         recipe = self._recipe(task.name, len(training))
         identity = {
@@ -196,11 +223,16 @@ class Trainer:
             "layout": self._plan.identity,
             "type": self.how.type_name if trained else None,
         }
-        keep = Checkpoints(folder / runs.CHECKPOINTS, identity)
+        keep, record = Checkpoints(folder / runs.CHECKPOINTS, identity), _record(folder)
+        same = record.get("identity") == keep.digest and (not trained or (folder / runs.ADAPTER).is_file())
+        return _Work(training, held, recipe, keep, record, same)
+
+    def _do(self, task: Task, messages: Corpus, tick: Tick) -> int | None:
+        """Train and explain what is not there; the number of tokens trained on, None where all was there."""
+        folder, trained, work = self.folder / task.name, self._trains(task), self._work(task, messages)
+        training, held, recipe, keep = work.training, work.held, work.recipe, work.keep
         axes = described.measured_axes()
-        earlier = _record(folder)
-        same = earlier.get("identity") == keep.digest and (not trained or (folder / runs.ADAPTER).is_file())
-        if same and read_place(folder / PLACE, axes) is not None:
+        if work.same and read_place(folder / PLACE, axes) is not None:
             return None
         (folder / runs.RECORD).unlink(missing_ok=True)
         values = described.read(training.passages, axes, _NOTHING, None).values
@@ -212,8 +244,8 @@ class Trainer:
         tokens = 0
         if trained:
             metadata = described.source_metadata(place, axes, _NOTHING) | self._names
-            if same:  # this version counts otherwise: the adapter stays
-                adapter, result = gguf.read_adapter(folder / runs.ADAPTER), earlier["result"]
+            if work.same:  # this version counts otherwise: the adapter stays
+                adapter, result = gguf.read_adapter(folder / runs.ADAPTER), work.record["result"]
             else:
                 learnt = self._train(training, held, recipe, keep, tick)
                 adapter, tokens = learnt.adapter, learnt.tokens
