@@ -27,10 +27,11 @@ from xpert_cli.cache.catalogue import OpenCache, open_cache
 from xpert_cli.cache.communities import add_communities, at_least
 from xpert_cli.cache.groups import grouped
 from xpert_cli.cache.index import to_index
+from xpert_cli.cache.screening import require_new
 from xpert_cli.cli import views
 from xpert_cli.corpus.writers import find_writers, usable
 from xpert_cli.errors import BadInput, BadUsage, TimeIsUp
-from xpert_cli.gguf import BaseModel
+from xpert_cli.gguf import AdapterFile, BaseModel
 from xpert_cli.gguf.adapter import merge
 from xpert_cli.gguf.averaging import average
 from xpert_cli.hub.sources import open_source
@@ -264,7 +265,8 @@ def test_a_cache_with_an_index_is_added_to_verified_and_reduced_as_one_without(
 ):
     folder = shutil.copytree(whole, tmp_path / "cache")
     to_index(opened(folder), folder)
-    more = shutil.copy(whole / "adapters" / "w1.gguf", tmp_path / "more.gguf")
+    more = tmp_path / "more.gguf"
+    gguf.write_adapter(merge([(gguf.read_adapter(whole / "adapters" / "w1.gguf"), 0.5)]), more)
     monkeypatch.setattr("xpert_cli.cache.build.answer_probes", lambda base, files, *_, **__: dict.fromkeys(files, TOLD))
     on = ("--cache", str(folder), "--base", str(prepared.base), "--json")
     status, out, _ = called(monkeypatch, capsys, "cache", "add", str(more), *on)
@@ -288,6 +290,32 @@ def test_a_cache_with_an_index_is_added_to_verified_and_reduced_as_one_without(
     victim.write_bytes(victim.read_bytes()[:-1] + b"x")
     status, _, err = called(monkeypatch, capsys, "cache", "verify", *on)
     assert (status, "communities/people-2.gguf is not the file its catalogue describes" in err) == (1, True)
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_an_adapter_is_put_into_a_cache_once_whatever_it_is_called(indexed, whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "cache")
+    if indexed:
+        to_index(opened(folder), folder)
+    cache = opened(folder)
+
+    def add(**files: str) -> None:
+        require_new({name: AdapterFile.open(whole / file, name) for name, file in files.items()}, cache)
+
+    for files, said in (
+        ({"w1": "adapters/w1.gguf"}, "has w1 already: the same file. Nothing is to add."),
+        ({"new": "adapters/w1.gguf"}, "has new already, as w1: the same file. Nothing is to add."),
+        ({"new": "communities/people-1.gguf"}, "has new already, as people-1: the same file. Nothing is to add."),
+        ({"w1": "adapters/w2.gguf"}, "has w1 already, another file. Rename yours, or its folder."),
+    ):
+        with pytest.raises(BadInput) as caught:
+            add(**files)
+        assert str(caught.value) == f"{folder} {said}"
+    with pytest.raises(BadInput, match=r"^one and two are the same file\. Name one of them\.$"):
+        require_new({name: AdapterFile.open(whole / "adapters" / "w1.gguf", name) for name in ("one", "two")})
+    build_from = [shutil.copy(whole / "adapters" / "w1.gguf", tmp_path / name) for name in ("one.gguf", "two.gguf")]
+    with pytest.raises(BadInput, match=r"^one and two are the same file"):
+        build(build_from, tmp_path / "built", whole.parent / "base.gguf")
 
 
 @pytest.mark.parametrize("indexed", [False, True])

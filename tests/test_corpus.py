@@ -454,6 +454,39 @@ def test_a_count_and_its_words_agree(count, plural, said):
     assert counted(count, plural) == said
 
 
+def test_what_is_named_beside_its_folder_is_read_once_and_not_left_out(tmp_path: Path) -> None:
+    inside, other = tmp_path / "mine", tmp_path / "other"
+    (inside / ".hidden").mkdir(parents=True)
+    other.mkdir()
+    with zipfile.ZipFile(inside / "diary.zip", "w") as archive:
+        archive.writestr("day.txt", "Today I wrote in my diary once more.")
+    (inside / "note.txt").write_text("I wrote this note about the garden.")
+    (inside / "plan.py").write_text("My plan for the garden is to dig.")
+    (inside / ".hidden" / "one.txt").write_text("Nobody shall ever read this line here.")
+    (other / "old.txt").write_text("This was written by me years ago.")
+    (inside / "linked").symlink_to(other)
+    (inside / "back").symlink_to(inside / ".hidden")
+    (inside / "round").symlink_to(inside)
+    (inside / "gone").symlink_to(tmp_path / "nowhere")
+    os.link(inside / "note.txt", inside / "same.txt")
+    folder = str(inside)
+
+    def of(*names: str) -> tuple[int, dict[str, int], tuple[str, ...]]:
+        reading = read([folder, *names]).reading
+        assert reading == read([*names, folder]).reading
+        return reading.messages, reading.left_out, reading.notes
+
+    archive_note = f"{folder}/diary.zip is an archive inside {folder}. Name it beside, or unpack it."
+    link_note = f"{folder}/linked is a link to a folder, and is not followed. Name it beside to read it."
+    one = {"files of other kinds": 1, "hidden files": 1, "linked folders (not followed)": 1}
+    one |= {"links to nothing": 1, "program and data files": 1}
+    assert of() == (1, dict(sorted(one.items())), (link_note, archive_note))
+    others = [f"{folder}/plan.py", f"{folder}/diary.zip", str(other), f"{folder}/.hidden/one.txt", f"{folder}/same.txt"]
+    assert of(*others) == (5, {"links to nothing": 1}, ())
+    assert of(f"{folder}/linked")[0] == 2
+    assert read([f"{folder}/same.txt", f"{folder}/note.txt", f"{folder}/linked/../mine/note.txt"]).reading.messages == 1
+
+
 def test_an_archive_and_a_pipe_inside_a_folder_are_said(tmp_path: Path) -> None:
     inside = tmp_path / "mine"
     inside.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -562,6 +563,21 @@ def test_an_index_does_not_vouch_for_a_damaged_file(name, spoiled, tmp_path, mon
     assert (status, out, why in err, err.count("\n")) == (1, "", True, 1)
     assert (folder / "catalogue.json").read_bytes() == before
     assert not (folder / "index").exists()
+
+
+@pytest.mark.parametrize("name", ["names.bin", "names.npz"])
+@pytest.mark.parametrize("spoiled", [b"no table", None])
+def test_a_damaged_table_of_names_is_mended_by_a_new_index(name, spoiled, converted, tmp_path):
+    folder = shutil.copytree(converted, tmp_path / "cache")
+    assert index.to_index(opened(folder), folder) == 8
+    path = folder / "index" / name
+    sound = path.read_bytes()
+    path.unlink() if spoiled is None else path.write_bytes(spoiled)
+    with pytest.raises(CacheMismatch, match=rf"{re.escape(name)}.* mend it with: xpert cache index DIR$"):
+        opened(folder).verify_files()
+    assert index.to_index(opened(folder), folder) == 8
+    assert path.read_bytes() == sound
+    opened(folder).verify_files()
 
 
 def test_an_index_does_not_vouch_for_a_damaged_part_of_a_file_of_many(tmp_path, monkeypatch):

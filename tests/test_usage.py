@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import MARA, called
+import typer
+from command import MARA, called, leaves
 
 from xpert_cli import aliases, corpus, paths, runs
+from xpert_cli.cli.app import app
+from xpert_cli.cli.help import command
 from xpert_cli.cli.options import again
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.hub.sources import find_base
 from xpert_cli.training import places
 
@@ -310,3 +313,50 @@ def test_merge_does_not_write_over_what_it_reads(
     status, _, err = called(monkeypatch, capsys, "merge", "--adapter", f"{mine}=0.5", "--out", str(mine))
     said = f"error: --out {mine} is among the files to read, and would be lost. Name another file with --out.\n"
     assert (status, err, mine.read_bytes()) == (1, said, b"an adapter")
+
+
+def test_a_file_that_is_there_is_written_over_only_where_that_is_said(tmp_path, monkeypatch, capsys):
+    old = tmp_path / "old.gguf"
+    old.write_bytes(b"an adapter of mine")
+    said = f"error: --out {old} is there already. Name another file with --out, or say --overwrite.\n"
+    adapter = paths.packaged("adapters") / "adapters" / f"{PLAIN}.gguf"
+    merge = ("merge", "--adapter", f"{adapter}=0.5", "--out", str(old))
+    assert called(monkeypatch, capsys, *merge)[::2] == (1, said)
+    assert called(monkeypatch, capsys, "convert", str(adapter), "--out", str(old))[::2] == (1, said)
+    folder = tmp_path / "peft"
+    folder.mkdir()
+    paths.require_new(folder)
+    (folder / "adapter_config.json").write_text("{}", "utf-8")
+    with pytest.raises(BadInput, match=r"^--out .*peft is there already"):
+        paths.require_new(folder)
+    assert old.read_bytes() == b"an adapter of mine"
+    assert called(monkeypatch, capsys, *merge, "--overwrite", "--quiet")[0] == 0
+    assert old.read_bytes()[:4] == b"GGUF"
+
+
+def test_no_file_is_called_as_standard_output():
+    named = {
+        f"{name} {one.name}": one
+        for name, leaf in leaves(command(app)).items()
+        for one in leaf.params
+        if one.name in ("out", "plot", "work") or (name, one.name) == ("cache key", "path")
+    }
+    assert sorted(named) == [
+        *("cache build out", "cache key path", "cache train out"),
+        *("cache train work", "convert out", "finetune out", "finetune plot"),
+        *("import out", "merge out", "runs export out", "select plot"),
+        "summarize plot",
+    ]
+    for parameter in named.values():
+        with pytest.raises(BadUsage, match=r"^(--out|--plot|--work|FILE) - would be a file that is called so: "):
+            parameter.process_value(typer.Context(command(app)), "-")
+
+
+def test_standard_output_is_no_place_to_write_to(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = called(monkeypatch, capsys, "import", MARA, "-o", "-")
+    said = "--out - would be a file that is called so: nothing is written to standard output. Name a file."
+    assert (status, out, err) == (2, "", f"error: {said}\n")
+    status, out, _ = called(monkeypatch, capsys, "merge", "--json", "-o", "-")
+    assert (status, json.loads(out)) == (2, {"error": said})
+    assert list(tmp_path.iterdir()) == []

@@ -261,6 +261,16 @@ def require_place(file: Path, option: str = "--out") -> None:
         raise CannotWrite(f"cannot write {file}: {why}. Choose another place with {option}.")
 
 
+def require_new(target: Path, option: str = "--out") -> None:
+    """Refuse a file that is there already, or a folder that holds something.
+
+    Raises:
+        BadInput: it is there.
+    """
+    if any(target.iterdir()) if target.is_dir() else target.exists():
+        raise BadInput(f"{option} {target} is there already. Name another file with {option}, or say --overwrite.")
+
+
 def require_room(folder: Path, size: int, option: str = "--out") -> None:
     """Make sure that a folder's disk has `size` bytes free.
 

@@ -31,6 +31,7 @@ from xpert_cli.cache.index import add_to_index, made_with, members_of, write_in_
 from xpert_cli.cache.indexed import LISTED, IndexedCache
 from xpert_cli.cache.opening import adapter_path
 from xpert_cli.cache.outliers import traits
+from xpert_cli.cache.screening import require_new
 from xpert_cli.cache.write import write_cache
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.foreign.data import read_object
@@ -92,14 +93,14 @@ def build(
         indexed: write an index (schema 2), of which devices read a few cells; by default from LARGE adapters on.
 
     Raises:
-        BadInput: two adapters of one id, or an id that cannot be a file name.
+        BadInput: two adapters of one id or with the same bytes, or an id that cannot be a file name.
         CacheMismatch: an adapter is for another base.
     """
     began = time.monotonic()
     out = paths.writable(out)
     base = BaseModel.open(base)
     summarizer_model = BaseModel.open(summarizer) if summarizer else base
-    files = _named(adapters, base)
+    require_new(files := _named(adapters, base))
     answers = answer_probes(base, files, out, seed, progress)
     axes, basis = described.axes_of(summarizer_model)
     readings = _read(answers, axes, basis, summarizer_model, progress)
@@ -157,7 +158,7 @@ def add(
     `cache.verify` asks.
 
     Raises:
-        BadInput: an id that the cache has already.
+        BadInput: an id or a file that the cache has already.
         CacheMismatch: an adapter or the cache is for another base, or it was explained otherwise.
     """
     began = time.monotonic()
@@ -167,8 +168,7 @@ def add(
     _require_alike(cache, summarizer_model)
     out = paths.writable(out)
     files = _named(adapters, base)
-    if duplicates := sorted(name for name in files if cache.has(name)):
-        raise BadInput(f"{cache.source.name} has {duplicates[0]} already. Rename the file or the run's folder.")
+    require_new(files, cache)
     space = cache.space
     sources = [described.read_source(one.adapter, space.axes, space.basis) for one in files.values()]
     training_coordinates = claimed(space, sources)

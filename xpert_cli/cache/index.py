@@ -158,6 +158,8 @@ def write_in_schema(
 def to_index(cache: OpenCache, folder: Path, progress: Progress = lambda message, fraction: None) -> int:
     """Write the catalogue of a folder anew in schema 2, whichever it had; how many adapters it has.
 
+    The table of names is made of the records, and written anew whether it was sound or not.
+
     Raises:
         BadInput: an entry or the catalogue is too large.
         CacheMismatch: a file is missing, or not what the old catalogue says: the new one would vouch for it.
@@ -169,12 +171,12 @@ def to_index(cache: OpenCache, folder: Path, progress: Progress = lambda message
 
 
 def _require_whole(cache: OpenCache, progress: Progress) -> None:
-    """Compare every file of a cache with the catalogue's digests.
+    """Compare every file of a cache with the catalogue's digests, but for the table of names, which holds nothing new.
 
     Raises:
         CacheMismatch: naming the first that is not what it should be.
     """
-    cache.verify_files()
+    OpenCache.verify_files(cache)
     everything = [*cache.entries, *(one.entry for one in cache.communities)]
     for done, entry in enumerate(everything):
         progress("checking the adapters", done / len(everything))

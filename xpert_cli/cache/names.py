@@ -76,9 +76,12 @@ def verify_names(source: Source, file: Mapping[str, Any]) -> None:
     Raises:
         CacheMismatch: it is not what the catalogue says.
     """
-    ends, digests = _table(source, file)
-    for bucket in range(len(ends)):
-        source.parts([_bucket(ends, digests, bucket)])
+    try:
+        ends, digests = _table(source, file)
+        for bucket in range(len(ends)):
+            source.parts([_bucket(ends, digests, bucket)])
+    except CacheMismatch as error:
+        raise CacheMismatch(f"{error} If the cache is yours, mend it with: xpert cache index DIR") from error
 
 
 def _table(source: Source, file: Mapping[str, Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:

@@ -1,7 +1,8 @@
-"""What stands between a stranger's adapter and llama.cpp: its form, a trial, and how it compares with its neighbours.
+"""What an adapter must pass: to llama.cpp, its form and a trial; beside its neighbours, to be new and like them.
 
     adapter = admitted(cache.open_adapter("terse"), base)
     notes = oddities(cache, adapter)               # ("terse is unlike ...",)
+    require_new({"terse": adapter}, cache)         # before it is put into a cache
 
 Adapters that come with xpert are not tried. Not here: what the checks are (gguf/files.py, llama/trial_load.py,
 cache/outliers.py).
@@ -9,9 +10,13 @@ cache/outliers.py).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from xpert_cli import gguf, paths
 from xpert_cli.cache.catalogue import OpenCache
+from xpert_cli.cache.indexed import LISTED
 from xpert_cli.cache.outliers import SUSPICIOUS, WORDS, outlier_score, traits
+from xpert_cli.errors import BadInput
 from xpert_cli.gguf import AdapterFile, BaseModel
 from xpert_cli.llama.trial_load import try_adapter
 
@@ -46,3 +51,26 @@ def oddities(cache: OpenCache, adapter: AdapterFile) -> tuple[str, ...]:
         f"{adapter.name} is unlike the other adapters of {cache.source.name}: {what} is {score:.0f} deviations off. "
         "It may be trained otherwise, or not be what it says",
     )
+
+
+def require_new(files: Mapping[str, AdapterFile], cache: OpenCache | None = None) -> None:
+    """Make sure that adapters are of new names and of other bytes than each other and those of a cache.
+
+    Of more than LISTED adapters, which are not read for this, names alone are compared.
+
+    Raises:
+        BadInput: naming the first that is not new.
+    """
+    if cache:
+        listed = cache.entries if cache.size <= LISTED else ()
+        ids = {one.sha256: one.id for one in (*listed, *(group.entry for group in cache.communities))}
+        for name, file in files.items():
+            if cache.has(name) and cache.entry(name).sha256 != file.digest:
+                raise BadInput(f"{cache.source.name} has {name} already, another file. Rename yours, or its folder.")
+            if same := name if cache.has(name) else ids.get(file.digest):
+                called = "" if same == name else f", as {same}"
+                raise BadInput(f"{cache.source.name} has {name} already{called}: the same file. Nothing is to add.")
+    names: dict[str, str] = {}
+    for name, file in files.items():
+        if (same := names.setdefault(file.digest, name)) != name:
+            raise BadInput(f"{same} and {name} are the same file. Name one of them.")

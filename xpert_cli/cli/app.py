@@ -42,6 +42,7 @@ from xpert_cli.cli.options import (
     MeasuredOpt,
     OfflineOpt,
     OutOpt,
+    OverwriteOpt,
     PlotOpt,
     SummarizerOpt,
     TextArg,
@@ -130,6 +131,7 @@ def convert(
     llama_converter: Annotated[
         bool, option("--llama-converter", "Let llama.cpp's converter run where xpert cannot convert.")
     ] = False,
+    overwrite: OverwriteOpt = False,
 ) -> None:
     """Convert MODEL to one quantized GGUF file."""
     from xpert_cli.models import convert
@@ -138,7 +140,14 @@ def convert(
         without_effect(context, f"on {model}, which is no Hub repo", "revision")
     kind, permission = type or "Q4_K_M", (lambda what: True) if llama_converter else o.confirm
     result = convert.convert(
-        model, out, kind, revision=revision, offline=offline, permission=permission, progress=o.progress
+        model,
+        out,
+        kind,
+        revision=revision,
+        offline=offline,
+        overwrite=overwrite,
+        permission=permission,
+        progress=o.progress,
     )
     o.show(result, views.converted(result))
     o.hint(again("run", ["Hello!"], base=result.out))
@@ -240,6 +249,7 @@ def merge(
     type: TypeOpt = None,
     cache: CacheOpt = None,
     offline: OfflineOpt = False,
+    overwrite: OverwriteOpt = False,
 ) -> None:
     """Merge adapters into one, or with --base into a model of its own."""
     from xpert_cli.cache.opening import find_adapters
@@ -253,6 +263,8 @@ def merge(
         adapters = find_adapters(adapter, opened)
     files = [file if isinstance(file, Path) else file.path for file, _ in adapters] + ([model.path] if model else [])
     require_unread(target, list(map(str, files)), "--out")
+    if not overwrite:
+        paths.require_new(target)
     result = merge.merge(adapters, model, target, rank=rank, type_name=type, progress=o.progress)
     o.notes(result.notes)
     o.show(result, views.merged(result))

@@ -10,14 +10,17 @@ import typer
 from xpert_cli import paths
 from xpert_cli.cache import signing
 from xpert_cli.cli import views
-from xpert_cli.cli.options import again, with_output
+from xpert_cli.cli.options import again, with_output, written_place
 from xpert_cli.cli.output import Output
 
 
 @with_output()
 def key(
     out: Output,
-    path: Annotated[Path | None, typer.Argument(metavar="FILE", help="Where; in your settings by default.")] = None,
+    path: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="Where; in your settings by default.", callback=written_place),
+    ] = None,
 ) -> None:
     """Make a key that your caches are signed with, and show the public one."""
     target = path or paths.config_file().with_name("signing.key")

@@ -27,6 +27,7 @@ from xpert_cli.cli.options import (
     whole,
     with_output,
     without_effect,
+    written_place,
 )
 from xpert_cli.cli.output import Output
 
@@ -75,7 +76,12 @@ def train(
     ] = "",
     work: Annotated[
         Path | None,
-        option("--work", "Folder that keeps what is done; DIR.work beside --out by default.", metavar="DIR"),
+        option(
+            "--work",
+            "Folder that keeps what is done; DIR.work beside --out by default.",
+            metavar="DIR",
+            callback=written_place,
+        ),
     ] = None,
     communities: Annotated[
         str,

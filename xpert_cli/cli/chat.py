@@ -248,6 +248,8 @@ class _Session:
 
     def _save(self, name: str) -> None:
         path = Path(name).expanduser() if name else _kept_file()
+        if name == "-":
+            raise BadInput("/save writes a file, and '-' is no name of one. Name it, or leave it out.")
         if name and path.exists():
             raise BadInput(f"{path} is there already. Choose another name.")
         if name:

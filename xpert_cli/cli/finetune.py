@@ -49,6 +49,7 @@ from xpert_cli.cli.options import (
     with_output,
     without_effect,
     written_by,
+    written_place,
 )
 from xpert_cli.cli.output import Output
 from xpert_cli.cli.written_files import require_unread
@@ -118,7 +119,9 @@ def finetune(
         ),
     ] = "xpert",
     type: TypeOpt = None,
-    plot: Annotated[Path | None, option("--plot", "Draw the held-out loss.", metavar="FILE.svg")] = None,
+    plot: Annotated[
+        Path | None, option("--plot", "Draw the held-out loss.", metavar="FILE.svg", callback=written_place)
+    ] = None,
     export: Annotated[
         str | None, option("--export", "Write a Modelfile beside the merged model.", metavar="ollama")
     ] = None,

@@ -14,6 +14,7 @@ from xpert_cli.cli.options import (
     AuthorOpt,
     ExcludeOpt,
     GapOpt,
+    OverwriteOpt,
     ScrubOpt,
     SinceOpt,
     TextArg,
@@ -22,6 +23,7 @@ from xpert_cli.cli.options import (
     option,
     with_output,
     written_by,
+    written_place,
 )
 from xpert_cli.cli.output import Output
 from xpert_cli.cli.written_files import require_unread
@@ -33,13 +35,15 @@ def import_(
     o: Output,
     text: TextArg,
     author: AuthorOpt = None,
-    out: Annotated[Path, option("--out", "Where to write.", short="-o", metavar="FILE")] = Path("messages.jsonl"),
+    out: Annotated[Path, option("--out", "Where to write.", short="-o", metavar="FILE", callback=written_place)] = Path(
+        "messages.jsonl"
+    ),
     since: SinceOpt = None,
     until: UntilOpt = None,
     exclude: ExcludeOpt = None,
     session_gap: GapOpt = None,
     scrub: ScrubOpt = False,
-    overwrite: Annotated[bool, option("--overwrite", "Write to a file that is there already.")] = False,
+    overwrite: OverwriteOpt = False,
 ) -> None:
     """Read chats, mail, documents and data sets, and write your own messages in one form that every command takes."""
     from xpert_cli import corpus
@@ -47,8 +51,8 @@ def import_(
     if out.is_dir():
         raise BadInput(f"-o {out} is a folder. Name a file, such as {out / 'messages.jsonl'}.")
     require_unread(out, text, "-o")
-    if out.exists() and not overwrite:
-        raise BadInput(f"-o {out} is there already. Name another file with -o, or say --overwrite.")
+    if not overwrite:
+        paths.require_new(out, "-o")
     paths.require_place(out)
     written = written_by(
         text, author, o, since=since, until=until, exclude=exclude, session_gap=session_gap, scrub=scrub

@@ -15,6 +15,7 @@ import functools
 import inspect
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,21 @@ def _parser(read: Callable[[str], _Value]) -> Callable[[str], _Value]:
 
     parse.__name__ = "NUMBER"  # what help calls the kind of value
     return parse
+
+
+def written_place(parameter: typer.CallbackParam, value: Path | None) -> Path | None:
+    """A file or folder that a command writes: the callback of every option that names one.
+
+    Raises:
+        BadUsage: it is "-", which other programs take for standard output.
+    """
+    if value == Path("-"):
+        name = max(parameter.opts, key=len) if parameter.param_type_name == "option" else "FILE"
+        with Output(json="--json" in sys.argv, quiet=False):  # the command's own is not made yet
+            raise BadUsage(
+                f"{name} - would be a file that is called so: nothing is written to standard output. Name a file."
+            )
+    return value
 
 
 def adapter_names(incomplete: str) -> list[str]:
@@ -164,11 +180,21 @@ ContextOpt = Annotated[
 SeedOpt = Annotated[int, option("--seed", "The same seed gives the same result.", DRAWING, parser=whole(0, 2**32 - 1))]
 
 TypeOpt = Annotated[str | None, option("--type", "Quantization type of what is written.")]
-OutOpt = Annotated[Path | None, option("--out", "Where to write.", OUTPUT, short="-o")]
-OutDirOpt = Annotated[Path, option("--out", "The cache's folder.", OUTPUT, short="-o", metavar="DIR")]
+OutOpt = Annotated[Path | None, option("--out", "Where to write.", OUTPUT, short="-o", callback=written_place)]
+OutDirOpt = Annotated[
+    Path, option("--out", "The cache's folder.", OUTPUT, short="-o", metavar="DIR", callback=written_place)
+]
+OverwriteOpt = Annotated[bool, option("--overwrite", "Write to a file that is there already.", OUTPUT)]
 AboutOpt = Annotated[Path | None, option("--about", "Markdown for the card: the data, and its terms.", metavar="FILE")]
 PlotOpt = Annotated[
-    Path | None, option("--plot", "Draw it: axis names and numbers only.", OUTPUT, metavar="FILE.svg|.html|.png")
+    Path | None,
+    option(
+        "--plot",
+        "Draw it: axis names and numbers only.",
+        OUTPUT,
+        metavar="FILE.svg|.html|.png",
+        callback=written_place,
+    ),
 ]
 YesOpt = Annotated[bool, option("--yes", "Do not ask.", short="-y")]
 

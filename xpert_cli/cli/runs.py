@@ -57,7 +57,7 @@ def all_of_them(context: typer.Context, json: JsonOpt = False, quiet: QuietOpt =
 @app.command("list")
 @with_output()
 def list_runs(out: Output) -> None:
-    """List the runs, the newest first."""
+    """List the runs in xpert's folder, the newest first; not those in a folder of --out."""
     listed = runs.all_runs()
     out.show({"runs": [_fields(run) for run in listed], "folder": runs.runs_dir()}, _listed(listed))
     if not listed:

@@ -8,7 +8,6 @@ What a file may hold: corpus/formats/. Whose turns count: corpus/authors.py. Wha
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from xpert_cli.corpus import authors, pairing
 from xpert_cli.corpus.copies import without_copies
 from xpert_cli.corpus.formats import EMPTY, parse
 from xpert_cli.corpus.messages import PASSAGE, Corpus, Message, Reading, counted
-from xpert_cli.corpus.sources import File, Source
+from xpert_cli.corpus.sources import File, Place, Source, place_of
 from xpert_cli.corpus.times import moment
 from xpert_cli.corpus.turns import Conversation, Parsed
 from xpert_cli.errors import BadInput, BadUsage
@@ -83,7 +82,7 @@ class _Read:
     notes: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     texts: int = 0
-    places: set[str] = field(default_factory=set)  # of files that were read
+    places: set[Place] = field(default_factory=set)  # of files that were read
 
 
 def read(
@@ -110,13 +109,13 @@ def read(
     names = [name for name in names if name.strip()]
     wanted = wanted or Wanted()
     files = _Read()
-    unique: dict[str, str] = {}
+    unique: dict[Place, str] = {}
     for name in filter(None, sources):  # a file is read once, however it is named
-        unique.setdefault(name if name == "-" else os.path.realpath(name), name)
+        unique.setdefault(name if name == "-" else place_of(name), name)
     named = list(unique.values())
     for number, name in enumerate(named):
         progress("reading your text", number / len(named))
-        _read_source(Source(name, stdin), files, progress)
+        _read_source(Source(name, stdin, unique), files, progress)
     if not named:
         raise BadInput("no text was given. Name files or folders with text you wrote, or - for standard input.")
     shown = Source(named[0]).shown if len(named) == 1 else "your files"
@@ -153,6 +152,10 @@ def _read_source(source: Source, files: _Read, progress: Progress) -> None:
         except BadInput as error:
             if not source.many:
                 raise
+            if file.place in source.named:  # an archive, as a rule: it is read by itself
+                files.places.discard(file.place)
+                again = True
+                continue
             refused.append(str(error))
             continue
         empty += not _holds(file, parsed)
@@ -167,10 +170,11 @@ def _read_source(source: Source, files: _Read, progress: Progress) -> None:
         files.doubts += filter(None, [parsed.doubt])
         files.notes += [*([file.decoded.note] if "decoded" in vars(file) and file.decoded.note else []), *parsed.notes]
     files.left_out.update(source.left_out)
+    files.notes += source.notes[:NAMED]
     if refused:
         files.left_out["files of other kinds"] += len(refused)
         files.notes += refused[:NAMED]
-    if files.texts == before and not again:
+    if files.texts == before and not again and not source.again:
         if source.many and not refused and count == empty:
             reasons = f" ({', '.join(f'{n} {why}' for why, n in source.left_out.items())})" if source.left_out else ""
             raise BadInput(f"{source.shown} holds no file with text{reasons}. Name the files with text you wrote.")

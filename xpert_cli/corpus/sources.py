@@ -4,7 +4,7 @@
 
 Hidden files, dependencies, licences, media and program text in folders and archives are left out, and counted. Archives
 are never unpacked, and read only as far as LARGEST. Files are opened when they are read; JSON of more than STREAMED
-bytes is never in memory as a whole.
+bytes is never in memory as a whole. Links to folders inside a folder are not followed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
@@ -45,16 +45,28 @@ _PROGRAM = re.compile(
 )
 _DEPENDENCIES = {"node_modules", "__pycache__", "site-packages", "venv", "bower_components", "vendor", "__MACOSX"}
 T = TypeVar("T")
+Place = str | tuple[int, int, int, int]
 _LEGAL = ("license", "licence", "copying", "notice", "unlicense", "copyright")
+
+
+def place_of(path: str | Path) -> Place:
+    """What tells a file or folder from all others, by whichever path or link it is named: two hard links are one."""
+    try:
+        stat = Path(path).stat()
+        if stat.st_ino:
+            return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+        return os.path.realpath(path)
+    except (OSError, ValueError):  # not there: said when it is to be read
+        return str(path)
 
 
 class File:
     """One file: `name` as it is shown, `path` inside what was named, its `size` in bytes, and the source it is of.
 
-    `place` is where it lies on the disk, links followed; "" for a member of an archive, and for what comes by a pipe.
+    `place` is `place_of` it; "" for a member of an archive, and for what comes by a pipe.
     """
 
-    def __init__(self, name: str, path: str, source: Source, opened: Opened, size: int, place: str = "") -> None:
+    def __init__(self, name: str, path: str, source: Source, opened: Opened, size: int, place: Place = "") -> None:
         self.name, self.path, self.source, self.opened, self.size = name, path, source, opened, size
         self.place = place
 
@@ -153,11 +165,17 @@ class _Member:
 
 
 class Source:
-    """What the user named. `left_out` counts the files that are never opened, by reason."""
+    """What the user named. `left_out` counts the files that are never opened, by reason; `notes` say what to do.
 
-    def __init__(self, name: str, stdin: IO[bytes] | None = None) -> None:
-        self.name, self.stdin = name, stdin
+    Args:
+        named: places that the user named by themselves; inside a folder they are not left out, and `again` is True.
+    """
+
+    def __init__(self, name: str, stdin: IO[bytes] | None = None, named: Collection[Place] = ()) -> None:
+        self.name, self.stdin, self.named = name, stdin, named
         self.left_out: Counter[str] = Counter()
+        self.notes: list[str] = []
+        self.again = False
         self.many = False
         self._members: dict[str, object] = {}
         self._archive: zipfile.ZipFile | tarfile.TarFile | None = None
@@ -214,11 +232,25 @@ class Source:
         self.many = True
         everything = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
         inside = [path for path in everything if path.is_file()]
-        if len(everything) > len(inside):  # linked folders, links to nothing, pipes
-            self.left_out["files that cannot be opened"] += len(everything) - len(inside)
+        for path in everything:
+            if not path.is_file():
+                self._leave_out(path, folder)
         self._members = {path.relative_to(folder).as_posix(): path for path in inside}
         for name in self._wanted():
             yield _in_place(folder / name, str(folder / name), name, self)
+
+    def _leave_out(self, path: Path, folder: Path) -> None:
+        """Count what is no file inside a folder: a linked folder, a link to nothing, a pipe."""
+        reason = _reason(PurePosixPath(path.relative_to(folder).as_posix()), vault=False)
+        if place_of(path) in self.named:
+            self.again = True
+        elif reason in ("hidden files", "files of dependencies"):
+            self.left_out[reason] += 1
+        elif not path.is_dir():
+            self.left_out["files that cannot be opened" if path.exists() else "links to nothing"] += 1
+        elif Path(os.path.realpath(folder)) not in Path(os.path.realpath(path)).parents:
+            self.left_out["linked folders (not followed)"] += 1
+            self.notes.append(f"{path} is a link to a folder, and is not followed. Name it beside to read it.")
 
     def _in_archive(self) -> Iterator[File]:
         self.many = True
@@ -260,11 +292,13 @@ class Source:
         vault = any(name.split("/")[0] == ".obsidian" for name in self._members)
         names = []
         for name in sorted(self._members):
-            reason = _reason(PurePosixPath(name), vault)
-            if reason:
-                self.left_out[reason] += 1
-            else:
+            reason, member = _reason(PurePosixPath(name), vault), self._members[name]
+            if not reason:
                 names.append(name)
+            elif self.named and isinstance(member, Path) and place_of(member) in self.named:
+                self.again = True
+            else:
+                self.left_out[reason] += 1
         return names
 
 
@@ -290,7 +324,7 @@ def _in_place(path: Path, name: str, inside: str, source: Source) -> File:
     size = path.stat().st_size
     path.open("rb").close()  # what may not be read is said here
     opened: Opened = partial(io.FileIO, path) if size > STREAMED else partial(io.BytesIO, path.read_bytes())
-    return File(name, inside, source, opened, size, os.path.realpath(path))
+    return File(name, inside, source, opened, size, place_of(path))
 
 
 def _archive(name: str, file: IO[bytes], head: bytes) -> zipfile.ZipFile | tarfile.TarFile | None:

@@ -26,7 +26,7 @@ from xpert_cli.models.hf_checkpoint import files, locate
 from xpert_cli.models.hf_model import FloatType, write_gguf
 from xpert_cli.models.hf_tokenizer import Unsupported
 from xpert_cli.models.quantize import FLOATS, quantization_type, quantize, quantized_already
-from xpert_cli.paths import identity, require_place, share, whole
+from xpert_cli.paths import identity, require_new, require_place, share, whole
 from xpert_cli.resume import middle
 
 Progress = Callable[[str, float], None]
@@ -61,6 +61,7 @@ def convert(
     *,
     revision: str | None = None,
     offline: bool = False,
+    overwrite: bool = True,
     permission: Permission = lambda what: False,
     progress: Progress = lambda message, fraction: None,
 ) -> Converted:
@@ -72,11 +73,12 @@ def convert(
         type_name: a quantization type by llama.cpp's name, or F32, F16, BF16.
         revision: branch, tag or commit of a Hub repo.
         offline: take a Hub repo from the local cache only.
+        overwrite: write to a file that is there already.
         permission: asked before llama.cpp's converter is run, with a sentence that says what it may do.
         progress: told what is done and its fraction, 0 to 1.
 
     Raises:
-        BadInput: no such model, or no such type.
+        BadInput: no such model, no such type, or the file is there already.
         BadModel: the model is damaged or of a kind that cannot be converted.
         CannotWrite: `out` cannot be written.
     """
@@ -87,6 +89,8 @@ def convert(
     called = Path(repo.repo).name if repo else Path(model).stem if is_gguf else Path(model).resolve().name
     target = out or Path(f"{called}-{kind}.gguf")
     require_place(target)
+    if not overwrite:
+        require_new(target)
     fallback: dict[str, str] = {}
     requantized = False
     notes: tuple[str, ...] = ()
