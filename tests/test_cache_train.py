@@ -37,6 +37,7 @@ from xpert_cli.gguf.averaging import average
 from xpert_cli.hub.sources import open_source
 from xpert_cli.style import described
 from xpert_cli.training.many import Settings, TrainedCache, train_cache
+from xpert_cli.training.stopping import Stopped
 from xpert_cli.training.writer import How, Task, Trainer, number_type, plan_of
 
 pytest.importorskip("torch")
@@ -316,6 +317,7 @@ def test_an_adapter_is_put_into_a_cache_once_whatever_it_is_called(indexed, whol
     build_from = [shutil.copy(whole / "adapters" / "w1.gguf", tmp_path / name) for name in ("one.gguf", "two.gguf")]
     with pytest.raises(BadInput, match=r"^one and two are the same file"):
         build(build_from, tmp_path / "built", whole.parent / "base.gguf")
+    assert not (tmp_path / "built").exists()
 
 
 @pytest.mark.parametrize("indexed", [False, True])
@@ -542,6 +544,36 @@ def test_workers_end_with_the_process_that_they_work_for(prepared, tmp_path):
         return True
 
     assert until(free)
+
+
+@pytest.mark.parametrize(("call", "step"), [(1, 0), (2, 0), (4, 2), (5, 3)])  # first and last measure what is held out
+def test_a_worker_that_is_stopped_within_a_step_writes_its_state_and_makes_the_same(
+    call, step, prepared, whole, tmp_path, monkeypatch
+):
+    from xpert_cli.training.decoder import Decoder
+
+    calls, learn, loss = [0], Decoder.learn, Decoder.loss
+
+    def counted(work: Callable[..., float]) -> Callable[..., float]:
+        def at(self: Decoder, *arguments: object) -> float:
+            calls[0] += 1
+            if calls[0] == call:
+                os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C at a terminal, and the parent's
+                os.kill(os.getpid(), signal.SIGTERM)
+            return work(self, *arguments)
+
+        return at
+
+    monkeypatch.setattr(Decoder, "learn", counted(learn))
+    monkeypatch.setattr(Decoder, "loss", counted(loss))
+    task = Task("w3", str(prepared.writers / "w3.jsonl"))
+    with Trainer(replace(HOW, base=str(prepared.base), dtype=number_type()), tmp_path) as trainer:
+        with pytest.raises(Stopped):
+            trainer.run(task)
+        assert [path.name for path in (tmp_path / "w3" / "checkpoints").iterdir()] == [f"step-{step:06}.npz"]
+        assert trainer.run(task).tokens > 0
+    done = tmp_path / "w3" / "adapter.gguf"
+    assert done.read_bytes() == (prepared.folder / "cache.work" / "w3" / "adapter.gguf").read_bytes()
 
 
 def test_workers_that_need_more_memory_than_there_is_are_refused_before_any_starts(prepared, tmp_path, monkeypatch):

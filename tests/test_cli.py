@@ -455,6 +455,7 @@ def test_a_selection_tells_the_choice_first_and_then_the_ranking():
             verdict=verdict,
             nearness=0.75,
             confidence=0.9,
+            few="",
             explanation="You are brief.",
         )
         return drawn(views.selection(result, top=2), 50)  # type: ignore[arg-type]

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from xpert_cli.corpus import Corpus, Message, read
 from xpert_cli.corpus.messages import counted
+from xpert_cli.corpus.turns import clean
 from xpert_cli.errors import BadInput
+from xpert_cli.style.measured import evidence
 
 
 def parse(name: str, text: str, author: str | None = None) -> list[Message]:
@@ -452,6 +454,16 @@ def test_paragraphs_of_one_file_are_joined_to_passages_and_messages_are_not():
 )
 def test_a_count_and_its_words_agree(count, plural, said):
     assert counted(count, plural) == said
+
+
+def test_hints_where_a_line_may_break_part_no_words(tmp_path: Path) -> None:
+    file = tmp_path / "letter.txt"
+    file.write_text("wir gehen zu\u00adsammen in die Stadt\u2060, und wir\ufeff bleiben zu\u200bsammen.\n", "utf-8")
+    (text,) = read([str(file)]).texts
+    assert text == "wir gehen zusammen in die Stadt, und wir bleiben zusammen."
+    assert evidence([text], "intensifiers, other languages", 1) == ""  # "zu", which the line does not hold
+    assert evidence(["wir gehen jetzt zu oft in die Stadt."], "intensifiers, other languages", 1) != ""
+    assert clean("\u0e01\u200b\u0e02 \U0001f468\u200d\U0001f469") == "\u0e01\u200b\u0e02 \U0001f468\u200d\U0001f469"
 
 
 def test_what_is_named_beside_its_folder_is_read_once_and_not_left_out(tmp_path: Path) -> None:

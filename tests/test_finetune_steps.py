@@ -61,6 +61,17 @@ def good(tiny: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> WeightedA
     return WeightedAdapter.open(out / runs.ADAPTER)
 
 
+def test_what_is_refused_leaves_no_unfinished_run(tiny, tmp_path):
+    pytest.importorskip("torch")
+    from xpert_cli.training.finetune import Budget
+
+    for out in (tmp_path / "run", None):
+        with pytest.raises(BadInput, match="more than --memory allows"):
+            quick(tiny, out, budget=Budget(memory=1 << 20))
+    assert list(tmp_path.iterdir()) == []
+    assert runs.all_runs() == []
+
+
 # -- where a run starts
 
 

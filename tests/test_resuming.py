@@ -27,7 +27,7 @@ from xpert_cli.errors import CannotWrite
 from xpert_cli.signals import Interrupted
 from xpert_cli.training.checkpoints import Checkpoints, State
 from xpert_cli.training.loop import Progress, Trained, train
-from xpert_cli.training.stopping import Stopped, Stopping
+from xpert_cli.training.stopping import Stopped, Stopping, cut_short
 
 pytest.importorskip("torch")
 
@@ -203,6 +203,23 @@ def test_a_second_signal_stops_at_once():
         with pytest.raises(Stopped):
             stopping.check()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_is_cut_short_ends_at_once_and_while_it_ends_in_order_no_signal_counts():
+    def work(number: int) -> int:
+        os.kill(os.getpid(), number)
+        return number
+
+    with Stopping():
+        with pytest.raises(Stopped) as caught:
+            cut_short(work)(signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+    assert caught.value.status == 130
+    with Stopping() as stopping:
+        assert work(signal.SIGTERM) == signal.SIGTERM
+        with pytest.raises(Stopped):
+            stopping.check()
 
 
 def test_a_run_in_another_thread_leaves_signals_alone(base):

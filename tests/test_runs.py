@@ -174,6 +174,9 @@ def test_exports_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert json.loads(record)["result"]["loss_after"] == 3.1
     status, _, err = called(monkeypatch, capsys, "runs", "export", "mara", "zip")
     assert (status, "mara.zip is there already" in err) == (1, True)
+    (make("20261128-100001-ffffffff", 2, {**told, "name": "odd"}) / "adapter.gguf").write_bytes(b"no adapter")
+    status, _, err = called(monkeypatch, capsys, "runs", "export", "odd", "ollama", "--base", str(base))
+    assert (status, err.count("\n"), Path("odd-ollama").exists()) == (1, 1, False)
     status, _, err = called(monkeypatch, capsys, "runs", "export", "mara", "tar")
     assert (status, "It can be: gguf, peft, ollama, zip" in err) == (2, True)
 

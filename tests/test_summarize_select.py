@@ -242,6 +242,20 @@ def test_measured_only_needs_no_llama_cpp(base):
     assert sum(reason["share"] for reason in best["reasons"]) == pytest.approx(best["score"], abs=1e-6)
 
 
+def test_writing_that_is_too_short_says_so_beside_the_confidence(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "one.jsonl"
+    for count, heading, note in (
+        (1, " from 1 text)", "only 1 text of 1 word: from 10 on the choice is to be relied on, from 20 it is good"),
+        (12, ")", "12 texts of 12 words together: too few words for the choice to be relied on"),
+    ):
+        lines = [json.dumps({"prompt": "Hi", "response": f"Hello{'o' * at}"}) + "\n" for at in range(count)]
+        file.write_text("".join(lines), "utf-8")
+        status, out, err = called(monkeypatch, capsys, "select", str(file), "--measured-only")
+        assert (status, note in " ".join(err.split())) == (0, True), err
+        head = " ".join(out.split())
+        assert re.search(rf"\(nearness \d\.\d\d, confidence \d\.\d\d{re.escape(heading)}", head), head
+
+
 @pytest.mark.model
 def test_another_summarizer_is_not_asked_and_that_is_said(few, cache, base):
     foreign = dataclasses.replace(cache, summarizer={**cache.summarizer, "fingerprint": "0" * 64})

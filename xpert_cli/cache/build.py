@@ -97,10 +97,10 @@ def build(
         CacheMismatch: an adapter is for another base.
     """
     began = time.monotonic()
-    out = paths.writable(out)
     base = BaseModel.open(base)
     summarizer_model = BaseModel.open(summarizer) if summarizer else base
     require_new(files := _named(adapters, base))
+    out = paths.writable(out)
     answers = answer_probes(base, files, out, seed, progress)
     axes, basis = described.axes_of(summarizer_model)
     readings = _read(answers, axes, basis, summarizer_model, progress)
@@ -166,9 +166,8 @@ def add(
     summarizer_model = BaseModel.open(summarizer) if summarizer else base
     cache.require(base)
     _require_alike(cache, summarizer_model)
+    require_new(files := _named(adapters, base), cache)
     out = paths.writable(out)
-    files = _named(adapters, base)
-    require_new(files, cache)
     space = cache.space
     sources = [described.read_source(one.adapter, space.axes, space.basis) for one in files.values()]
     training_coordinates = claimed(space, sources)

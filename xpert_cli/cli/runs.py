@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -166,7 +167,12 @@ def _ollama(run: runs.Run, base: Any, target: Path, out: Output, chosen: bool) -
     from xpert_cli.models import ollama
 
     paths.writable(target)
-    _gguf(run, base, target / runs.MERGED, out, chosen)
+    try:
+        _gguf(run, base, target / runs.MERGED, out, chosen)
+    except BaseException:
+        with suppress(OSError):  # what a stopped merge goes on from lies in it
+            target.rmdir()
+        raise
     with paths.whole(target / "Modelfile") as part:
         part.write_text(ollama.modelfile(target / runs.MERGED), "utf-8")
 

@@ -124,7 +124,7 @@ def selection(result: Selection, top: int) -> RenderableType:
         why = ", ".join([part.words for part in item.reasons if part.share > 0][:3])
         of = f"  {item.people} people" if item.people else ""
         ranking.add_row(f"{item.score:+.2f}", Text(item.adapter) + Text(of + (f"\n{why}" if why else ""), "dim"))
-    detail = f" (nearness {result.nearness:.2f}, confidence {result.confidence:.2f})"
+    detail = f" (nearness {result.nearness:.2f}, confidence {result.confidence:.2f}{result.few})"
     return Group(Text.assemble((head, "bold"), (detail, "dim")), Text(result.explanation), Text(), ranking)
 
 

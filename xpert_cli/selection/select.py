@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -41,12 +41,13 @@ from xpert_cli.selection.score import (
 from xpert_cli.selection.search import nearest
 from xpert_cli.style import described
 from xpert_cli.style.languages import NAMES, language
-from xpert_cli.style.sentences import Sample
+from xpert_cli.style.sentences import Sample, words
 from xpert_cli.style.space import WORDING, Floats, Space
 
 DRAWN = 60  # adapters that a picture has room for
 ROWS = 10  # axes in a picture
 EXPLAINED = 60  # adapters whose scores are given reasons
+FEW_WORDS = 50  # in all texts together: fewer are fewer than five a text
 STRAY = 0.25  # of a standard deviation on an axis of other languages: a few words among English ones are no language
 
 
@@ -78,7 +79,7 @@ class Selection:
     """A ranked cache, or the adapters of a large one that are nearest. `verdict` is best, mixture, community or none.
 
     `nearness` says how near the first is, whichever is right; `confidence` how likely the first is the nearest, if one
-    of them is near at all.
+    of them is near at all. Neither is to be relied on where `few` says how few texts they are of.
 
     `others` are starts that are worth measuring beside what was selected.
 
@@ -100,6 +101,11 @@ class Selection:
     others: tuple[tuple[Chosen, ...], ...] = ()
 
     json_omit: ClassVar[tuple[str, ...]] = ("files", "places", "others")
+
+    @property
+    def few(self) -> str:
+        """Behind the confidence, for people: " from 1 text"; "" where there are enough."""
+        return f" from {self.samples} text{'s' * (self.samples != 1)}" if self.samples < ENOUGH else ""
 
 
 def select(
@@ -169,7 +175,7 @@ def select(
         confidence=sure,
         samples=len(corpus),
         explanation=why,
-        notes=(*projection.notes, *_few(len(projection.texts)), *_foreign(projection, adapters), *odd),
+        notes=(*projection.notes, *_few(projection.texts), *_foreign(projection, adapters), *odd),
         downloaded_bytes=cache.source.downloaded_bytes,
         seconds=time.monotonic() - began,
         files=files,
@@ -202,13 +208,14 @@ def _as_ranked(projection: Projection, group: community.Nearest) -> tuple[Ranked
     return tuple(ranked)
 
 
-def _few(texts: int) -> tuple[str, ...]:
+def _few(texts: Sequence[str]) -> tuple[str, ...]:
     """A warning where there is too little writing to go by."""
-    if texts >= ENOUGH:
-        return ()
-    return (
-        f"only {texts} text{'s' * (texts > 1)}: from {ENOUGH} on the choice is to be relied on, from 20 it is good",
-    )
+    count, number = len(texts), sum(len(words(text)) for text in texts[:FEW_WORDS])
+    short = f" of {number} word{'s' * (number != 1)}" if number < FEW_WORDS else ""
+    if count < ENOUGH:
+        on = f"from {ENOUGH} on the choice is to be relied on, from 20 it is good"
+        return (f"only {count} text{'s' * (count != 1)}{short}: {on}",)
+    return (f"{count} texts{short} together: too few words for the choice to be relied on",) if short else ()
 
 
 def _foreign(projection: Projection, adapters: Floats) -> tuple[str, ...]:

@@ -99,11 +99,13 @@ def train_with_peft(
     training, held = split(corpus, settings.held_out, settings.seed)
     rank = settings.rank or RANK
     recipe = recipe_for(len(training), rank, settings)
-    out = paths.writable(settings.out or runs.runs_dir() / f"{time.strftime('%Y%m%d-%H%M%S')}-peft")
-    (out / runs.RECORD).unlink(missing_ok=True)  # of the run that is overwritten
+    out = settings.out or runs.runs_dir() / f"{time.strftime('%Y%m%d-%H%M%S')}-peft"
+    paths.require_folder(out)
     progress("loading the base model", 0.0)
     model, tokenizer = _opened(folder, recipe)
     samples, checks = (_samples(part, tokenizer, settings.max_tokens) for part in (training, held))
+    paths.writable(out)
+    (out / runs.RECORD).unlink(missing_ok=True)  # of the run that is overwritten
     curve, best, seconds = _train(model, samples, checks, recipe, out / FOLDER, progress)
     write_messages(out / runs.MESSAGES, corpus.messages)
     del model

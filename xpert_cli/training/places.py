@@ -41,23 +41,27 @@ def require_free(data: str, out: Path | None, overwrite: bool) -> None:
 def folder_of(identity: str, out: Path | None, overwrite: bool) -> Path:
     """The run's folder: the one that was named, or that of this run where it was begun and not finished, or a new one.
 
+    It is made when the first file is written: what is refused before leaves no unfinished run.
+
     Args:
         identity: digest of what makes the run this run.
 
     Raises:
         Finished: the folder that was named holds this run, finished.
         BadInput: it holds another finished run.
+        CannotWrite: it cannot be written.
     """
     if out is None:
         same = sorted(runs.runs_dir().glob(f"*-{identity[:8]}"))
         begun = [path for path in same if not (path / runs.RECORD).exists()]
         new = runs.runs_dir() / f"{time.strftime('%Y%m%d-%H%M%S')}-{identity[:8]}"
-        return paths.writable(begun[-1] if begun else new)
-    if (out / runs.RECORD).exists() and not overwrite:
+        out = begun[-1] if begun else new
+    elif (out / runs.RECORD).exists() and not overwrite:
         if runs.record(out).get("identity") == identity:
             raise Finished(out)
         raise _taken(out)
-    return paths.writable(out)
+    paths.require_folder(out)
+    return out
 
 
 def _taken(folder: Path | None) -> BadInput:

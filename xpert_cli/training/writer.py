@@ -40,6 +40,7 @@ from xpert_cli.style.space import Readings
 from xpert_cli.training import loop
 from xpert_cli.training.checkpoints import Checkpoints
 from xpert_cli.training.plan import Plan, layouts, within
+from xpert_cli.training.stopping import cut_short
 
 if TYPE_CHECKING:
     from xpert_cli.training.decoder import Decoder
@@ -148,7 +149,10 @@ class Trainer:
     @cached_property
     def _decoder(self) -> Decoder:
         platform.prepare_libraries()
-        return self._plan.open(self._base)
+        decoder = self._plan.open(self._base)
+        for name in ("learn", "loss"):  # a step takes seconds: what is begun of it goes, and the state is written
+            setattr(decoder, name, cut_short(getattr(decoder, name)))
+        return decoder
 
     @cached_property
     def _plan(self) -> Plan:
