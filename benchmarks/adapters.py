@@ -9,7 +9,6 @@ DIR/ROWS/4-90.gguf. Reads --styles, --adapters, --rows, --levels, --of-styles, -
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import random
 from pathlib import Path
@@ -48,7 +47,7 @@ def adapter_file(run: Run, style: int, level: int, rows: int) -> Path:
 def made(run: Run, style: int, level: int, rows: int) -> Record:
     """What is known of an adapter, which is trained first where it is not there."""
     path = adapter_file(run, style, level, rows)
-    store, settings = Store(path.parent, run.options.stored), dataclasses.asdict(recipe(rows))
+    store, settings = Store(path.parent, run.options.stored), recipe(rows).to_json()
     made_of = {"adapter": path.stem, "base": run.fingerprint, "rows": rows, "tokens": TOKENS, "recipe": settings}
     if not path.exists():
         path.with_suffix(".json").unlink(missing_ok=True)

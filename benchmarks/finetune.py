@@ -1,6 +1,6 @@
 """Fine-tuning on a CPU: our loop against transformers.Trainer and peft, and against what the machine can do.
 
-    python -m benchmarks finetune --styles DIR [--only speed,peak]
+    python -m benchmarks finetune --styles DIR [--only speed,peak,upper]
 
 Every measurement runs in a process of its own, one after the other, and is stored; remove its file to measure it again,
 as after a change of the engine. The base is that of the settings: `xpert config set base FILE` chooses another. Reads
@@ -27,12 +27,15 @@ from benchmarks.run import Run
 from benchmarks.store import Record
 from xpert_cli import gguf, platform
 from xpert_cli.gguf import BaseModel
+from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.llama.model import Sample
 from xpert_cli.models.peft import WEIGHTS, read_peft, write_peft
 from xpert_cli.paths import whole
 from xpert_cli.training.loop import PACK, Recipe, Trained, batch_at, scored_tokens, train
 from xpert_cli.training.packing import TOGETHER, packs
 from xpert_cli.training.plan import PACKS, Plan
+from xpert_cli.training.prepare import Settings
+from xpert_cli.training.recipe import layers_for
 
 FIRST, ROWS, HELD_OUT = 500, 48, 12  # training rows of set 4
 RANK, SCALE, BATCH = 8, 2.0, 4
@@ -90,17 +93,48 @@ def ours(layout: str, run: Run, dtype: str, _turn: str) -> Record:
     `xpert` has the settings of `xpert finetune`. `packed` is for where memory is short: the layers stay quantized
     in the base's file. `leanest`: all of the base stays there, and every layer is worked out twice.
     """
-    info, (samples, held_out) = gguf.base_info(run.base), samples_of(run)
-    plan = Plan(dtype, run.options.threads, PACK, 0, 0, packed=layout != "xpert")
-    if layout == "leanest":
-        plan = replace(plan, pack=PACKS[-1], recompute=info.layers, packed_head=True, together=TOGETHER)
+    samples, held_out = samples_of(run)
+    plan, first = _plan(run, layout, dtype), _first(run)
     decoder = plan.open(BaseModel.open(run.base))
-    first = read_peft(run.store.file("start"), heads=info.heads, kv_heads=info.kv_heads, architecture=info.architecture)
     result: Trained = train(decoder, samples, held_out, recipe_of(samples), start=first, pack=plan.pack)
     record = _trained(result.tokens, result.train_seconds, result.loss_before, result.curve[-1][1])
     batches = [[samples[i] for i in batch_at(step, len(samples), BATCH, 0)] for step in range(result.steps)]
     flops = needed(gguf.read_header(run.base), [group for batch in batches for group in packs(batch, PACK)], RANK)
     return {**record, "flops": flops, "steps": result.steps, "peak": _products(plan.dtype)}
+
+
+def _plan(run: Run, layout: str, dtype: str) -> Plan:
+    plan = Plan(dtype, run.options.threads, PACK, 0, 0, packed=layout != "xpert")
+    if layout != "leanest":
+        return plan
+    layers = gguf.base_info(run.base).layers
+    return replace(plan, pack=PACKS[-1], recompute=layers, packed_head=True, together=TOGETHER)
+
+
+def _first(run: Run) -> Adapter:
+    info = gguf.base_info(run.base)
+    return read_peft(run.store.file("start"), heads=info.heads, kv_heads=info.kv_heads, architecture=info.architecture)
+
+
+def uppermost(run: Run, layout: str, dtype: str) -> Record:
+    """Seconds of two passes with all layers and with what `xpert finetune` trains of an adapter, --turns times about.
+
+    The first turn is not counted: kernels are compiled in it.
+    """
+    samples, held_out = samples_of(run)
+    plan, first, once = _plan(run, layout, dtype), _first(run), recipe_of(samples)
+    base = BaseModel.open(run.base)
+    decoder, layers = plan.open(base), layers_for(base, Settings(), 0)
+    both = replace(once, steps=2 * once.steps, evaluate_every=max(5, 2 * once.steps // 10))
+    runs = []
+    for _ in range(1 + run.options.turns):
+        for recipe in (both, replace(both, layers=layers)):
+            runs.append(train(decoder, samples, held_out, recipe, start=first, pack=plan.pack))
+    record: Record = {"layers": layers or base.info.layers, "of": base.info.layers, "steps": both.steps}
+    for name, some in (("all", runs[2::2]), ("upper", runs[3::2])):
+        record[name] = [one.train_seconds for one in some]
+        record[f"{name}_whole"] = [one.seconds for one in some]
+    return record
 
 
 def _trained(tokens: int, seconds: float, before: float, after: float) -> Record:
@@ -237,9 +271,30 @@ def peak(run: Run) -> str:
     return table(("layout", "peak, GFLOP/s", "needed GFLOP/s", "seconds a step", "share", "of the fastest"), rows)
 
 
+def upper(run: Run) -> str:
+    """Seconds of the layers that are trained from an adapter, beside those of all; evaluations are as the product's."""
+    measured(run, "start")
+    rows = []
+    for kind, name in KINDS.items():
+        for layout in ("xpert", "leanest"):
+            one = measured(run, f"uppermost:{layout}:{kind}")
+            cells = [f"{mean(one[which]) / one['steps']:.2f}" for which in ("all", "upper")]
+            for suffix in ("", "_whole"):
+                pairs = zip(one[f"upper{suffix}"], one[f"all{suffix}"], strict=True)
+                cells.append(", ".join(f"{some / every:.2f}" for some, every in pairs))
+            rows.append((f"{LOOPS[layout]}, {name}", f"{one['layers']} of {one['of']}", *cells))
+    heads = ("layers trained", "all: seconds a step", "these", "these / all, by turn", "with evaluations")
+    return table(("layout", *heads), rows)
+
+
 def _seconds(one: Record) -> float:
     return float(one["seconds"])
 
 
-PARTS = {"speed": speed, "peak": peak}
-ALONE = {"start": start, "trainer": trainer, **{layout: partial(ours, layout) for layout in OURS}}
+PARTS = {"speed": speed, "peak": peak, "upper": upper}
+ALONE = {
+    "start": start,
+    "trainer": trainer,
+    "uppermost": uppermost,
+    **{layout: partial(ours, layout) for layout in OURS},
+}

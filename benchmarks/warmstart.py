@@ -121,7 +121,7 @@ class Warmstart:
             "messages": case.messages,
             "checked": CHECKED,
             "tokens": TOKENS,
-            "recipe": dataclasses.asdict(case.recipe(self.seed)),
+            "recipe": case.recipe(self.seed).to_json(),
             "start": [] if case.start is None else [[digest(case.start), 1.0]],
             "until": case.until if math.isfinite(case.until) else None,
         }

@@ -101,7 +101,7 @@ def trained(run: Run, name: str, messages: Sequence[Message], held_out: Sequence
     made_of = {
         "base": run.fingerprint,
         "tokens": TOKENS,
-        "recipe": dataclasses.asdict(recipe(len(messages))),
+        "recipe": recipe(len(messages)).to_json(),
         "texts": short_key([[one.prompt, one.response] for one in (*messages, *held_out)]),
     }
 

@@ -16,7 +16,7 @@ from tiny_chat import write_chat_base
 
 from xpert_cli import corpus, gguf, paths, runs
 from xpert_cli.corpus import Corpus, Message
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.selection import start_check
@@ -196,7 +196,7 @@ def test_the_flat_result_has_every_field_once(tiny, tmp_path):
     fields = {"started_from", "steps", "best_step", "ended", "resumed", "messages", "replayed", "held_out", "seconds"}
     fields |= {"tokens", "tokens_per_second", "loss_base", "loss_before", "loss_after", "curve", "rank", "notes"}
     fields |= {"memory_estimate_bytes", "peak_rss_bytes", "folder", "adapter", "merged", "modelfile", "axes"}
-    fields |= {"recompression_error", "prompt", "before", "after"}
+    fields |= {"recompression_error", "layers", "prompt", "before", "after"}
     assert told.keys() == fields | {"start_check", "layout"}
 
 
@@ -393,4 +393,43 @@ def test_a_type_and_a_folder_are_refused_before_the_text_is_read(options, said, 
 def test_a_type_is_refused_before_a_run_is_laid_out(tiny, tmp_path):
     with pytest.raises(BadInput, match=r"^Q9 is no quantization type"):
         quick(tiny, tmp_path / "run", type_name="Q9")
+    assert not (tmp_path / "run").exists()
+
+
+# -- how many layers are trained
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted", "messages", "layers"),
+    [
+        *[(30, None, 4, 23), (24, None, 100, 18), (24, None, 101, None), (2, None, 4, None), (30, None, None, None)],
+        *[(30, 5, None, 5), (30, 5, 500, 5), (30, 30, 4, None)],
+    ],
+)
+def test_few_messages_train_the_upper_three_quarters_of_an_adapter(count, wanted, messages, layers):
+    from xpert_cli.training.prepare import Settings
+    from xpert_cli.training.recipe import layers_for
+
+    base = SimpleNamespace(info=SimpleNamespace(layers=count))
+    assert layers_for(base, Settings(layers=wanted), messages) == layers
+
+
+def test_layers_that_are_not_trained_stay_as_the_start_has_them(tiny, good, tmp_path):
+    from xpert_cli.training.starts import Start
+
+    notes: list[str] = []
+    result = quick(tiny, tmp_path / "run", Start((good,)), notes, layers=1, rank=2, steps=4, learning_rate=0.002)
+    assert (result.losses.best_step, result.losses.layers) == (4, 1)
+    assert [line for line in notes if "the last 1 of 2 layers" in line]
+    record = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
+    assert (record["recipe"]["layers"], record["result"]["layers"]) == (1, 1)
+    before, after = map(gguf.read_adapter, (good.file.header.path, tmp_path / "run" / runs.ADAPTER))
+    for name in before.factors:
+        apart = np.abs(after.delta(name) - before.delta(name)).max()
+        assert (apart < 1e-4) == name.startswith("blk.0."), (name, apart)
+
+
+def test_more_layers_than_the_base_has_are_refused(tiny, tmp_path):
+    with pytest.raises(BadUsage, match=r"^--layers must be at most 2, the base's number of layers, not 3\.$"):
+        quick(tiny, tmp_path / "run", layers=3)
     assert not (tmp_path / "run").exists()

@@ -183,7 +183,7 @@ def twin(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     pytest.importorskip("torch", reason="the extra finetune is not installed")
     from xpert_cli.training.decoder import open_decoder
     from xpert_cli.training.loop import Recipe, train
-    from xpert_cli.training.plan import plan_for
+    from xpert_cli.training.plan import Work, plan_for
 
     path = tmp_path_factory.mktemp("twin") / "twin.gguf"
     checks = corpus.read([MARA]).messages[-4:]
@@ -192,7 +192,7 @@ def twin(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
         if not path.exists():
             with Vocabulary(base) as vocabulary:
                 samples, held = (tokenized(vocabulary, Corpus(tuple(part)), 96) for part in (messages, checks))
-            plan = plan_for(gguf.read_header(base), longest=96, batch=4, rank=8, limit=None)
+            plan = plan_for(gguf.read_header(base), Work(longest=96, batch=4, rank=8), None)
             decoder = open_decoder(base, plan.dtype, recompute=plan.recompute, packed=plan.packed, threads=plan.threads)
             trained = train(decoder, samples, held, Recipe(steps=20, evaluate_every=20), pack=plan.pack)
             assert trained.best_step == 20

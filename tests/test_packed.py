@@ -148,10 +148,10 @@ def test_the_leanest_layout_does_not_import_torchs_compiler(tmp_path: Path) -> N
 
 
 def test_a_plan_keeps_weights_packed_before_it_works_anything_out_twice(base: Path) -> None:
-    from xpert_cli.training.plan import plan_for
+    from xpert_cli.training.plan import Work, plan_for
 
     def plan(limit: int | None):
-        return plan_for(gguf.read_header(base), longest=256, batch=4, rank=8, limit=limit)
+        return plan_for(gguf.read_header(base), Work(longest=256, batch=4, rank=8), limit)
 
     roomy = plan(1 << 40)
     assert (roomy.pack, roomy.packed, roomy.recompute) == (512, False, 0)

@@ -168,18 +168,23 @@ def stopped_at(decoder: Any, call: int) -> Any:
     "calls",
     [(1, 1), (2,), (3, 2), (4, 3), (5, 4), (6,), (9, 3), (14, 1, 2, 3), (18, 5), (19, 6), (20,), (21, 9), (32,)],
 )
-@pytest.mark.parametrize("start", [None, tiny_gguf.adapter()], ids=["fresh", "started"])
-def test_stopped_anywhere_a_run_carries_on_bit_for_bit(base, tmp_path, calls, start):
+@pytest.mark.parametrize(
+    ("start", "layers"),
+    [(None, None), (tiny_gguf.adapter(), None), (tiny_gguf.adapter(), 1)],
+    ids=["fresh", "started", "upper layers"],
+)
+def test_stopped_anywhere_a_run_carries_on_bit_for_bit(base, tmp_path, calls, start, layers):
     """Once or more often: in the first evaluations, within a step, between steps, in later and the last evaluations."""
     keep = Checkpoints(tmp_path / "run", {}, every=5)
+    recipe = dataclasses.replace(QUICK, layers=layers)
     for call in calls:
         decoder = stopped_at(opened(base), call)
         with pytest.raises(Stopped):
-            train(decoder, SAMPLES, HELD_OUT, QUICK, start=start, pack=PACK, keep=keep)
+            train(decoder, SAMPLES, HELD_OUT, recipe, start=start, pack=PACK, keep=keep)
     step = keep.newest().step
-    result = trained(base, start=start, keep=keep)
+    result = trained(base, recipe, start=start, keep=keep)
     assert result.resumed == step
-    assert_same(result, trained(base, start=start))
+    assert_same(result, trained(base, recipe, start=start))
 
 
 def test_the_best_so_far_is_carried_on(base, tmp_path):

@@ -216,3 +216,56 @@ def test_without_a_start_the_base_is_unchanged_and_the_seed_decides(base):
         decoder.begin(None, 3, 2.0, seed)
         again = decoder.adapter().factors
         assert all(np.array_equal(a, again[name][0]) == equal for name, (a, _) in first.factors.items())
+
+
+# -- the upper layers alone
+
+
+def test_lower_layers_keep_the_factors_that_they_begin_with(base):
+    start, recipe = tiny_gguf.adapter(), dataclasses.replace(QUICK, layers=1)
+    decoder = opened(base)
+    decoder.begin(start, QUICK.rank, QUICK.scale, 0)
+    begun = decoder.adapter().factors
+    result = train(decoder, SAMPLES, HELD_OUT, recipe, start=start, pack=PACK)
+    assert result.best_step > 0
+    for name, pair in result.adapter.factors.items():
+        assert all(map(np.array_equal, pair, begun[name])) == name.startswith("blk.0."), name
+    everything = trained(base, start=start)
+    assert (result.loss_base, result.loss_before) == pytest.approx((everything.loss_base, everything.loss_before))
+    assert decoder.gradient.numel() * 2 == opened_and_begun(base).gradient.numel()
+
+
+def opened_and_begun(base: Path):
+    decoder = opened(base)
+    decoder.begin(tiny_gguf.adapter(), QUICK.rank, QUICK.scale, 0)
+    return decoder
+
+
+def test_the_gradient_of_upper_layers_is_theirs_of_all(base):
+    parts = [SAMPLES[:2], SAMPLES[2:5]]
+    decoder = opened_and_begun(base)
+    nats, gradient = decoder.learn(parts, 7), decoder.gradient.clone()
+    for most in (1 << 20, 0):  # kept after the first time, and worked out each time
+        decoder.begin(tiny_gguf.adapter(), QUICK.rank, QUICK.scale, 0, layers=1)
+        decoder._kept.most = most
+        for _ in range(2):
+            decoder.gradient.zero_()
+            assert decoder.learn(parts, 7) == pytest.approx(nats)
+            np.testing.assert_allclose(decoder.gradient, gradient[-len(decoder.gradient) :], atol=1e-6)
+        assert (decoder._kept.read(tuple(SAMPLES[0][0])) is None) == (most == 0)
+
+
+def test_states_come_back_as_they_were_and_a_full_file_keeps_no_more(tmp_path):
+    import torch
+
+    from xpert_cli.training.kept_states import KeptStates
+
+    kept = KeptStates(3, torch.bfloat16, tmp_path, most=40)
+    one, two = (torch.arange(3 * count).reshape(count, 3).bfloat16() for count in (4, 3))
+    kept.write((1, 2, 3, 4), one)  # 24 bytes
+    kept.write((1, 2, 3), two)
+    kept.write((9, 9), one[:2])
+    assert torch.equal(kept.read((1, 2, 3, 4)), one)
+    assert torch.equal(kept.read((9, 9)), one[:2])
+    assert kept.read((1, 2, 3)) is None
+    assert not list(tmp_path.iterdir())

@@ -104,6 +104,15 @@ def finetune(
         bool, option("--wake-lock", "Keep a phone computing while its screen is off.", TRAINING)
     ] = False,
     rank: Annotated[int | None, RANK] = None,
+    layers: Annotated[
+        int | None,
+        option(
+            "--layers",
+            "Layers to train, counted from the last; three quarters for few messages from an adapter, else all.",
+            TRAINING,
+            parser=whole(1, 1024),
+        ),
+    ] = None,
     learning_rate: Annotated[float | None, LEARNING_RATE] = None,
     max_tokens: MaxTokensOpt = 512,
     held_out: Annotated[
@@ -153,6 +162,7 @@ def finetune(
     settings = finetune.Settings(
         steps=steps,
         rank=rank,
+        layers=layers,
         learning_rate=learning_rate,
         max_tokens=max_tokens,
         held_out=held_out,
@@ -184,6 +194,7 @@ def finetune(
             "--minutes": minutes,
             "--while": condition,
             "--type": type,
+            "--layers": layers,
         }
         values |= {"--export": export, "--from": None if start == "selection" else start}
         values |= {"--plot": plot, "--wake-lock": wake_lock or None, "--offline": offline or None}

@@ -126,7 +126,7 @@ def _twin(
     """An adapter trained on messages, from the base and with all its steps, as a recipe says."""
     from xpert_cli.training.checkpoints import Checkpoints
     from xpert_cli.training.loop import Recipe, train
-    from xpert_cli.training.plan import plan_for
+    from xpert_cli.training.plan import Work, plan_for
 
     names = {field.name for field in fields(Recipe)}
     steps = int(recipe["steps"])
@@ -136,7 +136,7 @@ def _twin(
             tokenized(model, part, int(recipe["max_tokens"])) for part in (Corpus(tuple(messages)), held)
         )
     longest = max(len(tokens) for tokens, _ in (*samples, *checks))
-    plan = plan_for(base.header, longest=longest, batch=how.batch, rank=how.rank, limit=None)
+    plan = plan_for(base.header, Work(longest, how.batch, how.rank, how.layers), limit=None)
     decoder = plan.open(base)
     identity = {"base": base.fingerprint, "data": [list(one) for one in samples], "recipe": asdict(how)}
     keep = Checkpoints(paths.data_dir() / "unfinished" / "twin", identity)

@@ -24,7 +24,7 @@ from xpert_cli.hub.known import KNOWN, Known
 from xpert_cli.hub.sources import EMBEDDED, PACKAGED_BASE, find_base, open_source
 from xpert_cli.llama.memory import Layout, context_bytes
 from xpert_cli.training.loop import BATCH
-from xpert_cli.training.plan import layouts, number_type
+from xpert_cli.training.plan import Work, layouts, number_type
 
 CONTEXT = 2048  # tokens of a conversation
 LONGEST, RANK = 256, 8  # of the fine-tuning that is estimated
@@ -109,7 +109,7 @@ def _base(one: Known | Kept, path: Path | None, dtype: str, caches: list[tuple[s
         header, mark = gguf.read_header(path), gguf.fingerprint(path)
     size = path.stat().st_size if path else HEAD + sum(info.bytes for info in header.tensors.values())
     try:
-        plans = list(layouts(header, dtype, longest=LONGEST, batch=BATCH, rank=RANK)) if dtype else []
+        plans = list(layouts(header, dtype, Work(LONGEST, BATCH, RANK))) if dtype else []
     except BadModel:  # an architecture that is run and not trained
         plans = []
     return Base(

@@ -28,6 +28,7 @@ from xpert_cli.gguf import BaseModel
 from xpert_cli.gguf.adapter import Adapter, shorten
 from xpert_cli.llama.model import Sample
 from xpert_cli.training.attention import Heads, Rotation
+from xpert_cli.training.kept_states import KeptStates
 from xpert_cli.training.layer import Group, Layer
 from xpert_cli.training.operations import (
     CrossEntropy,
@@ -59,7 +60,8 @@ class Decoder:
         together: tokens of the parts of a step for which weights in the file are expanded once; see `groups`.
 
     Attributes:
-        parameters, gradient: (count,) float32, all factors of all layers end to end.
+        fixed: the number of layers, from the first, whose factors stay as they begin.
+        parameters, gradient: (count,) float32, all factors of the other layers end to end.
 
     Raises:
         BadModel: an architecture that is not computed here, or tensors that are missing.
@@ -88,27 +90,48 @@ class Decoder:
         for name in ("rope_freqs.weight", "rope_factors_short.weight"):
             if name in header.tensors:
                 self._factors = torch.tensor(gguf.tensor(header, name))
-        self.rank, self.scale = 0, 1.0
-        self.parameters = self.gradient = torch.empty(0)
+        self.rank, self.scale, self.fixed = 0, 1.0, 0
+        self.parameters = self.gradient = self._unchanged = torch.empty(0)
+        self._kept: KeptStates | None = None
         self._switch = torch.zeros((), requires_grad=True)
         self._room = ScratchBuffers(dtype)
 
-    def begin(self, start: Adapter | None, rank: int, scale: float, seed: int) -> None:
+    def begin(
+        self,
+        start: Adapter | None,
+        rank: int,
+        scale: float,
+        seed: int,
+        *,
+        layers: int | None = None,
+        folder: Path | None = None,
+    ) -> None:
         """Set the factors to those of `start`; where its rank is smaller, or without one, A is random and B is zero.
 
         A is uniform in +-1/sqrt(in), as PEFT initializes it. A start's factors are rescaled so that its deltas stay
         what they are at `scale`: a step of the optimizer then changes them as much as it changes fresh ones.
 
+        Args:
+            layers: the number of layers that are trained, counted from the last; all unless given. What the others make
+                of a sample is worked out once, and kept in a file.
+            folder: where that file is; the system's for such files unless given.
+
         Raises:
             BadInput: the start changes tensors that are not trained.
         """
         self.rank, self.scale = max(rank, start.rank if start else 0), scale
+        self.fixed = len(self.layers) - min(layers or len(self.layers), len(self.layers))
+        self._kept = KeptStates(self.shape.hidden, self.dtype, folder) if self.fixed else None
         groups = [group for layer in self.layers for group in layer.groups]
         sizes = [self.rank * (group.width * len(group.names) + sum(group.heights)) for group in groups]
-        self.parameters, self.gradient = torch.zeros(sum(sizes)), torch.zeros(sum(sizes))
+        count = sum(len(layer.groups) for layer in self.layers[: self.fixed])
+        self._unchanged = torch.zeros(sum(sizes[:count]))
+        self.parameters, self.gradient = torch.zeros(sum(sizes[count:])), torch.zeros(sum(sizes[count:]))
+        parts = [*self._unchanged.split(sizes[:count]), *self.parameters.split(sizes[count:])]
+        gradients = [self.gradient[:0]] * count + list(self.gradient.split(sizes[count:]))
         random = torch.Generator().manual_seed(seed)
         unused = dict(start.factors) if start else {}
-        for group, part, into in zip(groups, self.parameters.split(sizes), self.gradient.split(sizes), strict=True):
+        for group, part, into in zip(groups, parts, gradients, strict=True):
             group.begin(part, into, self.rank, scale)
             for name, (a, b) in zip(group.names, group.factors, strict=True):
                 a.uniform_(-(group.width**-0.5), group.width**-0.5, generator=random)
@@ -130,13 +153,18 @@ class Decoder:
     @contextmanager
     def disabled(self) -> Iterator[None]:
         """Compute with the base alone for a while."""
-        trained = self.parameters.clone()
-        self.parameters.zero_()
+        factors = self.parameters, self._unchanged
+        before, fixed = [flat.clone() for flat in factors], self.fixed
+        for flat in factors:
+            flat.zero_()
+        self.fixed = 0  # what is kept is of other factors
         self.refresh()
         try:
             yield
         finally:
-            self.parameters.copy_(trained)
+            for flat, values in zip(factors, before, strict=True):
+                flat.copy_(values)
+            self.fixed = fixed
             self.refresh()
 
     def groups(self, parts: Sequence[Sequence[Sample]], *, learning: bool) -> list[list[Sequence[Sample]]]:
@@ -154,8 +182,9 @@ class Decoder:
         """
         packs = [Pack.of(samples, self.kind) for samples in parts]
         rows = sum(len(pack.ids) for pack in packs)
-        self._room.reserve(rows * self.shape.kept_numbers * (self.shape.layers - self.recompute))
-        loss = self._loss(packs, self._room)
+        keeping = self.shape.layers - max(self.recompute, self.fixed)
+        self._room.reserve(rows * self.shape.kept_numbers * keeping)
+        loss = self._loss(parts, packs, self._room)
         (loss / over).backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
@@ -163,16 +192,31 @@ class Decoder:
     def loss(self, parts: Sequence[Sequence[Sample]]) -> float:
         """Summed -log p, in nats, of the scored tokens of all samples, each seeing only itself; parts as in `learn`."""
         packs = [Pack.of(samples, self.kind) for samples in parts]
-        return float(self._loss(packs, self._room.sharing_scratch()))
+        return float(self._loss(parts, packs, self._room.sharing_scratch()))
 
-    def _loss(self, packs: Sequence[Pack], buffers: ScratchBuffers) -> Tensor:
+    def _loss(self, parts: Sequence[Sequence[Sample]], packs: Sequence[Pack], buffers: ScratchBuffers) -> Tensor:
+        streams = self._lower_streams(parts, packs) if self.fixed else [self._embedded(pack) for pack in packs]
+        streams = self._through(range(self.fixed, len(self.layers)), streams, packs, buffers)
+        scored = torch.cat([stream[pack.rows] for stream, pack in zip(streams, packs, strict=True)])
+        targets = torch.from_numpy(np.concatenate([pack.targets for pack in packs]))
+        scored = torch.nn.functional.pad(scored, (0, 0, 0, rounded(len(targets), self.kind) - len(targets)))
+        states = Norm.apply(scored, self._norm, buffers)
+        if self.shape.logit_scale != 1:
+            states = states / self.shape.logit_scale
+        entropy = BlockedCrossEntropy if isinstance(self._head, PackedMatrix) else CrossEntropy
+        return entropy.apply(states, self._head, targets, self.shape.cap, buffers)  # type: ignore[no-any-return]
+
+    def _through(
+        self, indices: range, streams: list[Tensor], packs: Sequence[Pack], buffers: ScratchBuffers
+    ) -> list[Tensor]:
+        """The streams, (rows, hidden) of each pack, behind some of the layers."""
         kinds = {(layer.local, layer.rotated) for layer in self.layers}
         positions = [torch.from_numpy(pack.positions) for pack in packs]
         rotations = [{kind: self._rotation(one, *kind) for kind in kinds} for one in positions]
-        streams = [self._embedded(pack) for pack in packs]
         # Gradients are made in the opposite order, so that they are added from the first part to the last.
         order = range(len(packs))[::-1]
-        for index, layer in enumerate(self.layers):
+        for index in indices:
+            layer = self.layers[index]
             recomputes = index < self.recompute and torch.is_grad_enabled()
             room = buffers.sharing_scratch() if recomputes else buffers
             kind = layer.local, layer.rotated
@@ -183,14 +227,34 @@ class Decoder:
                     streams[at] = (
                         Recomputed.apply(stream, self._switch, half) if recomputes else half(stream, self._switch)
                     )
-        scored = torch.cat([stream[pack.rows] for stream, pack in zip(streams, packs, strict=True)])
-        targets = torch.from_numpy(np.concatenate([pack.targets for pack in packs]))
-        scored = torch.nn.functional.pad(scored, (0, 0, 0, rounded(len(targets), self.kind) - len(targets)))
-        states = Norm.apply(scored, self._norm, buffers)
-        if self.shape.logit_scale != 1:
-            states = states / self.shape.logit_scale
-        entropy = BlockedCrossEntropy if isinstance(self._head, PackedMatrix) else CrossEntropy
-        return entropy.apply(states, self._head, targets, self.shape.cap, buffers)  # type: ignore[no-any-return]
+        return streams
+
+    @torch.no_grad()
+    def _lower_streams(self, parts: Sequence[Sequence[Sample]], packs: Sequence[Pack]) -> list[Tensor]:
+        """(rows, hidden) of each pack behind the layers that are not trained, its padding 0.
+
+        A sample goes through them by itself, so that the numbers do not depend on what it is packed with: a run that
+        was stopped goes on with the same ones.
+        """
+        assert self._kept is not None
+        file = self._kept
+        wanted = dict.fromkeys(tuple(tokens) for part in parts for tokens, _ in part)
+        states = {tokens: own for tokens in wanted if (own := file.read(tokens)) is not None}
+        missing = [[(list(tokens), 1)] for tokens in wanted if tokens not in states]
+        for group in grouped(missing, TOGETHER if self._file else 0):
+            single = [Pack.of(samples, self.kind) for samples in group]
+            entering = [self._embedded(pack) for pack in single]
+            leaving = self._through(range(self.fixed), entering, single, self._room.sharing_scratch())
+            for ((tokens, _),), stream in zip(group, leaving, strict=True):
+                states[tuple(tokens)] = own = stream[: len(tokens)].clone()
+                file.write(tuple(tokens), own)
+        streams = []
+        for part, pack in zip(parts, packs, strict=True):
+            stream = torch.zeros(len(pack.ids), self.shape.hidden, dtype=self.dtype)
+            for (tokens, _), (start, end) in zip(part, pack.spans, strict=True):
+                stream[start:end] = states[tuple(tokens)][len(tokens) - (end - start) :]
+            streams.append(stream)
+        return streams
 
     def _embedded(self, pack: Pack) -> Tensor:
         """(rows, hidden) what the layers begin with."""

@@ -42,7 +42,10 @@ _Part = TypeVar("_Part")
 
 @dataclass(frozen=True)
 class Losses:
-    """How training went. Losses are nats a response token on the held-out messages, `curve` is (step, loss)."""
+    """How training went. Losses are nats a response token on the held-out messages, `curve` is (step, loss).
+
+    `layers` were trained, counted from the last; None where a run of an earlier version does not say.
+    """
 
     steps: int
     best_step: int
@@ -56,6 +59,7 @@ class Losses:
     curve: tuple[tuple[int, float], ...]
     rank: int
     recompression_error: float | None
+    layers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,8 @@ _PARTS: dict[str, Any] = {"losses": Losses, "data": Data, "memory": Memory, "fil
 
 
 def _part(kind: Callable[..., _Part], record: Mapping[str, Any]) -> _Part:
-    return kind(**{one.name: record[one.name] for one in dataclasses.fields(kind)})  # type: ignore[arg-type]
+    names = [one.name for one in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: record[name] for name in names if name in record})
 
 
 def finetune(
@@ -236,6 +241,7 @@ def _report(run: Prepared, trained: loop.Trained, files: Files) -> Finetuned:
             curve=trained.curve,
             rank=trained.adapter.rank,
             recompression_error=run.recompression_error,
+            layers=run.recipe.layers or run.base.info.layers,
         ),
         data=Data(messages=len(run.training), replayed=run.replayed, held_out=len(run.held)),
         memory=Memory(memory_estimate_bytes=run.plan.memory, peak_rss_bytes=platform.peak_memory()),
@@ -274,7 +280,7 @@ def _write_record(run: Prepared, result: Finetuned) -> None:
             "messages": len(run.messages),
             "held_out_lines": [line for line, message in enumerate(run.all_messages, 1) if message.key() in held_keys],
         },
-        "recipe": {**dataclasses.asdict(run.recipe), "max_tokens": run.settings.max_tokens},
+        "recipe": {**run.recipe.to_json(), "max_tokens": run.settings.max_tokens},
         "result": {name: value for name, value in result.to_json().items() if name not in NOT_RECORDED},
     }
     with paths.whole(run.folder / runs.RECORD) as part:

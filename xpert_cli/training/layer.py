@@ -55,8 +55,13 @@ class Group:
         self.weights: Weights
 
     def begin(self, parameters: Tensor, gradient: Tensor, rank: int, scale: float) -> None:
-        """Make views of this group's share of the parameters: every A, then every B."""
+        """Make views of this group's share of the parameters: every A, then every B.
+
+        Args:
+            gradient: as many numbers; none for a group that is not trained.
+        """
         ranks = rank * len(self.names)
+        gradient = gradient if len(gradient) else parameters  # it is not written to
         at = self.width * ranks
         down, down_gradient = (flat[:at].view(ranks, self.width) for flat in (parameters, gradient))
         self.factors, ups, blocks, row = [], [], [], 0

@@ -10,12 +10,14 @@ carries on where it was, and ends with the same factors bit for bit on one machi
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpert_cli import platform
@@ -49,7 +51,8 @@ def require_rate(rate: float) -> None:
 class Recipe:
     """How to train; the defaults suit 20 to 2,000 messages on a model of 0.1 to 2 billion parameters.
 
-    `patience` is the number of evaluations without a new best after which training ends; 0 for never.
+    `layers` is the number of layers that are trained, counted from the last; None for all. `patience` is the number of
+    evaluations without a new best after which training ends; 0 for never.
     """
 
     steps: int = 30
@@ -62,9 +65,15 @@ class Recipe:
     evaluate_every: int = 10
     patience: int = 0
     seed: int = 0
+    layers: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, without what is None."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
     def __post_init__(self) -> None:
         wrong = [name for name in ("steps", "rank", "batch", "evaluate_every") if getattr(self, name) < 1]
+        wrong += ["layers"] if self.layers is not None and self.layers < 1 else []
         if wrong or self.learning_rate <= 0:
             raise BadInput(f"{', '.join(wrong) or 'learning rate'} must be positive. Correct the option and run again.")
 
@@ -145,7 +154,7 @@ def train(
     Raises:
         Stopped: SIGINT or SIGTERM came; the state was written, and the same call carries on.
     """
-    run = _Run(decoder, samples, held_out, recipe, start, pack)
+    run = _Run(decoder, samples, held_out, recipe, start, pack, keep.folder.parent if keep else None)
     state, resumed = keep.newest() if keep else None, None
     if state is not None:
         run.restore(state)
@@ -211,13 +220,15 @@ class _Run:
         recipe: Recipe,
         start: Adapter | None,
         pack: int,
+        folder: Path | None,
     ) -> None:
         from xpert_cli.training.operations import Adam
 
         self.decoder, self.samples, self.held_out, self.recipe = decoder, samples, held_out, recipe
         self.start, self.pack, self.loss = start, pack, math.nan
         self.evaluating = 0.0  # seconds that measuring the held-out samples took the last time
-        decoder.begin(start, recipe.rank, recipe.scale, recipe.seed)
+        folder = folder if folder and folder.is_dir() else None
+        decoder.begin(start, recipe.rank, recipe.scale, recipe.seed, layers=recipe.layers, folder=folder)
         self.optimizer = Adam(decoder.parameters, decoder.gradient)
         first, second = self.optimizer.first.numpy(), self.optimizer.second.numpy()
         self.state = State(decoder.parameters.numpy(), first, second, decoder.parameters.numpy().copy())

@@ -32,7 +32,8 @@ from xpert_cli.selection.start_check import RANK
 from xpert_cli.training.loop import Recipe, batch_at, scored_tokens
 from xpert_cli.training.package import write_messages
 from xpert_cli.training.places import require_free
-from xpert_cli.training.prepare import Settings, recipe_for, split
+from xpert_cli.training.prepare import Settings, split
+from xpert_cli.training.recipe import recipe_for
 
 CONVERTER = "convert_lora_to_gguf.py"
 FOLDER = "peft"  # below the run's folder

@@ -1,6 +1,6 @@
 """How a run is laid out on this machine: number type, threads, tokens side by side, and the memory that it will take.
 
-    plan = plan_for(header, longest=256, batch=4, rank=8, limit=None)
+    plan = plan_for(header, Work(longest=256, batch=4, rank=8), limit=None)
     plan.memory                                   # bytes, the estimate of the process's peak
 
 The estimate is the sum of what is kept: the process as it is with torch loaded, the base, the factors with their
@@ -31,6 +31,24 @@ if TYPE_CHECKING:
 PACKS = (PACK, 256)  # tokens side by side: more is faster, and keeps more activations
 _KERNELS = 18 << 20  # bytes for each number of rows that is met in bfloat16: compiled kernels, and holes in the heap
 _BUFFERS = 80 << 20  # bytes that float32 products and the heap take instead, whatever is met
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a layout is made for.
+
+    `longest`: tokens of the longest sample; `batch`: samples a step; `rank`: of the adapter; `layers`: those that are
+    trained, None for all.
+    """
+
+    longest: int
+    batch: int
+    rank: int
+    layers: int | None = None
+
+    def tokens(self, most: int) -> int:
+        """Tokens of a step that are side by side where so many may be."""
+        return max(self.longest, min(most, self.batch * self.longest))
 
 
 @dataclass(frozen=True)
@@ -85,19 +103,14 @@ def require() -> None:
         raise MissingExtra("fine-tuning", "finetune") from error
 
 
-def plan_for(header: gguf.Header, *, longest: int, batch: int, rank: int, limit: int | None) -> Plan:
+def plan_for(header: gguf.Header, work: Work, limit: int | None) -> Plan:
     """The fastest layout that fits, with the number of threads that is fastest here; as `fitting`."""
-    plan = fitting(header, longest=longest, batch=batch, rank=rank, limit=limit)
+    plan = fitting(header, work, limit)
     return replace(plan, threads=_threads(plan.dtype))
 
 
-def fitting(header: gguf.Header, *, longest: int, batch: int, rank: int, limit: int | None) -> Plan:
+def fitting(header: gguf.Header, work: Work, limit: int | None) -> Plan:
     """The fastest layout whose estimate stays within `limit` bytes; None: what the machine has free.
-
-    Args:
-        longest: tokens of the longest sample.
-        batch: samples a step.
-        rank: of the adapter that is trained.
 
     Raises:
         BadInput: the leanest layout takes more than `limit`.
@@ -105,11 +118,10 @@ def fitting(header: gguf.Header, *, longest: int, batch: int, rank: int, limit: 
     """
     free = platform.available_memory()
     allowed = limit or (platform.resident_memory() + int(0.9 * free) if free else None)
-    plans = layouts(header, number_type(), longest=longest, batch=batch, rank=rank)
-    return within(plans, allowed, longest, "--memory allows" if limit else "is free")
+    return within(layouts(header, number_type(), work), allowed, work, "--memory allows" if limit else "is free")
 
 
-def within(plans: Iterable[Plan], allowed: int | None, longest: int, bound: str) -> Plan:
+def within(plans: Iterable[Plan], allowed: int | None, work: Work, bound: str) -> Plan:
     """The first of the plans that takes at most `allowed` bytes.
 
     Raises:
@@ -119,15 +131,13 @@ def within(plans: Iterable[Plan], allowed: int | None, longest: int, bound: str)
         if allowed is None or plan.memory <= allowed:
             return plan
     raise BadInput(
-        f"fine-tuning this base with messages of {longest} tokens takes {plan.memory >> 20} MB, more than {bound}. "
-        "Give a smaller --max-tokens, a smaller base, or more --memory."
+        f"fine-tuning this base with messages of {work.longest} tokens takes {plan.memory >> 20} MB, "
+        f"more than {bound}. Give a smaller --max-tokens, a smaller base, or more --memory."
     )
 
 
-def layouts(
-    header: gguf.Header, dtype: str, *, longest: int, batch: int, rank: int, resident: int | None = None
-) -> Iterator[Plan]:
-    """All layouts, the fastest first and the leanest last; arguments as `plan_for` has them.
+def layouts(header: gguf.Header, dtype: str, work: Work, *, resident: int | None = None) -> Iterator[Plan]:
+    """All layouts, the fastest first and the leanest last.
 
     `resident` is what the process holds before, where it is not this one.
 
@@ -135,8 +145,8 @@ def layouts(
     So where memory is short, all layers are worked out twice before every 256 tokens expand the weights anew; both
     together are the leanest.
     """
-    shape, width = Shape.of(header), 2 if dtype == "bfloat16" else 4
-    large, small = (max(longest, pack) for pack in PACKS)
+    shape = Shape.of(header)
+    large, small = (max(work.longest, pack) for pack in PACKS)
     every, before = shape.layers, platform.resident_memory() if resident is None else resident
     arms = [
         (large, 0, False, False, 0),
@@ -146,9 +156,8 @@ def layouts(
     ]
     arms += [(pack, every, True, True, TOGETHER) for pack in (large, small)] + [(small, every, True, True, 0)]
     for pack, recompute, packed, packed_head, together in dict.fromkeys(arms):
-        tokens, joint = (max(longest, min(most, batch * longest)) for most in (pack, max(pack, together)))
-        memory = before + estimate(header, shape, width, tokens, joint, recompute, rank, packed, packed_head)
-        yield Plan(dtype, 1, pack, recompute, memory, packed, packed_head, together)
+        plan = Plan(dtype, 1, pack, recompute, 0, packed, packed_head, together)
+        yield replace(plan, memory=before + estimate(header, shape, work, plan))
 
 
 def number_type() -> str:
@@ -161,40 +170,28 @@ def number_type() -> str:
     return "bfloat16" if _bfloat16_pays() else "float32"
 
 
-def estimate(
-    header: gguf.Header,
-    shape: Shape,
-    width: int,
-    pack: int,
-    together: int,
-    recompute: int,
-    rank: int,
-    packed: bool,
-    packed_head: bool = False,
-) -> int:
-    """Bytes that a process with torch loaded will take at its peak, beside what it holds already.
+def estimate(header: gguf.Header, shape: Shape, work: Work, plan: Plan) -> int:
+    """Bytes that a process with torch loaded will take at its peak in a layout, beside what it holds already.
 
-    Args:
-        width: bytes of a number in the computation.
-        pack: tokens side by side.
-        together: tokens of the parts that go through a layer before the next one is expanded.
-        recompute: layers that keep only the inputs of their two halves.
-        packed: whether layers' weights stay in the file; at most a layer's gate, up and down are expanded at a time.
-        packed_head: whether the embedding and the output matrix stay there; a block of rows is expanded at a time.
+    Of packed layers, at most one's gate, up and down are expanded at a time; of a packed head, a block of rows.
     """
     from xpert_cli.gguf.dequantize import dequantizer
     from xpert_cli.training.operations import EXACT, SCORED
     from xpert_cli.training.packed_head import BLOCK, ROWS
 
+    width, rank = 2 if plan.dtype == "bfloat16" else 4, work.rank
+    pack, together = work.tokens(plan.pack), work.tokens(max(plan.pack, plan.together))
+    fixed = shape.layers - (work.layers or shape.layers)
     matrices = {name: info.shape for name, info in header.tensors.items() if len(info.shape) == 2}
-    outer = {"token_embd.weight", "output.weight"} & matrices.keys() if packed and packed_head else set()
+    outer = {"token_embd.weight", "output.weight"} & matrices.keys() if plan.packed and plan.packed_head else set()
     outer = {name for name in outer if dequantizer(header.tensors[name].type)}
-    inner = [name for name in matrices if packed and name.startswith("blk.") and header.tensors[name].type != "F32"]
+    inner = [n for n in matrices if plan.packed and n.startswith("blk.") and header.tensors[n].type != "F32"]
     base = width * sum(math.prod(sizes) for name, sizes in matrices.items() if name not in inner and name not in outer)
     base += width * max((3 * math.prod(matrices[name]) for name in inner), default=0)
     factors = rank * sum(sum(sizes) for name, sizes in matrices.items() if name.startswith("blk."))
-    layers = (shape.layers - recompute) * shape.kept_numbers + (shape.kept_numbers if recompute else 0)
-    streams = together * recompute * 2 * shape.hidden
+    unchanged = factors * fixed // shape.layers
+    layers = shape.layers - max(plan.recompute, fixed) + (1 if plan.recompute else 0)
+    streams = together * max(0, plan.recompute - fixed) * 2 * shape.hidden
     passing = 4 * 2 * shape.wide + 8 * shape.hidden  # inputs and gradients of the layer at work
     vocabulary = header.tensors["token_embd.weight"].shape[0]
     logits = vocabulary * (SCORED * width + EXACT * 4)
@@ -202,8 +199,9 @@ def estimate(
         logits = BLOCK * (shape.hidden * width + min(pack, ROWS) * (2 * width + 4)) + 2 * together * shape.hidden * 4
     return (
         base
-        + factors * (5 * 4 + 4 + width)
-        + width * (pack * (layers + passing) + streams)
+        + (factors - unchanged) * (5 * 4 + 4 + width)
+        + unchanged * (4 + width)
+        + width * (pack * (layers * shape.kept_numbers + passing) + streams)
         + logits
         + (_KERNELS * -(-pack // GRAINS["bfloat16"]) if width == 2 else _BUFFERS)
     )

@@ -33,13 +33,13 @@ from xpert_cli.selection.start_check import MESSAGES, MOST, SCORED, Arm, StartCh
 from xpert_cli.training import loop, places
 from xpert_cli.training.checkpoints import Checkpoints
 from xpert_cli.training.decisions import Json, decided
-from xpert_cli.training.plan import Plan, fitting, plan_for, require
+from xpert_cli.training.plan import Plan, Work, fitting, plan_for, require
+from xpert_cli.training.recipe import layers_for, recipe_for
 from xpert_cli.training.starts import Start
 
 Progress = Callable[[str, float], None]
 Note = Callable[[str], None]
 MOST_HELD_OUT = 40  # messages; more would cost more time than they add certainty
-PATIENCE = 4  # evaluations without a new best after which training ends
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Settings:
     """What a person may decide of a run; None is derived from the messages and the start.
 
     Attributes:
+        layers: trained, counted from the last.
         out: the run folder; by default one under the user's data, the same for the same call until it is finished.
         overwrite: train into a folder that holds a finished run.
         type_name: of the merged model; as `merge_into_base` has it by default.
@@ -58,6 +59,7 @@ class Settings:
 
     steps: int | None = None
     rank: int | None = None
+    layers: int | None = None
     learning_rate: float | None = None
     max_tokens: int = 512
     held_out: float = 0.2
@@ -68,9 +70,9 @@ class Settings:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        for name, value in (("--steps", self.steps), ("--rank", self.rank), ("--max-tokens", self.max_tokens)):
-            if value is not None and value < 1:
-                raise BadUsage(f"{name} must be at least 1, not {value}.")
+        for name in ("steps", "rank", "layers", "max_tokens"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise BadUsage(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
         if self.rank is not None and self.rank > gguf.MAX_RANK:
             raise BadUsage(f"--rank must be at most {gguf.MAX_RANK}, not {self.rank}.")
         if self.learning_rate is not None:
@@ -192,6 +194,7 @@ def prepare(
     """
     began = time.monotonic()
     check(settings)
+    layers_for(base, settings, None)
     require()
     messages, replayed = _with_earlier(corpus, start.earlier, settings.seed)
     training, held = split(messages, settings.held_out, settings.seed)
@@ -210,7 +213,7 @@ def prepare(
     longest = max(len(tokens) for tokens, _ in (*samples, *checks))
 
     def require_memory() -> None:
-        fitting(base.header, longest=longest, batch=loop.BATCH, rank=rank, limit=budget.memory)
+        fitting(base.header, Work(longest, loop.BATCH, rank, settings.layers), budget.memory)
 
     measured = _measured(training, base, start, settings, require_memory, progress) if compared else None
     if measured:
@@ -220,13 +223,15 @@ def prepare(
     first, error = gguf.combined(parts, rank) if parts else (None, None)
     for part in start.files:
         part.file.release()
-    recipe = recipe_for(len(training), rank, settings)
+    layers = layers_for(base, settings, len(training) if first else None)
+    recipe = recipe_for(len(training), rank, settings, layers)
     identity = _identity(base, messages, parts, recipe, settings)
     folder = places.folder_of(Checkpoints(Path(), identity).digest, settings.out, settings.overwrite)
     keep = Checkpoints(folder / runs.CHECKPOINTS, identity)
-    plan = _plan(keep, base, longest, recipe.rank, budget.memory)
+    plan = _plan(keep, base, Work(longest, recipe.batch, recipe.rank, recipe.layers), budget.memory)
     threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
-    note(f"about {plan.memory >> 20} MB of memory, {threads}, {plan.dtype}")
+    some = f", the last {recipe.layers} of {base.info.layers} layers" if recipe.layers else ""
+    note(f"about {plan.memory >> 20} MB of memory, {threads}, {plan.dtype}{some}")
     return Prepared(
         base=base,
         cache=cache,
@@ -328,20 +333,6 @@ def _measured(
     return dataclasses.replace(check, parts=parts)
 
 
-def recipe_for(messages: int, rank: int, settings: Settings) -> loop.Recipe:
-    """Two passes over the messages, at least 30 steps and at most 1,000."""
-    derived = min(1000, max(30, math.ceil(2 * messages / loop.BATCH)))
-    steps = derived if settings.steps is None else settings.steps
-    return loop.Recipe(
-        steps=steps,
-        rank=rank,
-        learning_rate=loop.RATE if settings.learning_rate is None else settings.learning_rate,
-        evaluate_every=max(5, steps // 10),
-        patience=PATIENCE,
-        seed=settings.seed,
-    )
-
-
 def _identity(
     base: BaseModel, messages: Corpus, parts: Sequence[WeightedAdapter], recipe: loop.Recipe, settings: Settings
 ) -> Json:
@@ -350,13 +341,13 @@ def _identity(
         "base": base.digest,
         "data": messages.digest,
         "start": [[part.file.digest, part.weight] for part in parts],
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": recipe.to_json(),
         "max_tokens": settings.max_tokens,
         "held_out": settings.held_out,
     }
 
 
-def _plan(keep: Checkpoints, base: BaseModel, longest: int, rank: int, limit: int | None) -> Plan:
+def _plan(keep: Checkpoints, base: BaseModel, work: Work, limit: int | None) -> Plan:
     """The layout that this run had before, here or in another folder, where it still fits; else a new one."""
     state = keep.newest()
     if state is not None and state.layout and (limit is None or state.layout["memory"] <= limit):
@@ -366,7 +357,7 @@ def _plan(keep: Checkpoints, base: BaseModel, longest: int, rank: int, limit: in
     layout = decided(
         "layout",
         {"run": keep.digest, "cores": platform.cores(), "limit": limit},
-        lambda: dataclasses.asdict(plan_for(base.header, longest=longest, batch=loop.BATCH, rank=rank, limit=limit)),
+        lambda: dataclasses.asdict(plan_for(base.header, work, limit)),
         lambda record: record.keys() == {one.name for one in dataclasses.fields(Plan)} and _fits(record, room),
     )
     return Plan(**layout)  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ from xpert_cli.style import described
 from xpert_cli.style.space import Readings
 from xpert_cli.training import loop
 from xpert_cli.training.checkpoints import Checkpoints
-from xpert_cli.training.plan import Plan, layouts, within
+from xpert_cli.training.plan import Plan, Work, layouts, within
 from xpert_cli.training.stopping import cut_short
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class Trainer:
         identity = {
             "base": self._base.digest,
             "data": messages.digest,
-            "recipe": dataclasses.asdict(recipe) if trained else None,
+            "recipe": recipe.to_json() if trained else None,
             "max_tokens": self.how.max_tokens,
             "held_out": self.how.held_out,
             "layout": self._plan.identity,
@@ -261,7 +261,7 @@ class Trainer:
             "xpert": __version__,
             "identity": keep.digest,
             "data": {"digest": messages.digest, "messages": len(messages)},
-            "recipe": {**dataclasses.asdict(recipe), "max_tokens": self.how.max_tokens} if trained else {},
+            "recipe": {**recipe.to_json(), "max_tokens": self.how.max_tokens} if trained else {},
             "result": result,
             **(weights_told(folder / runs.ADAPTER) if trained else {}),
         }
@@ -301,8 +301,9 @@ def plan_of(how: How, header: gguf.Header) -> Plan:
     Raises:
         BadInput: the leanest layout takes more than `how.memory`.
     """
-    plans = layouts(header, how.dtype, longest=how.max_tokens, batch=loop.BATCH, rank=how.rank, resident=LOADED)
-    return replace(within(plans, how.memory, how.max_tokens, "--memory allows"), threads=how.threads)
+    work = Work(how.max_tokens, loop.BATCH, how.rank)
+    plans = layouts(header, how.dtype, work, resident=LOADED)
+    return replace(within(plans, how.memory, work, "--memory allows"), threads=how.threads)
 
 
 def number_type() -> str:
