@@ -293,6 +293,21 @@ def test_a_cache_with_an_index_is_added_to_verified_and_reduced_as_one_without(
     assert (status, "communities/people-2.gguf is not the file its catalogue describes" in err) == (1, True)
 
 
+def test_verification_names_directions_that_are_not_there_and_words_that_are_damaged(
+    whole, prepared, tmp_path, monkeypatch, capsys
+):
+    folder = shutil.copytree(whole, tmp_path / "cache")
+    to_index(opened(folder), folder)
+    command = ("cache", "verify", "--cache", str(folder), "--base", str(prepared.base))
+    (folder / "words.npz").write_bytes(b"words")
+    status, _, err = called(monkeypatch, capsys, *command)
+    why = "words.npz is damaged (File is not a zip file). Get the cache anew, or delete the file."
+    assert (status, err) == (1, f"error: {folder}: {why}\n")
+    (folder / "basis.npz").unlink()
+    status, _, err = called(monkeypatch, capsys, *command)
+    assert (status, err) == (1, f"error: {folder}: the cache has no file basis.npz. Check --cache.\n")
+
+
 @pytest.mark.parametrize("indexed", [False, True])
 def test_an_adapter_is_put_into_a_cache_once_whatever_it_is_called(indexed, whole, tmp_path):
     folder = shutil.copytree(whole, tmp_path / "cache")

@@ -514,6 +514,21 @@ def test_a_damaged_table_of_names_does_not_pass_verification(converted, tmp_path
         verify(opened(folder), base)
 
 
+@pytest.mark.parametrize(
+    ("spoiled", "said"),
+    [
+        (None, r": the cache has no file basis\.npz\. Check --cache\.$"),
+        (b"no directions", r": basis\.npz is not the file its catalogue describes \(sha256\)"),
+    ],
+)
+def test_missing_or_damaged_directions_do_not_pass_verification(spoiled, said, converted, tmp_path):
+    folder = shutil.copytree(converted, tmp_path / "cache")
+    opened(folder).verify_files()
+    (folder / "basis.npz").unlink() if spoiled is None else (folder / "basis.npz").write_bytes(spoiled)
+    with pytest.raises(CacheMismatch, match=said):
+        opened(folder).verify_files()
+
+
 @pytest.mark.model
 def test_run_answers_the_same_with_an_adapter_of_a_cache_in_schema_2(converted, monkeypatch, capsys, base):
     words = (

@@ -167,8 +167,13 @@ class IndexedCache(OpenCache):
         return self._known[adapter]
 
     def verify_files(self) -> None:
-        """Check what is there beside adapters and cells: the files that the catalogue lists, and the table of names."""
+        """Check what is there beside adapters and cells: what the catalogue lists, the directions, the table of names.
+
+        Raises:
+            CacheMismatch: one is missing, damaged, or another than the catalogue says.
+        """
         super().verify_files()
+        _ = self.space
         verify_names(self.source, self.names)
 
     def groups(self) -> Iterator[OpenCache]:

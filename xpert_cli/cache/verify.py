@@ -17,11 +17,12 @@ from pathlib import Path
 from xpert_cli import paths
 from xpert_cli.cache.answers import answer_probes
 from xpert_cli.cache.build import CLAIMED
-from xpert_cli.cache.catalogue import ANSWERS, OpenCache, base_answers
+from xpert_cli.cache.catalogue import ANSWERS, MOST_BYTES, WORDS, OpenCache, base_answers
 from xpert_cli.cache.entries import Entry
 from xpert_cli.cache.indexed import LISTED
 from xpert_cli.cache.screening import admitted, oddities
 from xpert_cli.errors import CacheMismatch
+from xpert_cli.foreign.data import read_arrays
 from xpert_cli.gguf import BaseModel
 from xpert_cli.hub.files import CATALOGUE
 from xpert_cli.style import described
@@ -70,6 +71,7 @@ def verify(
     cache.verify_files()
     if cache.source.optional(ANSWERS) is not None:
         base_answers(cache.source)
+    _require_words(cache)
     for group in cache.groups():
         for entry in group.entries:
             if entry.id in known:
@@ -90,6 +92,21 @@ def verify(
     ]
     seconds = time.monotonic() - began
     return Verified(cache.source.name, done, total, tuple(notes), seconds, answered, len(cache.communities))
+
+
+def _require_words(cache: OpenCache) -> None:
+    """Read words.npz, if there is one: catalogues of earlier versions do not vouch for it.
+
+    Raises:
+        CacheMismatch: it is damaged.
+    """
+    try:
+        if (path := cache.source.optional(WORDS)) is not None:
+            read_arrays(path, most_bytes=MOST_BYTES)
+    except ValueError as error:
+        raise CacheMismatch(
+            f"{cache.source.name}: {WORDS} is damaged ({error}). Get the cache anew, or delete the file."
+        ) from error
 
 
 def _answered(cache: OpenCache, base: BaseModel, count: int, progress: Progress) -> tuple[Answered, ...]:

@@ -130,6 +130,7 @@ def train(
 ) -> None:
     """Train adapters for many writers, and make a cache of them; the same command goes on, and adds writers."""
     from xpert_cli.corpus.writers import find_writers
+    from xpert_cli.training.folders import require_folders, texts_folder
     from xpert_cli.training.many import Settings, check, train_cache
     from xpert_cli.training.writer import How
 
@@ -166,11 +167,17 @@ def train(
         about=paths.text(about) if about else "",
         address=address,
     )
-    model = open_base(base, offline, o)
     work_folder = work or out.absolute().with_name(f"{out.absolute().name}.work")
+    require_folders(writers, out, work_folder)
+    model = open_base(base, offline, o)
     check(out, work_folder, model, settings)
     result = train_cache(
-        find_writers(writers, work_folder / "texts", column), out, work_folder, model, settings, o.progress
+        find_writers(writers, texts_folder(work_folder, "texts"), column),
+        out,
+        work_folder,
+        model,
+        settings,
+        o.progress,
     )
     o.show(result, views.trained_cache(result))
     o.notes(result.notes)

@@ -29,15 +29,20 @@ TABLES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 MOST_ROWS = 50_000  # of a table that are held in memory
 MOST_NAME = 96  # characters of a writer's name
 _WIDEST = 1 << 27  # characters of a field
-_DONE = ".complete"
+PARTED = ".complete"  # in the folder of a table's writers, once it is whole
 
 
 @dataclass(frozen=True)
 class Writer:
-    """One writer: a name that can be a file's, and the file or folder that holds what the writer wrote."""
+    """One writer: a name that can be a file's, and the file or folder that holds what the writer wrote.
+
+    Attributes:
+        own_name: of the file or folder, without its ending: what chats in it may call the writer.
+    """
 
     name: str
     path: Path
+    own_name: str = ""
 
 
 def find_writers(source: Path, parted: Path, column: str | None = None) -> tuple[Writer, ...]:
@@ -70,7 +75,7 @@ def find_writers(source: Path, parted: Path, column: str | None = None) -> tuple
     return tuple(
         sorted(
             (
-                Writer(usable(name) if counts[usable(name)] == 1 else usable(name, path.name), path)
+                Writer(usable(name) if counts[usable(name)] == 1 else usable(name, path.name), path, name)
                 for path, name in named.items()
             ),
             key=lambda writer: writer.name,
@@ -96,7 +101,7 @@ def _part(table: Path, folder: Path, column: str | None) -> None:
     """Write a file for each author of a table, unless that was done: whole, or to be done again."""
     stamp = json.dumps([paths.digest(table), column])
     with suppress(OSError):
-        if (folder / _DONE).read_text("utf-8") == stamp:
+        if (folder / PARTED).read_text("utf-8") == stamp:
             return
     shutil.rmtree(folder, ignore_errors=True)
     paths.writable(folder)
@@ -106,7 +111,7 @@ def _part(table: Path, folder: Path, column: str | None) -> None:
         if number % MOST_ROWS == 0:
             _append(folder, held)
     _append(folder, held)
-    with paths.whole(folder / _DONE) as part:
+    with paths.whole(folder / PARTED) as part:
         part.write_text(stamp, "utf-8")
 
 

@@ -4,7 +4,8 @@
 
 Writers are trained by workers (training/workers.py, training/ray_workers.py), one at a time each; what is done is
 found again. Then everybody is placed, communities are made, and the cache is written, anew each time: the same writers
-give the same bytes. Not here: one writer (training/writer.py), the cache's files (cache/writers.py).
+give the same bytes. Not here: one writer (training/writer.py), the cache's files (cache/writers.py),
+which folders are refused (training/folders.py).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from xpert_cli.gguf.averaging import average
 from xpert_cli.llama.samples import require_room
 from xpert_cli.llama.vocabulary import Vocabulary
 from xpert_cli.style import described
+from xpert_cli.training.folders import require_folders, texts_folder
 from xpert_cli.training.loop import require_rate
 from xpert_cli.training.plan import require
 from xpert_cli.training.workers import local
@@ -114,19 +116,19 @@ def train_cache(
 
     Raises:
         BadInput: nobody's text can be used, or `out` is another cache.
-        BadUsage: communities cannot be called so, or `out` is the folder of the writers.
+        BadUsage: communities cannot be called so, or a folder lies in another that it has to be apart from.
         CannotWrite: a folder cannot be written.
         MissingExtra: torch, or Ray, is not installed.
     """
     began = time.monotonic()
+    for folder in {one.path.parent for one in writers}:
+        require_folders(folder, out, work)
     check(out, work, base, settings)
     how = _completed(settings.how, base)
     settings = replace(settings, how=how)
-    if any(one.path.resolve().parent == out.resolve() for one in writers):
-        raise BadUsage(f"{out} holds the writers' texts. Choose another folder for the cache with -o.")
     if clashes := [one.name for one in writers if _is_community(one.name, settings.prefix)]:
         raise BadInput(f"a writer is called {clashes[0]}, as a community would be. Choose another --prefix.")
-    tasks = [Task(one.name, str(one.path.resolve())) for one in writers]
+    tasks = [Task(one.name, str(one.path.resolve()), author=one.own_name) for one in writers]
     _require_memory(settings, base, tasks, work, progress)
     work = paths.writable(work)
     done = _run(tasks, work, settings, progress, "writers")
@@ -142,7 +144,7 @@ def train_cache(
     if settings.communities == "average":
         _average(tree, work, how, base, progress)
     else:
-        sources = {one.name: one.path for one in writers}
+        sources = {task.name: task for task in tasks}
         pooled = [_pooled(tree, at, sources, work, how) for at in range(len(tree.groups))]
         all_of_them = replace(settings, how=replace(how, adapters=True, most=None, steps=how.community_steps))
         _require_memory(all_of_them, base, pooled, work / "communities", progress)
@@ -162,7 +164,7 @@ def train_cache(
         tokens_per_second=tokens / seconds,
         seconds=seconds,
         work=str(work),
-        notes=_notes(failed, least, tree),
+        notes=_notes(failed, least, tree, {name: one.text for name, one in usable.items()}),
     )
 
 
@@ -233,13 +235,32 @@ def _is_community(name: str, prefix: str) -> bool:
     return name in (prefix, "communities") or (name.startswith(f"{prefix}-") and name[len(prefix) + 1 :].isdigit())
 
 
-def _notes(failed: dict[str, str], least: int, tree: Tree) -> tuple[str, ...]:
+def _notes(failed: dict[str, str], least: int, tree: Tree, texts: dict[str, str]) -> tuple[str, ...]:
     notes = [f"left out: {line}" for line in _named(failed)]
     if len(failed) > NAMED:
         notes.append(f"left out: {len(failed) - NAMED} more writers; --json names all")
     if least and not tree.groups:
         notes.append(f"{len(tree.names)} writers are too few for a community of {least}: there is none")
-    return tuple(notes)
+    return (*notes, *_repeated(texts))
+
+
+def _repeated(texts: dict[str, str]) -> list[str]:
+    """A note on writers whose messages are all another's too.
+
+    Args:
+        texts: a digest of each writer's messages.
+    """
+    same: dict[str, list[str]] = {}
+    for name, digest in sorted(texts.items()):
+        same.setdefault(digest, []).append(name)
+    names = sorted(name for some in same.values() if len(some) > 1 for name in some)
+    if not names:
+        return []
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return [
+        f"{len(names)} writers have the same text as another: {', '.join(names[:NAMED])}{more}. Each counts as one of "
+        "the people of a community: leave out all but one of a person's"
+    ]
 
 
 def _named(failed: dict[str, str]) -> list[str]:
@@ -315,17 +336,17 @@ def _average(tree: Tree, work: Path, how: How, base: BaseModel, progress: Progre
             part.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 
-def _pooled(tree: Tree, index: int, sources: dict[str, Path], work: Path, how: How) -> Task:
+def _pooled(tree: Tree, index: int, sources: dict[str, Task], work: Path, how: How) -> Task:
     """The messages of a community: as many of each of its people, drawn by their hashes; written once."""
     members = tree.members(tree.groups[index])
     each = max(1, math.ceil(POOLED / len(members)))
     seed = how.seed_of(tree.ids[index])
     lines = []
     for member in members:
-        messages = read_writer(Task(member, str(sources[member]))).messages
+        messages = read_writer(sources[member]).messages
         some = sorted({one.key(): one for one in messages}.values(), key=lambda one: one.key(seed))[:each]
         lines += [json.dumps(corpus.record(one), ensure_ascii=False) + "\n" for one in some]
-    path = work / "pooled" / f"{tree.ids[index]}.jsonl"
+    path = texts_folder(work, "pooled") / f"{tree.ids[index]}.jsonl"
     text = "".join(lines)
     if not path.is_file() or path.read_text("utf-8") != text:
         with paths.whole(path) as part:

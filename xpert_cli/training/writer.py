@@ -91,16 +91,26 @@ class How:
 
 @dataclass(frozen=True)
 class Task:
-    """A writer: a name that can be a folder's, and where the text is. `trained` False: only explained."""
+    """A writer: a name that can be a folder's, and where the text is.
+
+    Attributes:
+        trained: False: only explained.
+        author: the writer's name in chats whose owner is not known; `name` where it is "".
+    """
 
     name: str
     source: str
     trained: bool = True
+    author: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a writer. `error` says why there is nothing; `tokens` and `seconds` are this call's."""
+    """What came of a writer. `error` says why there is nothing; `tokens` and `seconds` are this call's.
+
+    Attributes:
+        text: a digest of all that the writer wrote, the same for the same messages in another order.
+    """
 
     name: str
     error: str = ""
@@ -108,6 +118,7 @@ class Outcome:
     messages: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,6 +197,7 @@ class Trainer:
             messages=len(messages),
             tokens=tokens or 0,
             seconds=time.monotonic() - began,
+            text=written.digest,
         )
 
     def would_train(self, task: Task) -> bool:
@@ -327,7 +339,7 @@ def read_writer(task: Task) -> Corpus:
         return corpus.read([task.source])
     except BadInput as error:
         with suppress(XpertError):
-            return corpus.read([task.source], author=task.name)
+            return corpus.read([task.source], author=task.author or task.name)
         raise error
 
 
