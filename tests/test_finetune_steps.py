@@ -433,3 +433,42 @@ def test_more_layers_than_the_base_has_are_refused(tiny, tmp_path):
     with pytest.raises(BadUsage, match=r"^--layers must be at most 2, the base's number of layers, not 3\.$"):
         quick(tiny, tmp_path / "run", layers=3)
     assert not (tmp_path / "run").exists()
+
+
+# -- what is read is not written to
+
+
+def test_a_folder_that_is_read_is_no_place_for_a_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("me").mkdir()
+    Path("me/messages.jsonl").write_text('{"prompt": "a", "response": "b"}\n')
+    for text, out in (("me/messages.jsonl", "me"), ("me", "me"), ("me", "me/run"), (".", "run")):
+        said = f"error: --out {out} is among what is read. Name another folder with --out.\n"
+        assert called(monkeypatch, capsys, "finetune", text, "--from", "base", "-o", out) == (1, "", said)
+    assert Path("me/messages.jsonl").read_text() == '{"prompt": "a", "response": "b"}\n'
+    assert [path.name for path in tmp_path.iterdir()] == ["me"]
+
+
+def test_files_that_no_run_made_are_not_replaced(tiny, good, tmp_path):
+    from xpert_cli.training.starts import Start
+
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "adapter.gguf").write_bytes(good.file.header.path.read_bytes())
+    with pytest.raises(BadInput, match=r"mine holds adapter\.gguf, which no run made there, and it would be lost\."):
+        quick(tiny, tmp_path / "mine")
+    own = WeightedAdapter.open(tmp_path / "mine" / "adapter.gguf")
+    with pytest.raises(BadInput, match=r"this run reads .*adapter\.gguf, and would replace it\. Name another folder"):
+        quick(tiny, tmp_path / "mine", Start((own,)), overwrite=True)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["adapter.gguf"]
+
+
+def test_what_a_stopped_run_has_written_needs_no_room_again(tiny, tmp_path, monkeypatch):
+    from xpert_cli.training import places
+
+    sizes = []
+    monkeypatch.setattr(paths, "require_room", lambda folder, size: sizes.append(size))
+    places.require_room(tiny.header, tmp_path, 2, None)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-000010.npz").write_bytes(bytes(1000))
+    places.require_room(tiny.header, tmp_path, 2, None)
+    assert sizes[0] - sizes[1] == 1000

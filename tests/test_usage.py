@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_gguf
 import typer
 from command import MARA, called, leaves
 
@@ -360,3 +361,15 @@ def test_standard_output_is_no_place_to_write_to(tmp_path, monkeypatch, capsys):
     status, out, _ = called(monkeypatch, capsys, "merge", "--json", "-o", "-")
     assert (status, json.loads(out)) == (2, {"error": said})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_is_not_converted_onto_itself(tmp_path, links):
+    from xpert_cli.models.convert import convert
+
+    model = tiny_gguf.write_base(tmp_path / "model.gguf")
+    before = model.read_bytes()
+    (tmp_path / "link.gguf").symlink_to(model)
+    for source, out in ((model, model), (tmp_path / "link.gguf", model), (model, tmp_path / "link.gguf")):
+        with pytest.raises(BadInput, match="is the file to convert, and would be lost"):
+            convert(str(source), out, "F16")
+    assert model.read_bytes() == before

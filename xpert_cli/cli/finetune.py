@@ -52,7 +52,7 @@ from xpert_cli.cli.options import (
     written_place,
 )
 from xpert_cli.cli.output import Output
-from xpert_cli.cli.written_files import require_unread
+from xpert_cli.cli.written_files import require_apart, require_unread
 from xpert_cli.errors import BadUsage
 
 if TYPE_CHECKING:
@@ -172,6 +172,8 @@ def finetune(
         out=out,
         overwrite=overwrite,
     )
+    if out is not None:
+        require_apart(out, text)
     if out is None:
         without_effect(context, "without --out: a run gets a folder of its own", "overwrite")
     if engine not in ENGINES:

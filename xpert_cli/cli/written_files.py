@@ -31,6 +31,27 @@ def require_unread(out: Path, sources: Sequence[str], option: str) -> None:
         )
 
 
+def require_apart(folder: Path, sources: Sequence[str], option: str = "--out") -> None:
+    """Refuse a folder to write to whose files are read, or will be by the next call.
+
+    Raises:
+        BadInput: it is a folder that is read, or lies in one, or a file to read is one that a run writes there.
+    """
+    from xpert_cli.training.places import WRITTEN
+
+    for source in map(Path, sources):
+        inside = source.is_dir() and source.resolve() in (folder.resolve(), *folder.resolve().parents)
+        if inside or any(_same(source, folder / name) for name in WRITTEN):
+            raise BadInput(f"{option} {folder} is among what is read. Name another folder with {option}.")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
 def _holds(source: Path, file: Path) -> bool:
     try:
         return source.samefile(file) or (source.is_dir() and source.resolve() in file.resolve().parents)

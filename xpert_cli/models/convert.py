@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from xpert_cli.errors import BadModel
+from xpert_cli.errors import BadInput, BadModel
 from xpert_cli.gguf import read_header
 from xpert_cli.gguf.vocabulary import check_vocabulary
 from xpert_cli.hub.names import on_hub
@@ -89,6 +89,8 @@ def convert(
     called = Path(repo.repo).name if repo else Path(model).stem if is_gguf else Path(model).resolve().name
     target = out or Path(f"{called}-{kind}.gguf")
     require_place(target)
+    if is_gguf and target.exists() and target.samefile(model):
+        raise BadInput(f"--out {target} is the file to convert, and would be lost. Name another file with --out.")
     if not overwrite:
         require_new(target)
     fallback: dict[str, str] = {}

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xpert_cli import platform
+from xpert_cli import paths, platform
 from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.llama.model import Sample
@@ -227,7 +227,7 @@ class _Run:
         self.decoder, self.samples, self.held_out, self.recipe = decoder, samples, held_out, recipe
         self.start, self.pack, self.loss = start, pack, math.nan
         self.evaluating = 0.0  # seconds that measuring the held-out samples took the last time
-        folder = folder if folder and folder.is_dir() else None
+        folder = paths.nearest(folder) if folder else None
         decoder.begin(start, recipe.rank, recipe.scale, recipe.seed, layers=recipe.layers, folder=folder)
         self.optimizer = Adam(decoder.parameters, decoder.gradient)
         first, second = self.optimizer.first.numpy(), self.optimizer.second.numpy()

@@ -31,12 +31,11 @@ from xpert_cli.models.hf_checkpoint import read_json
 from xpert_cli.selection.start_check import RANK
 from xpert_cli.training.loop import Recipe, batch_at, scored_tokens
 from xpert_cli.training.package import write_messages
-from xpert_cli.training.places import require_free
+from xpert_cli.training.places import PEFT, require_free
 from xpert_cli.training.prepare import Settings, split
 from xpert_cli.training.recipe import recipe_for
 
 CONVERTER = "convert_lora_to_gguf.py"
-FOLDER = "peft"  # below the run's folder
 _NEEDED = ("torch", "transformers", "peft", "safetensors")
 
 
@@ -107,11 +106,11 @@ def train_with_peft(
     samples, checks = (_samples(part, tokenizer, settings.max_tokens) for part in (training, held))
     paths.writable(out)
     (out / runs.RECORD).unlink(missing_ok=True)  # of the run that is overwritten
-    curve, best, seconds = _train(model, samples, checks, recipe, out / FOLDER, progress)
+    curve, best, seconds = _train(model, samples, checks, recipe, out / PEFT, progress)
     write_messages(out / runs.MESSAGES, corpus.messages)
     del model
     progress("converting the adapter", 1.0)
-    _convert(program, folder, out / FOLDER, out / runs.ADAPTER)
+    _convert(program, folder, out / PEFT, out / runs.ADAPTER)
     tokens = sum(len(samples[at][0]) for step in range(recipe.steps) for at in _batch(step, samples, recipe))
     return PeftTrained(
         engine="peft",
@@ -127,7 +126,7 @@ def train_with_peft(
         rank=rank,
         peak_rss_bytes=platform.peak_memory(),
         folder=str(out),
-        peft=str(out / FOLDER),
+        peft=str(out / PEFT),
         adapter=str(out / runs.ADAPTER),
         seconds=time.monotonic() - began,
     )

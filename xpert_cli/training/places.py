@@ -9,11 +9,15 @@ Not here: what is written there (training/package.py, training/checkpoints.py), 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from xpert_cli import gguf, paths, runs
 from xpert_cli.errors import BadInput
 from xpert_cli.models.merging import room_for
+
+WRITTEN = (runs.ADAPTER, runs.MESSAGES, runs.MERGED)  # what a run puts into its folder
+PEFT = "peft"  # the folder there that `--engine peft` makes
 
 
 class Finished(Exception):
@@ -25,7 +29,7 @@ class Finished(Exception):
 
 
 def require_free(data: str, out: Path | None, overwrite: bool) -> None:
-    """Refuse a folder that holds a finished run of other messages.
+    """Refuse a folder that holds a finished run of other messages, or files of other origin that a run would replace.
 
     Args:
         data: digest of this run's messages; "" where it cannot be the same run whatever they are.
@@ -33,9 +37,29 @@ def require_free(data: str, out: Path | None, overwrite: bool) -> None:
     Raises:
         BadInput: it does.
     """
-    record = runs.record(out).get("data") if out is not None and not overwrite else None
+    if out is None or overwrite:
+        return
+    record = runs.record(out).get("data")
     if isinstance(record, dict) and record.get("digest") != data:
         raise _taken(out)
+    if not any((out / name).exists() for name in (runs.RECORD, runs.CHECKPOINTS, PEFT)):
+        for name in WRITTEN:
+            if (out / name).exists():
+                raise BadInput(
+                    f"{out} holds {name}, which no run made there, and it would be lost. "
+                    "Name another folder with --out, or say --overwrite."
+                )
+
+
+def require_unread(out: Path | None, files: Iterable[Path]) -> None:
+    """Refuse a folder of which the run reads a file that it would replace.
+
+    Raises:
+        BadInput: it does.
+    """
+    for file in [out / name for name in WRITTEN] if out is not None else []:
+        if file.exists() and any(one.exists() and one.samefile(file) for one in files):
+            raise BadInput(f"this run reads {file}, and would replace it. Name another folder with --out.")
 
 
 def folder_of(identity: str, out: Path | None, overwrite: bool) -> Path:
@@ -77,4 +101,7 @@ def require_room(header: gguf.Header, out: Path | None, rank: int, type_name: st
         CannotWrite: it has not.
     """
     written = 60 * rank * sum(sum(info.shape) for info in header.tensors.values() if len(info.shape) == 2)
+    begun = [one for one in runs.runs_dir().glob("*") if not (one / runs.RECORD).exists()] if out is None else [out]
+    states = (sum(one.stat().st_size for one in (folder / runs.CHECKPOINTS).glob("*.npz")) for folder in begun)
+    written -= min(written, max(states, default=0))  # a run that was stopped has written these already
     paths.require_room(paths.nearest(out or runs.runs_dir()), room_for(header, type_name) + written)

@@ -203,6 +203,7 @@ def prepare(
         note(f"{share}, and only {len(training)} trained on. Give a smaller --held-out, such as 0.2.")
     for part in start.files:
         gguf.check_adapter(part.file, base)
+    places.require_unread(settings.out, [base.path, *(part.file.path for part in start.files)])
     places.require_free(messages.digest, settings.out, settings.overwrite)
     compared = bool(start.files) and start.check
     rank = common_rank(start.files if compared else start.parts, settings.rank)
@@ -213,7 +214,8 @@ def prepare(
     longest = max(len(tokens) for tokens, _ in (*samples, *checks))
 
     def require_memory() -> None:
-        fitting(base.header, Work(longest, loop.BATCH, rank, settings.layers), budget.memory)
+        some = layers_for(base, settings, len(training) if start.named else None)  # else it may be the base
+        fitting(base.header, Work(longest, loop.BATCH, rank, some), budget.memory)
 
     measured = _measured(training, base, start, settings, require_memory, progress) if compared else None
     if measured:
