@@ -90,7 +90,7 @@ def test_a_place_that_takes_no_files_is_refused(place, monkeypatch):
     assert not (place / "c").exists()
 
 
-def test_a_link_among_the_writers_and_one_that_leads_there_are_refused(place):
+def test_a_link_among_the_writers_and_one_that_leads_there_are_refused(place, links):
     (place / "elsewhere").mkdir()
     (place / "W" / "cache").symlink_to(place / "elsewhere")
     (place / "link").symlink_to(place / "W")

@@ -466,7 +466,7 @@ def test_hints_where_a_line_may_break_part_no_words(tmp_path: Path) -> None:
     assert clean("\u0e01\u200b\u0e02 \U0001f468\u200d\U0001f469") == "\u0e01\u200b\u0e02 \U0001f468\u200d\U0001f469"
 
 
-def test_what_is_named_beside_its_folder_is_read_once_and_not_left_out(tmp_path: Path) -> None:
+def test_what_is_named_beside_its_folder_is_read_once_and_not_left_out(tmp_path: Path, links: None) -> None:
     inside, other = tmp_path / "mine", tmp_path / "other"
     (inside / ".hidden").mkdir(parents=True)
     other.mkdir()
