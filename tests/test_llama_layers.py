@@ -54,7 +54,9 @@ def test_the_states_are_those_of_the_whole_model(small: Path, memory: int) -> No
     np.testing.assert_array_equal(layered_states(small, PROMPTS, memory=memory), whole(small, PROMPTS))
 
 
-def test_a_prompt_gives_the_same_alone_and_among_others(small: Path) -> None:
+def test_a_prompt_gives_the_same_alone_and_among_others(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Threads that come or go with other programs share a long prompt otherwise, and round otherwise: 0.0007 of it.
+    monkeypatch.setattr(platform, "_chosen", 2)
     together = layered_states(small, PROMPTS, memory=LAYER + NORM)
     alone = np.concatenate([layered_states(small, [prompt], memory=LAYER + NORM) for prompt in PROMPTS])
     assert (np.linalg.norm(together - alone, axis=1) < 1e-3 * np.linalg.norm(alone, axis=1)).all()
