@@ -172,10 +172,10 @@ def finetune(
         out=out,
         overwrite=overwrite,
     )
-    if out is not None:
-        require_apart(out, text)
     if out is None:
         without_effect(context, "without --out: a run gets a folder of its own", "overwrite")
+    else:
+        require_apart(out, text)
     if engine not in ENGINES:
         raise BadUsage(f"--engine {engine!a} is unknown. It can be: {', '.join(ENGINES)}.")
     reading = partial(

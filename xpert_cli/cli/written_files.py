@@ -39,23 +39,17 @@ def require_apart(folder: Path, sources: Sequence[str], option: str = "--out") -
     """
     from xpert_cli.training.places import WRITTEN
 
-    for source in map(Path, sources):
-        inside = source.is_dir() and source.resolve() in (folder.resolve(), *folder.resolve().parents)
-        if inside or any(_same(source, folder / name) for name in WRITTEN):
-            raise BadInput(f"{option} {folder} is among what is read. Name another folder with {option}.")
+    if any(_holds(Path(source), folder / name) for source in sources for name in WRITTEN):
+        raise BadInput(f"{option} {folder} is among what is read. Name another folder with {option}.")
 
 
-def _same(one: Path, other: Path) -> bool:
+def _holds(source: Path, place: Path) -> bool:
+    """Whether something to read is a place, or a folder around it, which need not be there."""
     try:
-        return one.samefile(other)
-    except OSError:
-        return False
-
-
-def _holds(source: Path, file: Path) -> bool:
-    try:
-        return source.samefile(file) or (source.is_dir() and source.resolve() in file.resolve().parents)
-    except OSError:  # given is standard input, or is not there
+        if source.is_dir():
+            return source.resolve() in (place.resolve(), *place.resolve().parents)
+        return source.samefile(place)
+    except OSError:  # one is standard input, is not there, or cannot be looked at
         return False
 
 

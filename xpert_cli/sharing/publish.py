@@ -138,7 +138,7 @@ def _twin(
     longest = max(len(tokens) for tokens, _ in (*samples, *checks))
     plan = plan_for(base.header, Work(longest, how.batch, how.rank, how.layers), limit=None)
     decoder = plan.open(base)
-    identity = {"base": base.fingerprint, "data": [list(one) for one in samples], "recipe": asdict(how)}
+    identity = {"base": base.fingerprint, "data": [list(one) for one in samples], "recipe": how.to_json()}
     keep = Checkpoints(paths.data_dir() / "unfinished" / "twin", identity)
     trained = train(
         decoder,

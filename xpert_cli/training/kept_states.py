@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,15 +41,13 @@ class KeptStates:
         """The states of a sample; None where they are not kept."""
         if self._file is None or tokens not in self._begins:
             return None
-        states = torch.empty(len(tokens), self.hidden, dtype=self.dtype)
-        numbers = b""
+        size, numbers = len(tokens) * self.hidden * self.dtype.itemsize, b""
         with suppress(OSError):
             self._file.seek(self._begins[tokens])
-            numbers = self._file.read(states.nbytes)
-        if len(numbers) < states.nbytes:
+            numbers = self._file.read(size)
+        if len(numbers) < size:
             return None
-        states.view(torch.uint8).numpy().reshape(-1)[:] = np.frombuffer(numbers, np.uint8)
-        return states
+        return torch.frombuffer(bytearray(numbers), dtype=self.dtype).view(-1, self.hidden)
 
     def write(self, tokens: tuple[int, ...], states: Tensor) -> None:
         """Keep the states of a sample, where there is room for them."""

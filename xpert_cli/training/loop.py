@@ -154,7 +154,7 @@ def train(
     Raises:
         Stopped: SIGINT or SIGTERM came; the state was written, and the same call carries on.
     """
-    run = _Run(decoder, samples, held_out, recipe, start, pack, keep.folder.parent if keep else None)
+    run = _Run(decoder, samples, held_out, recipe, start, pack, paths.nearest(keep.folder.parent) if keep else None)
     state, resumed = keep.newest() if keep else None, None
     if state is not None:
         run.restore(state)
@@ -227,7 +227,6 @@ class _Run:
         self.decoder, self.samples, self.held_out, self.recipe = decoder, samples, held_out, recipe
         self.start, self.pack, self.loss = start, pack, math.nan
         self.evaluating = 0.0  # seconds that measuring the held-out samples took the last time
-        folder = paths.nearest(folder) if folder else None
         decoder.begin(start, recipe.rank, recipe.scale, recipe.seed, layers=recipe.layers, folder=folder)
         self.optimizer = Adam(decoder.parameters, decoder.gradient)
         first, second = self.optimizer.first.numpy(), self.optimizer.second.numpy()

@@ -32,7 +32,7 @@ from xpert_cli.llama.vocabulary import Vocabulary
 from xpert_cli.style import described
 from xpert_cli.training.folders import require_folders, texts_folder
 from xpert_cli.training.loop import require_rate
-from xpert_cli.training.plan import require
+from xpert_cli.training.plan import require, require_limit
 from xpert_cli.training.workers import local
 from xpert_cli.training.writer import LOCK, How, Outcome, Task, Trainer, number_type, plan_of, read_writer
 
@@ -71,8 +71,7 @@ class Settings:
             if value not in known:
                 raise BadUsage(f"{option} is {' or '.join(known)}, not {value!a}.")
         require_rate(self.how.learning_rate)
-        if self.how.memory is not None and self.how.memory <= 0:
-            raise BadUsage("--memory must be more than 0. Write 900M or 2G, or leave it out.")
+        require_limit(self.how.memory)
         if not is_id(self.prefix, room=ROOM):
             raise BadUsage(f"--prefix {self.prefix!a} cannot be an adapter's id. Use letters, digits, dots and dashes.")
         if not self.how.adapters and self.communities != "text":

@@ -9,7 +9,7 @@ Not here: what is written there (training/package.py, training/checkpoints.py), 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from xpert_cli import gguf, paths, runs
@@ -51,7 +51,7 @@ def require_free(data: str, out: Path | None, overwrite: bool) -> None:
                 )
 
 
-def require_unread(out: Path | None, files: Iterable[Path]) -> None:
+def require_unread(out: Path | None, files: Sequence[Path]) -> None:
     """Refuse a folder of which the run reads a file that it would replace.
 
     Raises:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from xpert_cli import gguf, platform
-from xpert_cli.errors import BadInput, MissingExtra
+from xpert_cli.errors import BadInput, BadUsage, MissingExtra
 from xpert_cli.training.loop import PACK
 from xpert_cli.training.packing import GRAINS, TOGETHER
 from xpert_cli.training.shape import Shape
@@ -101,6 +101,16 @@ def require() -> None:
         import torch  # noqa: F401
     except ImportError as error:
         raise MissingExtra("fine-tuning", "finetune") from error
+
+
+def require_limit(memory: int | None) -> None:
+    """Refuse a limit that nothing can keep.
+
+    Raises:
+        BadUsage: it is not more than 0 bytes.
+    """
+    if memory is not None and memory <= 0:
+        raise BadUsage("--memory must be more than 0. Write 900M or 2G, or leave it out.")
 
 
 def plan_for(header: gguf.Header, work: Work, limit: int | None) -> Plan:

@@ -33,7 +33,7 @@ from xpert_cli.selection.start_check import MESSAGES, MOST, SCORED, Arm, StartCh
 from xpert_cli.training import loop, places
 from xpert_cli.training.checkpoints import Checkpoints
 from xpert_cli.training.decisions import Json, decided
-from xpert_cli.training.plan import Plan, Work, fitting, plan_for, require
+from xpert_cli.training.plan import Plan, Work, fitting, plan_for, require, require_limit
 from xpert_cli.training.recipe import layers_for, recipe_for
 from xpert_cli.training.starts import Start
 
@@ -96,8 +96,7 @@ class Budget:
     def __post_init__(self) -> None:
         if self.seconds is not None and not self.seconds >= 0:
             raise BadUsage("--minutes must not be negative.")
-        if self.memory is not None and self.memory <= 0:
-            raise BadUsage("--memory must be more than 0. Write 900M or 2G, or leave it out.")
+        require_limit(self.memory)
 
 
 @dataclass(frozen=True, eq=False)
