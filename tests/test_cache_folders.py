@@ -140,11 +140,11 @@ def test_texts_of_an_earlier_version_are_moved_and_what_is_a_writers_stays(tmp_p
     assert not before.exists()
 
 
-def test_the_same_text_under_several_names_is_said():
-    assert _repeated({"a": "1", "b": "2", "c": "1"}) == [
-        "2 writers have the same text as another: a, c. Each counts as one of the people of a community: leave out all "
-        "but one of a person's"
+def test_names_that_are_taken_for_one_person_are_said():
+    assert _repeated({"a": "a", "b": "b", "c": "a"}) == [
+        "taken for one person, as at least half of the messages are the same: c (as a). A person counts once in "
+        "communities"
     ]
-    assert _repeated({"a": "1", "b": "2"}) == []
-    (said,) = _repeated(dict.fromkeys("abcdefg", "1"))
-    assert said.startswith("7 writers have the same text as another: a, b, c, d, e and 2 more. ")
+    assert _repeated({"a": "a", "b": "b"}) == []
+    (said,) = _repeated(dict.fromkeys("abcdefgh", "a"))
+    assert ": b (as a), c (as a), d (as a), e (as a), f (as a) and 2 more. " in said

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +24,9 @@ from tiny_run import one_thread
 from xpert_cli import gguf, paths, resume
 from xpert_cli.cache.build import build
 from xpert_cli.cache.catalogue import OpenCache, open_cache
-from xpert_cli.cache.communities import add_communities, at_least
+from xpert_cli.cache.communities import _counted, add_communities, at_least
 from xpert_cli.cache.groups import grouped
-from xpert_cli.cache.index import to_index
+from xpert_cli.cache.index import made_with, to_index, write_in_schema
 from xpert_cli.cache.screening import require_new
 from xpert_cli.cli import views
 from xpert_cli.corpus.writers import find_writers, usable
@@ -106,16 +106,19 @@ def test_quiet_and_loud_people_are_two_communities(whole):
     )  # coordinates are float16
 
 
-def test_a_community_has_the_average_of_its_peoples_adapters(whole):
-    cache = opened(whole)
-    members = [gguf.read_adapter(cache.fetch(name)) for name in cache.communities[2].members]
-    exact = merge([(one, 0.25) for one in members])
-    own = gguf.read_adapter(cache.fetch("people-2"))
+def require_average(cache: OpenCache, community: str, members: Sequence[str]) -> None:
+    """Hold a community's adapter against the best of its rank that its people's average can be brought to."""
+    exact = merge([(gguf.read_adapter(cache.fetch(name)), 1 / len(members)) for name in members])
+    own = gguf.read_adapter(cache.fetch(community))
     assert own.rank == 2
     name = "blk.0.ffn_up.weight"
     values = np.linalg.svd(exact.delta(name), compute_uv=False)
     lost = np.linalg.norm(exact.delta(name) - own.delta(name))
-    assert lost == pytest.approx(np.sqrt((values[2:] ** 2).sum()), rel=0.01)  # the best that a rank of two can be
+    assert lost == pytest.approx(np.sqrt((values[2:] ** 2).sum()), rel=0.01)
+
+
+def test_a_community_has_the_average_of_its_peoples_adapters(whole):
+    require_average(opened(whole), "people-2", ("w1", "w3", "w5", "w7"))
 
 
 def test_the_same_call_changes_nothing(prepared, whole):
@@ -217,6 +220,77 @@ def test_least_publishes_no_person(whole, tmp_path):
     assert sorted(path.name for path in (tmp_path / "five").rglob("*.gguf")) == ["people-1.gguf", "people.gguf"]
     with pytest.raises(BadInput, match="no community of at least 10 people: its largest has 9"):
         at_least(opened(whole), 10, tmp_path / "ten")
+
+
+def test_a_person_counts_once_whatever_the_names(tmp_path):
+    prepared = prepare(tmp_path)
+    made(prepared)
+    once = opened(tmp_path / "cache").communities
+    lines = (prepared.writers / "w2.jsonl").read_text("utf-8").splitlines()
+    (prepared.writers / "a.jsonl").write_text("".join(f"{line}\n" for line in reversed(lines)), "utf-8")
+    (prepared.writers / "b.jsonl").write_text("".join(f"{line}\n" for line in lines[:5]).upper(), "utf-8")
+    told = made(prepared)
+    assert (told.writers, told.people) == (11, 9)
+    assert told.notes == (
+        "taken for one person, as at least half of the messages are the same: b (as a), w2 (as a). A person counts "
+        "once in communities",
+    )
+    cache = opened(tmp_path / "cache")
+    assert [(one.id, one.count, one.members) for one in cache.communities] == [
+        ("people", 9, ()),
+        ("people-1", 5, ("a", "b", "w0", "w2", "w4", "w6", "w8")),
+        ("people-2", 4, ("w1", "w3", "w5", "w7")),
+    ]
+    for before, after in zip(once, cache.communities, strict=True):  # no heavier for having three names
+        assert np.allclose(np.nan_to_num(before.mean), np.nan_to_num(after.mean), atol=1e-3)
+    require_average(cache, "people-1", ("a", "w0", "w4", "w6", "w8"))
+    assert at_least(cache, 5, tmp_path / "five") == 2
+    assert opened(tmp_path / "five").entries == ()  # nobody's adapter, under whatever name
+    with pytest.raises(BadInput, match="no community of at least 10 people: its largest has 9"):
+        at_least(cache, 10, tmp_path / "ten")
+    text = replace(SETTINGS, how=replace(HOW, adapters=False), communities="text")
+    assert [one.people for one in made(prepared, "text", text).communities] == [9, 5, 4]
+    pooled = (tmp_path / "text.work" / "_pooled" / "people-1.jsonl").read_text("utf-8").splitlines()
+    assert (len(pooled), len(set(pooled))) == (40, 40)
+
+
+def test_too_few_people_are_no_community_whatever_the_names(tmp_path):
+    prepared = prepare(tmp_path, 3)
+    for name in ("x", "y"):
+        (prepared.writers / f"{name}.jsonl").write_text(messages(1), "utf-8")
+    told = made(prepared)
+    assert (told.writers, told.people, told.communities) == (5, 3, ())
+    assert told.notes[0] == "3 people are too few for a community of 4: there is none"
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_cache_of_an_earlier_version_is_counted_anew(indexed, whole, tmp_path):
+    """It counted names. Those whose text is the same have the same digest of it."""
+    folder = shutil.copytree(whole, tmp_path / "cache")
+    cache = opened(folder)
+    assert [one.count for one in _counted(cache)] == [9, 5, 4]
+    data = cache.entries[0].provenance["data"]
+    entries = [replace(one, provenance={**one.provenance, "data": data}) for one in cache.entries[:3]]
+    entries += cache.entries[3:]
+    write_in_schema(
+        folder,
+        made_with(cache),
+        entries,
+        cache.space,
+        cache.answer_coordinates,
+        cache.training_coordinates,
+        indexed=indexed,
+    )
+    cache = opened(folder)
+    assert [one.count for one in _counted(cache)] == [7, 4, 4]
+    assert at_least(cache, 5, tmp_path / "five") == 1
+    alone = opened(tmp_path / "five")
+    assert ([(one.id, one.count) for one in alone.communities], schema(tmp_path / "five")[0]) == ([("people", 7)], 1)
+    with pytest.raises(BadInput, match="has communities alone"):
+        to_index(alone, tmp_path / "five")
+    bare = [replace(one, members=()) for one in cache.communities]
+    cache.__dict__["communities"] = bare
+    assert [one.count for one in _counted(cache)] == [9, 5, 4]  # nobody is named
 
 
 def test_communities_are_put_beside_other_adapters(whole, prepared, tmp_path):
@@ -470,15 +544,16 @@ def test_where_nobody_can_be_used_five_are_named_and_nothing_stays(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("trained", "tokens", "said"),
+    ("trained", "tokens", "people", "said"),
     [
-        (0, 0, "c: 9 writers, none of them trained now, 1 left out"),
-        (1, 600, "c: 9 writers, 1 of them trained now (200 tokens/s), 1 left out"),
-        (0, 600, "c: 9 writers, none of them trained now (communities at 200 tokens/s), 1 left out"),
+        (0, 0, 9, "c: 9 writers, none of them trained now, 1 left out"),
+        (0, 0, 7, "c: 9 writers (7 people), none of them trained now, 1 left out"),
+        (1, 600, 9, "c: 9 writers, 1 of them trained now (200 tokens/s), 1 left out"),
+        (0, 600, 9, "c: 9 writers, none of them trained now (communities at 200 tokens/s), 1 left out"),
     ],
 )
-def test_a_rate_is_told_of_what_was_trained(trained, tokens, said):
-    cache = TrainedCache("c", 9, trained, {"nobody": "is empty"}, (), tokens, tokens / 3, 3.0, "w")
+def test_a_rate_is_told_of_what_was_trained(trained, tokens, people, said):
+    cache = TrainedCache("c", 9, trained, {"nobody": "is empty"}, (), tokens, tokens / 3, 3.0, "w", people)
     assert str(views.trained_cache(cache)) == said
 
 

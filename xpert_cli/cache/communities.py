@@ -43,8 +43,9 @@ class Community:
     Attributes:
         entry: id, file, digest and size of its adapter, and what its people write like.
         parent: id of the larger community that it is part of; "" for everybody.
-        count: people in it.
-        members: ids of those of its people whose adapters are in the cache; only where it has no smaller communities.
+        count: people in it, each once.
+        members: ids of those of its people whose adapters are in the cache, several of a person who is there under
+            several names; only where it has no smaller communities.
         made: "average" of its people's adapters, or trained on their "text".
         mean, spread: (axes,) mean and standard deviation of its people's coordinates; NaN where nothing is known.
     """
@@ -159,9 +160,10 @@ def at_least(cache: OpenCache, least: int, folder: Path) -> int:
         BadInput: none is left.
         CacheMismatch: a file is not what the catalogue says.
     """
-    remaining = [one for one in cache.communities if one.count >= least]
+    communities = _counted(cache)
+    remaining = [one for one in communities if one.count >= least]
     if not remaining:
-        most = max((one.count for one in cache.communities), default=0)
+        most = max((one.count for one in communities), default=0)
         has = f"its largest has {most} people" if most else "it has none"
         raise BadInput(
             f"{cache.source.name} has no community of at least {least} people: {has}. "
@@ -196,6 +198,23 @@ def at_least(cache: OpenCache, least: int, folder: Path) -> int:
     return len(remaining)
 
 
+def _counted(cache: OpenCache) -> list[Community]:
+    """The communities of a cache, none of which has more people than its members have different texts.
+
+    An earlier version counted one who is there under several names several times.
+    """
+    texts: dict[str, str] = {}
+    if any(one.members for one in cache.communities):
+        texts = {entry.id: str(entry.provenance.get("data", {}).get("digest", entry.id)) for entry in cache.entries}
+    own: dict[str, set[str]] = {}  # a community's different texts, where all of its people are named
+    parts: dict[str, list[set[str]]] = {}
+    for one in reversed(cache.communities):  # parts come before what they are part of
+        below, named = parts.get(one.id, []), {texts.get(name, name) for name in one.members}
+        own[one.id] = named.union(*below) if named or all(below) else set()
+        parts.setdefault(one.parent, []).append(own[one.id])
+    return [replace(one, count=min(one.count, len(own[one.id]) or one.count)) for one in cache.communities]
+
+
 def _above(cache: OpenCache, one: Community, ids: set[str]) -> str:
     """The nearest larger community that is there, "" if none is."""
     parents = {other.id: other.parent for other in cache.communities}
@@ -221,8 +240,8 @@ def add_communities(other: OpenCache, cache: OpenCache, folder: Path, least: int
     if other.base["fingerprint"] != cache.base["fingerprint"]:
         raise CacheMismatch(f"{other.source.name} and {cache.source.name} are for different bases. Join caches of one.")
     ids = {entry.id for entry in cache.entries} | {one.id for one in cache.communities}
-    new_ids = {one.id for one in other.communities if one.count >= least}
-    new = [one for one in other.communities if one.id in new_ids]
+    new = [one for one in _counted(other) if one.count >= least]
+    new_ids = {one.id for one in new}
     if not new:
         raise BadInput(f"{other.source.name} has no community of at least {least} people. Make one: xpert cache train")
     if doubled := sorted(ids & new_ids):

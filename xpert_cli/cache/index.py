@@ -30,11 +30,10 @@ from xpert_cli.cache.indexed import BASIS, SPACE, IndexedCache
 from xpert_cli.cache.metric import metric_arrays
 from xpert_cli.cache.names import TABLE, write_names
 from xpert_cli.cache.shards import PACKED_CACHE, pack
-from xpert_cli.cache.write import axis_fields, described, encoded_indexed, with_files, write_cache
+from xpert_cli.cache.write import described, encoded_indexed, short_axes, with_files, write_cache
 from xpert_cli.errors import BadInput
 from xpert_cli.hub.files import CATALOGUE, Part
-from xpert_cli.style.described import measured_axes
-from xpert_cli.style.space import Axis, Floats, Space, measured
+from xpert_cli.style.space import Floats, Space, measured
 
 SMALL = 1000  # adapters up to which there is one cell
 IN_CELL, MOST_CELLS = 500, 1024  # adapters of a cell, and cells, that are aimed at
@@ -133,13 +132,13 @@ def write_in_schema(
 ) -> None:
     """Write a cache's coordinates and catalogue with an index or without; what the other schema had there is deleted.
 
-    With an index, many adapters are put into few files first.
+    With an index, many adapters are put into few files first. A cache of communities alone has none.
 
     Raises:
         BadInput: an entry or the catalogue is too large.
     """
     before = {entry.file for entry in entries}
-    if indexed:
+    if indexed and entries:
         entries = pack(folder, entries) if len(entries) > PACKED_CACHE else entries
         write_indexed(folder, made_with, members_of(entries, answers, training), space, progress)
         (folder / COORDINATES).unlink(missing_ok=True)
@@ -161,12 +160,14 @@ def to_index(cache: OpenCache, folder: Path, progress: Progress = lambda message
     The table of names is made of the records, and written anew whether it was sound or not.
 
     Raises:
-        BadInput: an entry or the catalogue is too large.
+        BadInput: there are no adapters, or an entry or the catalogue is too large.
         CacheMismatch: a file is missing, or not what the old catalogue says: the new one would vouch for it.
     """
+    if not cache.size:
+        raise BadInput(f"{cache.source.name} has communities alone. An index is for a cache with adapters of people.")
     _require_whole(cache, progress)
-    answers, training = cache.answer_coordinates, cache.training_coordinates
-    write_in_schema(folder, made_with(cache), cache.entries, cache.space, answers, training, progress, indexed=True)
+    places = (cache.answer_coordinates, cache.training_coordinates)
+    write_in_schema(folder, made_with(cache), cache.entries, cache.space, *places, progress, indexed=True)
     return cache.size
 
 
@@ -226,8 +227,8 @@ def add_to_index(folder: Path, cache: IndexedCache, made_with: Mapping[str, Any]
     both: dict[str, Any] = {name: np.concatenate([getattr(cells, name), getattr(new, name)]) for name in names}
     count = cache.size + len(more)
     mean = (cache.mean * cache.size + coordinates.sum(axis=0, dtype=np.float64)) / count
-    known = {"by_source": cache.by_source, "names": cache.names}
     made_with = {**made_with, **({"checked": dict(cache.checked)} if cache.checked else {})}
+    known = {"by_source": cache.by_source, "names": cache.names}
     _complete(folder, made_with, space, mean, replace(cells, **both), known)
 
 
@@ -383,15 +384,6 @@ def _complete(
         listed = with_files(folder, made_with)
         whole = {"schema": INDEXED, **made_with, "axes": short_axes(space.axes), "index": index, **listed}
         part.write_bytes(encoded_indexed(whole))
-
-
-def short_axes(axes: Sequence[Axis]) -> list[dict[str, Any]]:
-    """Axes as a catalogue of schema 2 has them: whoever knows an axis by its digest has its words too."""
-    known = set(measured_axes())
-    return [
-        {"name": axis.name, "kind": axis.kind, "digest": axis.digest} if axis in known else one
-        for axis, one in zip(axes, axis_fields(axes), strict=True)
-    ]
 
 
 def _write(path: Path, **arrays: Any) -> None:

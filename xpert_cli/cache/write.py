@@ -22,6 +22,7 @@ from xpert_cli.cache.entries import Entry, fields_of
 from xpert_cli.errors import BadInput
 from xpert_cli.foreign.data import read_object
 from xpert_cli.hub.files import CATALOGUE
+from xpert_cli.style.described import measured_axes
 from xpert_cli.style.space import Axis, Floats, Space
 
 MOST_CATALOGUE = 100_000  # bytes of one in schema 2
@@ -64,6 +65,15 @@ def write_cache(
 def axis_fields(axes: Sequence[Axis]) -> list[dict[str, Any]]:
     """Axes as a catalogue tells them."""
     return [{key: value for key, value in vars(axis).items() if value != ""} for axis in axes]
+
+
+def short_axes(axes: Sequence[Axis]) -> list[dict[str, Any]]:
+    """Axes as a catalogue of schema 2 has them: whoever knows an axis by its digest has its words too."""
+    known = set(measured_axes())
+    return [
+        {"name": axis.name, "kind": axis.kind, "digest": axis.digest} if axis in known else one
+        for axis, one in zip(axes, axis_fields(axes), strict=True)
+    ]
 
 
 def described(path: Path) -> dict[str, Any]:

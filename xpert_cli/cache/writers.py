@@ -1,6 +1,6 @@
 """A cache made of many writers' folders: placed by their texts, grouped into communities; no model is asked a thing.
 
-    tree = plan(places, base, "people", least=10)
+    tree = plan(places, persons, base, work, "people", 10, progress)
     build_cache(out, work, base, tree, adapters)
 
 What a writer's text says is in place.npz: sums over its texts, no text. The base's own answers, from which everybody is
@@ -83,20 +83,27 @@ class Tree:
     Attributes:
         names: the writers, in the order of their names.
         coordinates: (writers, axes) shifts from the base.
-        groups: everybody first; `ids` are their names.
+        persons: (writers,) the row that each is counted as: its own, unless the same person has another name.
+        groups: rows of people, each of whom is there once; everybody first. `ids` are their names.
         answers: the base's, to the probes.
     """
 
     names: tuple[str, ...]
     space: Space
     coordinates: Floats
+    persons: tuple[int, ...]
     groups: tuple[Group, ...]
     ids: tuple[str, ...]
     answers: tuple[str, ...]
 
     def members(self, group: Group) -> tuple[str, ...]:
-        """The names of a group's writers."""
+        """The names of a group's people, one of each."""
         return tuple(self.names[row] for row in group.members)
+
+    def all_names(self, group: Group) -> tuple[str, ...]:
+        """All names of a group's people."""
+        rows = set(group.members)
+        return tuple(name for name, row in zip(self.names, self.persons, strict=True) if row in rows)
 
     def smallest(self, index: int) -> bool:
         """Whether a group has no smaller ones."""
@@ -105,6 +112,7 @@ class Tree:
 
 def plan(
     places: Mapping[str, Scatter],
+    persons: Mapping[str, str],
     base: BaseModel,
     work: Path,
     prefix: str,
@@ -116,18 +124,23 @@ def plan(
     """The space of writers, where each lies in it, and which of them belong together.
 
     Args:
+        persons: by name, the name that its person is counted under (corpus/persons.py).
         least: people of a community, at least; 0 for no communities.
         lean: the base makes no copies of its weights to answer the probes; by default, where memory is short.
     """
     axes = described.measured_axes()
     names = tuple(sorted(places))
     answers = tuple(_base_answers(base, work, progress, lean))
-    space = _space(axes, described.read(answers, axes, _NOTHING, None), [places[name] for name in names])
+    rows = {name: row for row, name in enumerate(names)}
+    own = tuple(rows[persons[name]] for name in names)
+    people = sorted(set(own))
+    space = _space(axes, described.read(answers, axes, _NOTHING, None), [places[names[row]] for row in people])
     coordinates = np.array([space.position(places[name]) for name in names])
-    points = coordinates @ np.linalg.cholesky(space.precision)
-    groups = tuple(grouped(points, least)) if 0 < least <= len(names) else ()
+    points = coordinates[people] @ np.linalg.cholesky(space.precision)
+    tree = grouped(points, least) if 0 < least <= len(people) else []
+    groups = tuple(Group(one.parent, tuple(people[at] for at in one.members)) for one in tree)
     ids = tuple(prefix if not at else f"{prefix}-{at}" for at in range(len(groups)))
-    return Tree(names, space, coordinates, groups, ids, answers)
+    return Tree(names, space, coordinates, own, groups, ids, answers)
 
 
 def _base_answers(base: BaseModel, work: Path, progress: Progress, lean: bool | None) -> list[str]:
@@ -182,7 +195,7 @@ def build_cache(
                 entry=_entry(name, work / "communities" / name, file, out, tree.space, own.mean(axis=0)),
                 parent=tree.ids[group.parent] if group.parent >= 0 else "",
                 count=len(group.members),
-                members=tree.members(group) if adapters and tree.smallest(index) else (),
+                members=tree.all_names(group) if adapters and tree.smallest(index) else (),
                 made=made,
                 mean=own.mean(axis=0),
                 spread=own.std(axis=0),

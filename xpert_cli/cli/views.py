@@ -132,15 +132,15 @@ def trained_cache(result: TrainedCache) -> RenderableType:
     """How many writers a cache has, how fast they were trained, and its communities."""
     whose = "" if result.trained else "communities at "
     speed = f" ({whose}{result.tokens_per_second:.0f} tokens/s)" if result.tokens else ""
-    done = f"{count(result.writers, 'writer')}, {result.trained or 'none'} of them trained now{speed}"
+    people = f" ({result.people} people)" if result.people < result.writers else ""
+    done = f"{count(result.writers, 'writer')}{people}, {result.trained or 'none'} of them trained now{speed}"
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold")
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for one in result.communities:
         table.add_row(one.id, f"{one.people} people", Text(one.explanation, "dim"))
-    done += f", {len(result.left_out)} left out" if result.left_out else ""
-    head = Text(f"{result.out}: {done}", "bold")
+    head = Text(f"{result.out}: {done}" + (f", {len(result.left_out)} left out" if result.left_out else ""), "bold")
     return Group(head, Text(), table) if result.communities else head
 
 

@@ -23,6 +23,7 @@ from xpert_cli import __version__, corpus, gguf, paths, platform, resume, runs
 from xpert_cli.cache.entries import is_id
 from xpert_cli.cache.verify import Grouped
 from xpert_cli.cache.writers import PLACE, Tree, build_cache, plan, read_place, weights_told
+from xpert_cli.corpus.persons import persons
 from xpert_cli.corpus.writers import Writer
 from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.gguf import BaseModel
@@ -83,6 +84,7 @@ class TrainedCache:
     """A cache that was made of writers.
 
     Attributes:
+        people: how many different ones the writers are; names with the same text are one person.
         trained: writers of this call; the others of `writers` were done before.
         left_out: writers whose text cannot be used, with the reason.
         tokens_per_second: of all workers together, in this call.
@@ -97,6 +99,7 @@ class TrainedCache:
     tokens_per_second: float
     seconds: float
     work: str
+    people: int
     notes: tuple[str, ...] = field(default=())
 
 
@@ -139,7 +142,8 @@ def train_cache(
     axes = described.measured_axes()
     places = {name: place for name in usable if (place := read_place(work / name / PLACE, axes)) is not None}
     least = 0 if settings.communities == "none" else settings.least
-    tree = plan(places, base, work, settings.prefix, least, progress, lean=True if how.memory else None)
+    who = persons({name: usable[name].keys for name in places})
+    tree = plan(places, who, base, work, settings.prefix, least, progress, lean=True if how.memory else None)
     if settings.communities == "average":
         _average(tree, work, how, base, progress)
     else:
@@ -163,7 +167,8 @@ def train_cache(
         tokens_per_second=tokens / seconds,
         seconds=seconds,
         work=str(work),
-        notes=_notes(failed, least, tree, {name: one.text for name, one in usable.items()}),
+        people=len(set(who.values())),
+        notes=_notes(failed, least, tree, who),
     )
 
 
@@ -234,31 +239,28 @@ def _is_community(name: str, prefix: str) -> bool:
     return name in (prefix, "communities") or (name.startswith(f"{prefix}-") and name[len(prefix) + 1 :].isdigit())
 
 
-def _notes(failed: dict[str, str], least: int, tree: Tree, texts: dict[str, str]) -> tuple[str, ...]:
+def _notes(failed: dict[str, str], least: int, tree: Tree, who: dict[str, str]) -> tuple[str, ...]:
     notes = [f"left out: {line}" for line in _named(failed)]
     if len(failed) > NAMED:
         notes.append(f"left out: {len(failed) - NAMED} more writers; --json names all")
     if least and not tree.groups:
-        notes.append(f"{len(tree.names)} writers are too few for a community of {least}: there is none")
-    return (*notes, *_repeated(texts))
+        notes.append(f"{len(set(tree.persons))} people are too few for a community of {least}: there is none")
+    return (*notes, *_repeated(who))
 
 
-def _repeated(texts: dict[str, str]) -> list[str]:
-    """A note on writers whose messages are all another's too.
+def _repeated(who: dict[str, str]) -> list[str]:
+    """A note on names that are not counted, because the same person has another.
 
     Args:
-        texts: a digest of each writer's messages.
+        who: by name, the name that its person is counted under.
     """
-    same: dict[str, list[str]] = {}
-    for name, digest in sorted(texts.items()):
-        same.setdefault(digest, []).append(name)
-    names = sorted(name for some in same.values() if len(some) > 1 for name in some)
-    if not names:
+    others = [f"{name} (as {own})" for name, own in sorted(who.items()) if name != own]
+    if not others:
         return []
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
     return [
-        f"{len(names)} writers have the same text as another: {', '.join(names[:NAMED])}{more}. Each counts as one of "
-        "the people of a community: leave out all but one of a person's"
+        f"taken for one person, as at least half of the messages are the same: {', '.join(others[:NAMED])}{more}. "
+        "A person counts once in communities"
     ]
 
 

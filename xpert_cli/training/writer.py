@@ -30,6 +30,7 @@ import numpy as np
 from xpert_cli import __version__, corpus, gguf, paths, platform, runs
 from xpert_cli.cache.writers import PLACE, read_place, weights_told, write_place
 from xpert_cli.corpus import Corpus
+from xpert_cli.corpus.persons import keys
 from xpert_cli.errors import BadInput, XpertError
 from xpert_cli.gguf import BaseModel
 from xpert_cli.gguf.adapter import BASE_NAME, FINGERPRINT
@@ -109,7 +110,7 @@ class Outcome:
     """What came of a writer. `error` says why there is nothing; `tokens` and `seconds` are this call's.
 
     Attributes:
-        text: a digest of all that the writer wrote, the same for the same messages in another order.
+        keys: of all that the writer wrote, by which the same person is known under another name (corpus/persons.py).
     """
 
     name: str
@@ -118,7 +119,7 @@ class Outcome:
     messages: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    text: str = ""
+    keys: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ class Trainer:
             messages=len(messages),
             tokens=tokens or 0,
             seconds=time.monotonic() - began,
-            text=written.digest,
+            keys=keys(written.texts),
         )
 
     def would_train(self, task: Task) -> bool:
