@@ -27,6 +27,7 @@ from xpert_cli.cache.catalogue import OpenCache, open_cache
 from xpert_cli.cache.communities import _counted, add_communities, at_least
 from xpert_cli.cache.groups import grouped
 from xpert_cli.cache.index import made_with, to_index, write_in_schema
+from xpert_cli.cache.metric import metric_arrays
 from xpert_cli.cache.screening import require_new
 from xpert_cli.cli import views
 from xpert_cli.corpus.writers import find_writers, usable
@@ -98,6 +99,7 @@ def test_quiet_and_loud_people_are_two_communities(whole):
     assert cache.entries[0].explained_by == ("source",)
     ran = cache.entries[0].provenance
     assert (ran["messages"] + ran["held_out"], ran["data"]["messages"], ran["steps"]) == (8, 8, 3)
+    assert metric_arrays(cache.space.precision).keys() == {"high", "low"}  # two bytes a number in an index
     assert np.allclose(
         cache.communities[0].mean, cache.coordinates.mean(axis=0), rtol=2e-3, atol=5e-3
     )  # coordinates are float16

@@ -32,7 +32,7 @@ from xpert_cli.selection.score import scores
 from xpert_cli.selection.search import _Plane, nearest
 from xpert_cli.selection.select import select
 from xpert_cli.style.described import measured_axes
-from xpert_cli.style.space import Axis, Readings, Space, rounded
+from xpert_cli.style.space import Axis, Readings, Space, measured, rounded
 from xpert_cli.training.starts import find_start
 
 EMBEDDED = paths.packaged("adapters")
@@ -51,6 +51,13 @@ def space(axes: int) -> Space:
     names = tuple(Axis(str(i), "measured", "less", "more") for i in range(axes))
     zero = np.zeros(axes)
     return Space(names, np.zeros((0, 4), np.float32), zero, zero, np.ones(axes), np.eye(axes))
+
+
+def retell(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a catalogue."""
+    told = json.loads((folder / "catalogue.json").read_bytes())
+    change(told)
+    (folder / "catalogue.json").write_text(json.dumps(told), "utf-8")
 
 
 def entry(row: int) -> dict[str, Any]:
@@ -225,9 +232,46 @@ def test_axes_that_this_version_knows_are_told_by_their_digests(tmp_path):
     places = people(3, 3).astype(np.float16)
     index.write_indexed(tmp_path, MADE_WITH, index.Members(places, places, entry), both)
     told = json.loads((tmp_path / "catalogue.json").read_bytes())["axes"]
-    assert told[0] == {"name": known[0].name, "kind": "measured", "digest": known[0].digest}
+    assert told[:2] == ["e3abd735b4a46d96 text length", "c27e3352226c1cb3 line count"]
     assert told[2]["low"] == "fewer vowels"
     assert opened(tmp_path).bare.axes == (*known, other)
+    retell(tmp_path, lambda told: told["axes"].__setitem__(1, "0000000000000000 line count"))
+    counted = opened(tmp_path).bare.axes[1]  # otherwise than here, so that this version has no words for it
+    assert counted == Axis("line count", "measured", "line count", "line count", digest="0" * 16)
+    retell(tmp_path, lambda told: told["axes"].__setitem__(1, "c27e3352226c1cb3"))
+    with pytest.raises(CacheMismatch, match="the axis '' has a name or words that are no short text"):
+        opened(tmp_path)
+
+
+def test_axes_that_an_earlier_version_wrote_without_words_are_read(tmp_path):
+    known = measured_axes()[:2]
+    places = people(3, 2).astype(np.float16)
+    index.write_indexed(tmp_path, MADE_WITH, index.Members(places, places, entry), replace(space(2), axes=known))
+    short = [{"name": axis.name, "kind": "measured", "digest": axis.digest} for axis in known]
+    retell(tmp_path, lambda told: told.update(axes=short))
+    assert opened(tmp_path).bare.axes == known
+
+
+def test_at_most_60_kb_are_read_of_eight_adapters(tmp_path):
+    cache = open_cache(open_source("embedded"))
+    own = measured(cache.space.axes)
+    plain = cache.space.only(own)
+    answers, training = (one[:, own] for one in (cache.answer_coordinates, cache.training_coordinates))
+    index.write_in_schema(
+        tmp_path,
+        index.made_with(cache),
+        cache.entries,
+        replace(plain, precision=rounded(plain.precision)),
+        answers,
+        training,
+        indexed=True,
+    )
+    sizes = [
+        (tmp_path / name).stat().st_size
+        for name in ("catalogue.json", "space.npz", "index/root.npz", "index/cells.bin")
+    ]
+    assert len(cache.entries) == 8
+    assert sum(sizes) <= 60_000, sizes
 
 
 def test_an_index_is_the_same_every_time(tmp_path):
@@ -360,9 +404,7 @@ def test_a_root_that_cannot_be_is_refused(folder, change, reason):
     ],
 )
 def test_a_catalogue_that_does_not_fit_its_index_is_refused(folder, change, reason):
-    told = json.loads((folder / "catalogue.json").read_bytes())
-    change(told)
-    (folder / "catalogue.json").write_text(json.dumps(told), "utf-8")
+    retell(folder, change)
     with pytest.raises(CacheMismatch, match=reason) as caught:
         opened(folder)
     assert "\n" not in str(caught.value)

@@ -42,7 +42,7 @@ _TOP = {"schema", "base", "summarizer", "probes", "axes", "adapters", "coordinat
 _TOP_INDEXED = _TOP - {"adapters", "coordinates"} | {"index"}
 _TOP_MORE = {"files", "published"}
 _AXIS, _AXIS_MORE = {"name", "kind", "low", "high", "length"}, {"digest"}
-_SHORT = {"name", "kind", "digest"}  # an axis in schema 2 whose words this version has, if it counts the same
+_SHORT = {"name", "kind", "digest"}  # an axis in schema 2 without its words
 
 
 @dataclass(frozen=True)
@@ -238,16 +238,28 @@ def _contents(source: Source, contents: Mapping[str, Any]) -> tuple[Axis, ...]:
     """Axes of a catalogue; what it says of its other files goes to the source."""
     axes, own = [], {(axis.name, axis.digest): axis for axis in style.measured_axes()}
     for one in contents["axes"]:
-        if contents["schema"] == INDEXED and isinstance(one, dict) and one.keys() == _SHORT:
-            known = own.get((str(one["name"]), str(one["digest"])))
-            length = known is not None and known.length
-            one = {"low": one["name"], "high": one["name"], "length": length, **one}
+        if contents["schema"] == INDEXED:
+            one = _with_words(one, own)
         require_keys(source, one, _AXIS, "an axis", _AXIS_MORE)
         axes.append(_axis(one))
     if repeated := [name for name, count in Counter(axis.name for axis in axes).items() if count > 1]:
         raise ValueError(f"two axes are called {repeated[0]!r:.40}")
     source.known = {name: (str(one["sha256"]), int(one["bytes"])) for name, one in contents.get("files", {}).items()}
     return style.worded(axes)
+
+
+def _with_words(one: Any, own: Mapping[tuple[str, str], Axis]) -> Any:
+    """An axis of schema 2 whose words are not there: in this version's, if it counts the same, else by its name.
+
+    It is told as "DIGEST NAME"; caches that were made before have an object of kind, name and digest.
+    """
+    if isinstance(one, str):
+        digest, _, name = one.partition(" ")
+        one = {"name": name, "kind": "measured", "digest": digest}
+    if not isinstance(one, dict) or one.keys() != _SHORT:
+        return one
+    name, known = one["name"], own.get((str(one["name"]), str(one["digest"])))
+    return {"low": name, "high": name, "length": known is not None and known.length, **one}
 
 
 def _axis(fields: Mapping[str, Any]) -> Axis:

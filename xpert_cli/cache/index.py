@@ -369,7 +369,7 @@ def _complete(
     """Write root, space and basis, then the catalogue that has their digests."""
     write_cells(folder / ROOT, cells)
     singles = {name: getattr(space, name).astype(np.float32) for name in ("reference", "gap", "spread")}
-    _write(folder / SPACE, mean=mean, **singles, **metric_arrays(space.precision))
+    _write(folder / SPACE, mean=mean.astype(np.float32), **singles, **metric_arrays(space.precision))
     _write(folder / BASIS, basis=space.basis.astype(np.float16))
     index = {
         "adapters": int(cells.counts.sum()),

@@ -67,11 +67,11 @@ def axis_fields(axes: Sequence[Axis]) -> list[dict[str, Any]]:
     return [{key: value for key, value in vars(axis).items() if value != ""} for axis in axes]
 
 
-def short_axes(axes: Sequence[Axis]) -> list[dict[str, Any]]:
+def short_axes(axes: Sequence[Axis]) -> list[dict[str, Any] | str]:
     """Axes as a catalogue of schema 2 has them: whoever knows an axis by its digest has its words too."""
     known = set(measured_axes())
     return [
-        {"name": axis.name, "kind": axis.kind, "digest": axis.digest} if axis in known else one
+        f"{axis.digest} {axis.name}" if axis in known else one
         for axis, one in zip(axes, axis_fields(axes), strict=True)
     ]
 

@@ -39,7 +39,7 @@ from xpert_cli.gguf import AdapterFile, BaseModel
 from xpert_cli.hub.sources import open_source
 from xpert_cli.style import described
 from xpert_cli.style.measured import least_spreads
-from xpert_cli.style.space import Axis, Floats, Readings, Scatter, Space, pooled
+from xpert_cli.style.space import Axis, Floats, Readings, Scatter, Space, pooled, rounded
 
 Progress = Callable[[str, float], None]
 PLACE = "place.npz"  # in a writer's folder
@@ -168,7 +168,7 @@ def _space(axes: tuple[Axis, ...], base: Readings, writers: Sequence[Scatter]) -
     prior = base.scatter.weighing(1 + PRIOR)
     spread, precision = pooled([prior, *(one.weighing(min(one.samples, MOST_TEXTS)) for one in writers)])
     spread = np.maximum(spread, least_spreads([axis.name for axis in axes]))
-    return Space(axes, _NOTHING, np.nan_to_num(base.mean), np.zeros(len(axes)), spread, precision)
+    return Space(axes, _NOTHING, np.nan_to_num(base.mean), np.zeros(len(axes)), spread, rounded(precision))
 
 
 def build_cache(
