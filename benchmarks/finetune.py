@@ -35,7 +35,7 @@ from xpert_cli.training.loop import PACK, Recipe, Trained, batch_at, scored_toke
 from xpert_cli.training.packing import TOGETHER, packs
 from xpert_cli.training.plan import PACKS, Plan
 from xpert_cli.training.prepare import Settings
-from xpert_cli.training.recipe import layers_for
+from xpert_cli.training.recipe import layers_for, recipe_for
 
 FIRST, ROWS, HELD_OUT = 500, 48, 12  # training rows of set 4
 RANK, SCALE, BATCH = 8, 2.0, 4
@@ -125,7 +125,8 @@ def uppermost(run: Run, layout: str, dtype: str) -> Record:
     plan, first, once = _plan(run, layout, dtype), _first(run), recipe_of(samples)
     base = BaseModel.open(run.base)
     decoder, layers = plan.open(base), layers_for(base, Settings(), 0)
-    both = replace(once, steps=2 * once.steps, evaluate_every=max(5, 2 * once.steps // 10))
+    twice = 2 * once.steps
+    both = replace(once, steps=twice, evaluate_every=recipe_for(0, RANK, Settings(steps=twice)).evaluate_every)
     runs = []
     for _ in range(1 + run.options.turns):
         for recipe in (both, replace(both, layers=layers)):

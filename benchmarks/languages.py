@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks import novels
 from benchmarks.figures import apart, percent_text, share_text
-from benchmarks.persons import Keep, Score, both, families, firsts, from_base, placed
+from benchmarks.persons import Cached, Keep, Score, both, families, firsts, from_base, placed
 from benchmarks.report import table
 from benchmarks.run import Run, say
 from xpert_cli.errors import BadInput
@@ -155,6 +155,18 @@ def axes(run: Run) -> str:
 
 
 @dataclass(frozen=True, eq=False)
+class Placed:
+    """Writers as a cache, and those of them who have the book that users are drawn from."""
+
+    people: Cached
+    who: Sequence[int]
+
+    def firsts(self, size: int, count: int, score: Score = both) -> list[float]:
+        """Per writer who has this book, how often they are first among `size` (0: all), in per cent."""
+        return firsts(self.people, score, size, count, DRAWS, self.who)
+
+
+@dataclass(frozen=True, eq=False)
 class Measured:
     """(passages, axes) readings of each writer's passages: to train on, of the same book, of another one or none."""
 
@@ -162,11 +174,11 @@ class Measured:
     same: tuple[Floats, ...]
     another: tuple[Floats, ...]
 
-    def firsts(self, book: str, size: int, count: int, keep: Keep | None = None, score: Score = both) -> list[float]:
-        """Per writer who has this book, how often they are first among `size` (0: all), in per cent."""
+    def placed(self, book: str, keep: Keep | None = None) -> Placed:
+        """The writers on some of the axes; users are drawn from the same book or from another."""
         pools = self.same if book == "same" else self.another
         who = [number for number, pool in enumerate(pools) if len(pool)]
-        return firsts(placed(self.train, pools, keep), score, size, count, DRAWS, who)
+        return Placed(placed(self.train, pools, keep), who)
 
 
 @cache
@@ -185,7 +197,8 @@ def writers(run: Run) -> str:
     for name in novels.COLLECTIONS:
         known, cells = _measured(run, name, WRITERS), list[object]()
         for book in ("same", "another"):
-            right = [known.firsts(book, AMONG, count) for count in COUNTS]
+            placement = known.placed(book)
+            right = [placement.firsts(AMONG, count) for count in COUNTS]
             less = apart(right[0], english.setdefault(book, right[0]))
             far = None if name == "English" else f"{less.middle:+.1f} ({less.low:+.0f} to {less.high:+.0f})"
             cells += [len(right[0]), *map(percent_text, right), far]
@@ -199,17 +212,20 @@ def literary(run: Run) -> str:
     known = _measured(run, "English", 0)
     others = [_measured(run, name, WRITERS) for name in novels.COLLECTIONS if not name.endswith("not known")]
     before = families()["prose"] & [axis.name not in {one.name for one, _ in LANGUAGES} for axis in MEASURED]
-    ways: tuple[tuple[str, Keep | None, Score], ...] = (
-        ("today's axes and scores", None, both),
-        (f"the {before.sum()} axes of prose", before, both),
-        (f"the {before.sum()} axes of prose, from the base alone", before, from_base),
+    prose = f"the {before.sum()} axes of prose"
+    ways: tuple[tuple[Keep | None, tuple[tuple[str, Score], ...]], ...] = (
+        (None, (("today's axes and scores", both),)),
+        (before, ((prose, both), (f"{prose}, from the base alone", from_base))),
     )
     cases = [(book, size, count) for book in ("same", "another") for size in (AMONG, 0) for count in COUNTS]
     rows = []
-    for name, keep, way in ways:
-        all_of = [[one.firsts("another", AMONG, count, keep, way) for one in others] for count in COUNTS]
-        cells = [percent_text(known.firsts(*case, keep, way)) for case in cases]
-        rows.append((name, *cells, *(percent_text([*chain.from_iterable(some)]) for some in all_of)))
+    for keep, scores in ways:
+        english = {book: known.placed(book, keep) for book in ("same", "another")}
+        abroad = [one.placed("another", keep) for one in others]
+        for name, way in scores:
+            cells = [english[book].firsts(size, count, way) for book, size, count in cases]
+            cells += [[*chain.from_iterable(one.firsts(AMONG, count, way) for one in abroad)] for count in COUNTS]
+            rows.append((name, *map(percent_text, cells)))
     head = [f"{book} book, {size or len(known.train)} writers, {count} passages" for book, size, count in cases]
     last = (f"another book, {len(others)} languages, {AMONG} writers, {count} passages" for count in COUNTS)
     return table(("", *head, *last), rows)

@@ -32,7 +32,7 @@ from xpert_cli.gguf.adapter import Adapter
 from xpert_cli.hub.sources import open_source
 from xpert_cli.style import described
 from xpert_cli.style.measured import least_spreads
-from xpert_cli.style.space import Axis, Floats, Readings, Space, joined, measured, pooled
+from xpert_cli.style.space import Axis, Floats, Readings, Space, joined, measured, pooled, rounded
 
 HELD_OUT, SEED = 0.08, 0  # of the recipe that the adapters were trained with
 _NOTHING: described.Basis = np.empty((0, 0), np.float32)
@@ -73,7 +73,7 @@ def recounted(
     gap = np.where(known, old.gap[rows], 0.0)
     raw = cache.answer_coordinates[:, rows] * old.spread[rows] + old.reference[rows]
     answers = np.where(known, (raw - reference) / spread, 0.0)
-    return Space(axes, old.basis, reference, gap, spread, metric[1]), answers
+    return Space(axes, old.basis, reference, gap, spread, rounded(metric[1])), answers
 
 
 def main() -> None:

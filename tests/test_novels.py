@@ -91,7 +91,7 @@ def test_the_right_one_of_two_writers_who_write_unlike_is_found(tmp_path, monkey
     run = Run("languages", Options(texts=tmp_path))
     known = languages._measured(run, "English", 0)
     assert [len(one) for one in known.train] == [20, 20]
-    assert known.firsts("same", 2, 5) == [100.0, 100.0]
+    assert known.placed("same").firsts(2, 5) == [100.0, 100.0]
     assert [len(one) for one in known.another] == [0, 0]
     with pytest.raises(BadInput, match="Clone ELTeC-xyz"):
         languages._measured(Run("languages", Options(texts=tmp_path / "lost")), "English", 0)
