@@ -27,7 +27,8 @@ from xpert_cli.hub.sources import find_base
 from xpert_cli.llama.model import Sample
 from xpert_cli.llama.samples import tokenized
 from xpert_cli.llama.vocabulary import Vocabulary
-from xpert_cli.paths import default, digest
+from xpert_cli.paths import digest
+from xpert_cli.settings import default
 
 if TYPE_CHECKING:
     from xpert_cli.training.checkpoints import Checkpoints

@@ -39,11 +39,12 @@ ROOMS = (
         "llama",
         "gguf",
     ),
-    *("hub", "corpus", "aliases", "runs", "resume", "paths", "leftovers", "platform", "signals", "foreign", "errors"),
+    *("hub", "corpus", "aliases", "runs", "settings", "resume"),
+    *("paths", "leftovers", "platform", "signals", "foreign", "errors", "counts"),
 )
 # Arrays or text in, arrays or text out: numpy, and no input or output.
 PURE = {
-    *("cache.outliers", "gguf.adapter", "gguf.architectures", "paper.basis", "selection.score"),
+    *("cache.outliers", "counts", "gguf.adapter", "gguf.architectures", "paper.basis", "selection.score"),
     *(
         "style.chat",
         "style.formula",

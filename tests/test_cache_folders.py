@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from command import called
 
 from xpert_cli import paths
 from xpert_cli.corpus.writers import find_writers
-from xpert_cli.errors import BadUsage, CannotWrite
+from xpert_cli.errors import BadInput, BadUsage, CannotWrite
 from xpert_cli.training.folders import require_folders, texts_folder
 from xpert_cli.training.many import _repeated
 from xpert_cli.training.writer import Task, read_writer
@@ -32,6 +33,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 AMONG = "is among the writers: every entry of W is taken for one. Choose a folder outside of it with"
 WITHIN = "which holds texts of people and is not to be published. Choose another folder with -o or --work."
+BESIDE = "which is to be published, and it holds texts of people. Choose another folder with -o or --work."
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,7 @@ WITHIN = "which holds texts of people and is not to be published. Choose another
         (("W", "-o", "c", "--work", "W/c.work"), f"--work W/c.work {AMONG} --work."),
         (("W", "-o", "c", "--work", "W"), f"--work W {AMONG} --work."),
         (("W", "-o", "c", "--work", "c"), f"-o c is in the folder of --work, c, {WITHIN}"),
+        (("W", "-o", "c", "--work", "c/work"), f"--work c/work is in the folder of -o, c, {BESIDE}"),
         (("all.jsonl", "-o", "w/c", "--work", "w"), f"-o w/c is in the folder of --work, w, {WITHIN}"),
     ],
 )
@@ -109,6 +112,30 @@ def test_a_chat_is_its_whom_the_file_or_folder_is_called_after(name, tmp_path):
     task = Task(writer.name, str(writer.path), author=writer.own_name)
     said = [one.response for one in read_writer(task).messages]
     assert said == [f"the river walks past number {n}" for n in range(5)]
+
+
+def test_a_tables_writer_is_called_in_chats_as_the_table_names_the_writer(tmp_path):
+    talk = [("Mira Hölm", "the river walks past"), ("Bo", "and what then?"), ("Mira Hölm", "it walks on and on")]
+    row = {"author": "Mira Hölm", "messages": [{"from": who, "content": text} for who, text in talk]}
+    (tmp_path / "all.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
+    for _ in range(2):  # parted now, and found parted
+        (writer,) = find_writers(tmp_path / "all.jsonl", tmp_path / "texts")
+        assert (writer.name, writer.own_name) == ("Mira-H-lm-8ed61e0d", "Mira Hölm")
+    task = Task(writer.name, str(writer.path), author=writer.own_name)
+    assert [one.response for one in read_writer(task).messages] == ["the river walks past", "it walks on and on"]
+
+
+@pytest.mark.parametrize(("one", "other"), [("PILAR", "pilar"), ("Zo\u00eb", "Zoe\u0308"), ("stra\u00dfe", "STRASSE")])
+def test_writers_whom_some_disks_take_for_one_are_refused(one, other, tmp_path):
+    folder, table = tmp_path / "W", tmp_path / "all.jsonl"
+    for name in (one, other):
+        (folder / name).mkdir(parents=True)
+    table.write_text("".join(json.dumps({"author": who, "text": "a"}) + "\n" for who in (one, other, one)), "utf-8")
+    for source in (folder, table):
+        with pytest.raises(BadInput, match="differ only in capital letters or in their form in Unicode"):
+            find_writers(source, tmp_path / "texts")
+    (folder / other).rename(folder / "bo")
+    assert len(find_writers(folder, tmp_path / "texts")) == 2
 
 
 def test_texts_lie_where_no_writer_can(tmp_path):

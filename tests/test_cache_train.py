@@ -37,7 +37,7 @@ from xpert_cli.gguf.adapter import merge
 from xpert_cli.gguf.averaging import average
 from xpert_cli.hub.sources import open_source
 from xpert_cli.style import described
-from xpert_cli.training.many import Settings, TrainedCache, train_cache
+from xpert_cli.training.many import Progress, Settings, TrainedCache, train_cache
 from xpert_cli.training.stopping import Stopped
 from xpert_cli.training.writer import How, Task, Trainer, number_type, plan_of
 
@@ -65,6 +65,14 @@ def made(
         answer(prepared, f"{out}.work")
     writers = find_writers(prepared.writers, work / "texts")
     return train_cache(writers, folder, work, BaseModel.open(prepared.base), settings, progress)
+
+
+def made_in(
+    folder: Path, prepared: Prepared, settings: Settings = SETTINGS, progress: Progress = lambda *_: None
+) -> TrainedCache:
+    """A cache of the writers in a folder of its own, where nothing was begun."""
+    writers = find_writers(prepared.writers, folder / "texts")
+    return train_cache(writers, folder / "cache", folder / "work", BaseModel.open(prepared.base), settings, progress)
 
 
 def opened(folder: Path) -> OpenCache:
@@ -448,15 +456,9 @@ def test_groups_are_no_smaller_than_the_least():
 
 
 def test_another_cache_is_not_overwritten(prepared, tmp_path):
-    shutil.copytree(paths.packaged("adapters"), tmp_path / "other")
+    shutil.copytree(paths.packaged("adapters"), tmp_path / "cache")
     with pytest.raises(BadInput, match="holds a cache that was not trained here"):
-        train_cache(
-            find_writers(prepared.writers, tmp_path / "texts"),
-            tmp_path / "other",
-            tmp_path / "work",
-            BaseModel.open(prepared.base),
-            SETTINGS,
-        )
+        made_in(tmp_path, prepared)
 
 
 def test_options_that_do_not_fit_are_one_line(prepared, monkeypatch, capsys):
@@ -531,18 +533,21 @@ def test_where_nobody_can_be_used_five_are_named_and_nothing_stays(tmp_path):
     for number in range(7):
         (prepared.writers / f"w{number}.txt").write_text("One line of five words.\n" if number == 1 else "\n", "utf-8")
     with pytest.raises(BadInput) as caught:
-        train_cache(
-            find_writers(prepared.writers, tmp_path / "texts"),
-            tmp_path / "cache",
-            tmp_path / "cache.work",
-            BaseModel.open(prepared.base),
-            SETTINGS,
-        )
+        made_in(tmp_path, prepared)
     said = str(caught.value)
     assert said.startswith("none of 7 writers has a text that can be used. w0: ")
-    assert "w1: 1 different messages are too few to learn from and to check against. w2: " in said
+    assert "w1: 1 different message is too few to learn from and to check against. w2: " in said
     assert [f"w{number}: " in said for number in range(7)] == [True] * 5 + [False] * 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base.gguf", "writers"]
+
+
+def test_where_the_time_is_up_before_anybody_is_trained_no_folder_stays(prepared, tmp_path):
+    def over(message: str, fraction: float) -> None:
+        raise TimeIsUp("0 minutes are over.")
+
+    with pytest.raises(TimeIsUp):
+        made_in(tmp_path, prepared, progress=over)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -673,11 +678,5 @@ def test_workers_that_need_more_memory_than_there_is_are_refused_before_any_star
     with pytest.raises(
         BadInput, match=r"2 workers at a time take \d+ MB, and 400 MB are free\. .*, or fewer --jobs\.$"
     ):
-        train_cache(
-            find_writers(prepared.writers, tmp_path),
-            tmp_path / "c",
-            tmp_path / "w",
-            BaseModel.open(prepared.base),
-            replace(SETTINGS, jobs=2),
-        )
-    assert not list(tmp_path.glob("w/*/adapter.gguf"))
+        made_in(tmp_path, prepared, replace(SETTINGS, jobs=2))
+    assert list(tmp_path.iterdir()) == []

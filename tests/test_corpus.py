@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import tarfile
+import warnings
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpert_cli.corpus import Corpus, Message, read
-from xpert_cli.corpus.messages import counted
 from xpert_cli.corpus.turns import clean
 from xpert_cli.errors import BadInput
 from xpert_cli.style.measured import evidence
@@ -442,20 +443,6 @@ def test_paragraphs_of_one_file_are_joined_to_passages_and_messages_are_not():
     assert Corpus((pair, pair)).shows_length
 
 
-@pytest.mark.parametrize(
-    ("count", "plural", "said"),
-    [
-        (2, "quoted lines", "2 quoted lines"),
-        (1, "quoted lines", "1 quoted line"),
-        (1, "lines of code", "1 line of code"),
-        (1, "replies shown twice", "1 reply shown twice"),
-        (1, "without a date", "1 without a date"),
-    ],
-)
-def test_a_count_and_its_words_agree(count, plural, said):
-    assert counted(count, plural) == said
-
-
 def test_hints_where_a_line_may_break_part_no_words(tmp_path: Path) -> None:
     file = tmp_path / "letter.txt"
     file.write_text("wir gehen zu\u00adsammen in die Stadt\u2060, und wir\ufeff bleiben zu\u200bsammen.\n", "utf-8")
@@ -496,6 +483,9 @@ def test_what_is_named_beside_its_folder_is_read_once_and_not_left_out(tmp_path:
     others = [f"{folder}/plan.py", f"{folder}/diary.zip", str(other), f"{folder}/.hidden/one.txt", f"{folder}/same.txt"]
     assert of(*others) == (5, {"links to nothing": 1}, ())
     assert of(f"{folder}/linked")[0] == 2
+    os.link(inside / "diary.zip", inside / "same.zip")
+    assert of(f"{folder}/same.zip")[1:] == of(f"{folder}/diary.zip")[1:]
+    assert of(f"{folder}/diary.zip")[1] == {name: 1 for name in one if name != "files of other kinds"}
     assert read([f"{folder}/same.txt", f"{folder}/note.txt", f"{folder}/linked/../mine/note.txt"]).reading.messages == 1
 
 
@@ -511,3 +501,50 @@ def test_an_archive_and_a_pipe_inside_a_folder_are_said(tmp_path: Path) -> None:
     assert reading.notes == (f"{inside}/chat.zip is an archive inside {inside}. Name it beside, or unpack it.",)
     with pytest.raises(BadInput, match=r"Leave --author out\. .*is an archive inside"):
         read([str(inside)], author="Tove")
+
+
+def test_what_two_sources_leave_out_is_counted_once(tmp_path: Path, links: None) -> None:
+    inside, other = tmp_path / "mine", tmp_path / "other"
+    (inside / "sub").mkdir(parents=True)
+    other.mkdir()
+    (inside / "note.txt").write_text("I wrote this note about the garden.")
+    (inside / "sub" / "plan.txt").write_text("My plan for the garden is to dig.")
+    (inside / "sub" / "photo.jpg").touch()
+    (inside / "sub" / ".hidden").touch()
+    (inside / "sub" / "linked").symlink_to(other)
+    once = {"hidden files": 1, "linked folders (not followed)": 1, "media files": 1}
+    for sources in ([str(inside), str(inside / "sub")], [str(inside / "sub"), str(inside)]):
+        reading = read(sources).reading
+        assert (reading.messages, reading.left_out, len(reading.notes)) == (2, once, 1)
+    empty = tmp_path / "mine" / "pictures"
+    empty.mkdir()
+    (empty / "photo.jpg").touch()
+    assert read([str(inside), str(empty)]).reading.left_out == {**once, "media files": 2}
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_two_files_of_one_name_in_an_archive_are_refused(kind: str, tmp_path: Path) -> None:
+    path, texts = tmp_path / f"two.{kind}", (b"I wrote this note about the garden.", b"And this one about the sea.")
+
+    def write(names: tuple[str, str]) -> None:
+        if kind == "zip":
+            with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+                warnings.simplefilter("ignore")  # that a name comes again
+                for name, text in zip(names, texts, strict=True):
+                    archive.writestr(name, text)
+            return
+        with tarfile.open(path, "w") as tar:
+            for name, text in zip(names, texts, strict=True):
+                member = tarfile.TarInfo(name)
+                member.size = len(text)
+                tar.addfile(member, io.BytesIO(text))
+
+    write(("a/note.txt", "a/note.txt"))
+    with pytest.raises(BadInput) as caught:
+        read([str(path)])
+    said = f"{path} holds 2 files called a/note.txt. Unpack the one that you mean, and name it."
+    assert str(caught.value) == said
+    write(("a/note.txt", "b/note.txt"))
+    assert len(read([str(path)])) == 2
+    write(("a/note.txt", "photo.jpg"))
+    assert len(read([str(path)])) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from xpert_cli.training import decisions
 from xpert_cli.training.evaluate import evaluate
 from xpert_cli.training.package import write_messages
 from xpert_cli.training.starts import learnt_from, trained_on
+from xpert_cli.training.stopping import Stopped
 
 MESSAGES = Corpus(tuple(Message(f"q{i}", f"aaa bbb c{'c' * i}", f"t:{i}") for i in range(12)))
 
@@ -158,12 +160,34 @@ def test_a_finished_run_is_kept_unless_told_otherwise(tiny, tmp_path):
     assert again.losses == first.losses
     assert again.files == first.files
     assert again.notes == ("this run was finished before and is kept as it is; --overwrite trains it anew",)
+    moved = out.rename(tmp_path / "moved")
+    told = quick(tiny, moved).files
+    assert (told.folder, told.adapter, told.merged) == (str(moved), f"{moved}/adapter.gguf", f"{moved}/merged.gguf")
+    moved.rename(out)
     with pytest.raises(BadInput, match=r"holds a finished run of another call.*--overwrite"):
         quick(tiny, out, seed=1)
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
     anew = quick(tiny, out, overwrite=True)
     assert anew.losses.curve == first.losses.curve
     assert (out / "run.json").stat().st_mtime_ns != before["run.json"]
+
+
+def test_ctrl_c_ends_a_step_where_it_is(tiny, tmp_path, monkeypatch):
+    from xpert_cli.training.decoder import Decoder
+
+    ended = []
+
+    def learn(self: Decoder, *arguments: object, **options: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        ended.append(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Decoder, "learn", learn)
+        with pytest.raises(Stopped):
+            quick(tiny, tmp_path / "run")
+    assert ended == []
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoints"]
+    assert quick(tiny, tmp_path / "run").losses.curve == quick(tiny, tmp_path / "other").losses.curve
 
 
 def test_the_layout_is_decided_once_and_repeated(tiny, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hub_server import HubServer, point_at
 
-from xpert_cli import paths
+from xpert_cli import settings
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.hub import download, repo, sources
 from xpert_cli.hub.names import Named, on_hub
@@ -447,10 +447,10 @@ def test_settings_are_read_or_refused_in_one_line(home, text, result):
     path.parent.mkdir(parents=True)
     path.write_bytes(text)
     if "." in result or "-" in result:
-        assert paths.default("base") == result
+        assert settings.default("base") == result
         return
     with pytest.raises(BadInput, match=rf"{result}.*Write \[xpert\] on its first line") as caught:
-        paths.default("base")
+        settings.default("base")
     assert "\n" not in str(caught.value)
     assert "config.ini" in str(caught.value)
 

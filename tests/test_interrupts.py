@@ -216,6 +216,20 @@ with paths.scratch() as folder:
     assert not (tmp_path / "home").exists()
 
 
+def test_what_nobody_noted_goes_when_it_is_old(tmp_path):
+    home = tmp_path / "home"
+    notes = home / "writing"
+    for name in (".copy.old", ".scratch.new", ".mine", "runs", ".scratch.noted"):
+        (home / name).mkdir(parents=True)
+        (home / name / "model.gguf").write_bytes(b"144 MB")
+    two_days_ago = time.time() - 2 * 24 * 3600
+    for name in (".copy.old", ".mine", "runs", ".scratch.noted"):
+        os.utime(home / name, (two_days_ago, two_days_ago))
+    with leftovers.noted(home / ".scratch.noted", notes):
+        assert leftovers.clear(notes) == [home / ".copy.old"]
+    assert sorted(path.name for path in home.iterdir()) == [".mine", ".scratch.new", ".scratch.noted", "runs"]
+
+
 def test_no_other_folder_is_made_for_the_moment():
     """The system's own temporary folder keeps what a kill leaves, which may be an adapter of somebody's text."""
     makers = re.compile(r"\b(?:TemporaryDirectory|mkdtemp)\(")

@@ -124,7 +124,7 @@ def test_what_can_be_held_computes_the_same(
         ("llama", {"vocab_size": 10**9}, r"is \(321, 64\), and by config.json \(1000000000, 64\)"),
         ("llama", {"hidden_size": 10**9}, r"and by config.json \(321, 1000000000\)"),
         ("llama", {"num_hidden_layers": 10**9}, "1000000000 layers, over 512"),
-        ("llama", {"num_hidden_layers": 1}, "model.layers.1.* and config.json tells of 1 layers"),
+        ("llama", {"num_hidden_layers": 1}, "model.layers.1.* and config.json tells of 1 layer"),
         ("llama", {"max_position_embeddings": 10**11}, "no usable max_position_embeddings"),
         ("llama", {"num_attention_heads": True}, "no usable num_attention_heads"),
         ("llama", {"num_key_value_heads": 3}, r"is \(32, 64\), and by config.json \(48, 64\)"),
@@ -159,7 +159,7 @@ def test_what_cannot_be_held_is_refused(
 def test_a_head_that_is_missing_is_refused_unless_it_is_tied(folders: dict[str, Path], tmp_path: Path) -> None:
     folder = copied(folders["llama"], tmp_path)
     retensored(folder, lambda tensors: {name: value for name, value in tensors.items() if name != "lm_head.weight"})
-    with pytest.raises(BadModel, match=r"lacks 1 tensors, lm_head\.weight first"):
+    with pytest.raises(BadModel, match=r"lacks 1 tensor, lm_head\.weight first"):
         convert(str(folder), tmp_path / "out.gguf", "F16")
     config = (folder / "config.json").read_text().replace('"tie_word_embeddings": false', '"tie_word_embeddings": true')
     (folder / "config.json").write_text(config)

@@ -201,7 +201,7 @@ def test_dates_that_can_be_read_in_two_ways_are_said(
     chat = "".join(f"{stamp} - Tove: Tea number {n}?\n{stamp} - Ilse: Always {n}.\n" for n, stamp in enumerate(stamps))
     source = {"author": "Ilse", "stdin": io.BytesIO(chat.encode()), "wanted": Wanted.of(since, None, (), None)}
     if not first:
-        with pytest.raises(BadInput, match=f"1 outside the date; {note}"):
+        with pytest.raises(BadInput, match=f"1 outside the dates; {note}"):
             read(["-"], **source)  # type: ignore[arg-type]
         return
     corpus = read(["-"], **source)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from command import called
 from tiny_chat import write_chat_base
 from tiny_gguf import adapter
 
-from xpert_cli import aliases, corpus, gguf, paths, runs
+from xpert_cli import aliases, corpus, gguf, paths, runs, settings
 from xpert_cli.cache import opening
 from xpert_cli.cli.options import adapter_names
 from xpert_cli.errors import BadInput
@@ -129,6 +129,20 @@ def test_list_show_and_rm(
     assert (status, three[1].exists(), three[2].exists(), three[0].exists()) == (0, False, False, True)
 
 
+@pytest.mark.parametrize(
+    ("layers", "of", "said"),
+    [(23, 30, "the last 23 of 30"), (30, 30, "all 30"), (23, None, "the last 23"), (None, 30, None)],
+)
+def test_a_run_says_which_layers_were_trained(layers, of, said, monkeypatch, capsys):
+    base = {"name": "Tiny", "fingerprint": "ab" * 32, **({"layers": of} if of else {})}
+    make("mara", 1, {"base": base, "result": {**RESULT, **({"layers": layers} if layers else {})}})
+    told = json.loads(called(monkeypatch, capsys, "runs", "show", "mara", "--json")[1])
+    assert (told["layers"], told["base_layers"]) == (layers, of)
+    lines = called(monkeypatch, capsys, "runs", "show", "mara")[1].splitlines()
+    shown = [line.removeprefix("trained layers").strip() for line in lines if line.startswith("trained layers")]
+    assert shown == ([said] if said else [])
+
+
 def test_disk_counts_and_prunes_what_can_be_had_again(
     three: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,7 +198,7 @@ def test_exports_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 def test_settings_are_read_and_changed_and_other_lines_stay(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert paths.names() == ["base", "cache", "markdown"]
+    assert settings.names() == ["base", "cache", "markdown"]
     assert called(monkeypatch, capsys, "config", "get", "cache")[:2] == (0, "embedded\n")
     assert called(monkeypatch, capsys, "config", "set", "bass", "1")[0] == 1
     assert not paths.config_file().exists()
@@ -193,9 +207,9 @@ def test_settings_are_read_and_changed_and_other_lines_stay(
     file.write_text("# mine\n[xpert]\nbase = old.gguf\n# about caches\n", "utf-8")
     assert called(monkeypatch, capsys, "config", "set", "cache", "anna/styles")[:2] == (0, "cache = anna/styles\n")
     assert file.read_text("utf-8") == "# mine\n[xpert]\ncache = anna/styles\nbase = old.gguf\n# about caches\n"
-    assert paths.default("cache") == "anna/styles"
+    assert settings.default("cache") == "anna/styles"
     called(monkeypatch, capsys, "config", "set", "base", "")
-    assert paths.default("base") == "smollm2-135m-instruct"
+    assert settings.default("base") == "smollm2-135m-instruct"
     for value in ("1", ""):  # also where there are no settings yet
         status, out, err = called(monkeypatch, capsys, "config", "set", "bass", value)
         assert (status, out, err) == (1, "", "error: there is no setting 'bass'. There are: base, cache, markdown.\n")
@@ -274,9 +288,9 @@ def test_a_base_has_an_alias_too(tmp_path: Path) -> None:
 
 
 def test_a_setting_of_yes_or_no_is_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert paths.is_on("markdown")
+    assert settings.is_on("markdown")
     assert called(monkeypatch, capsys, "config", "set", "markdown", "off")[0] == 0
-    assert not paths.is_on("markdown")
+    assert not settings.is_on("markdown")
     assert "neither yes nor no" in called(monkeypatch, capsys, "config", "set", "markdown", "maybe")[2]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,14 @@ import typer
 from command import MARA, called, leaves
 
 from xpert_cli import aliases, corpus, paths, runs
+from xpert_cli.cache.catalogue import open_cache
+from xpert_cli.cache.screening import require_new
 from xpert_cli.cli.app import app
 from xpert_cli.cli.help import command
-from xpert_cli.cli.options import again
-from xpert_cli.errors import BadInput, BadUsage
+from xpert_cli.cli.options import again, memory_size
+from xpert_cli.errors import BadInput, BadUsage, CannotWrite
+from xpert_cli.gguf import AdapterFile
+from xpert_cli.hub.files import Source
 from xpert_cli.hub.sources import find_base
 from xpert_cli.training import places
 
@@ -363,6 +368,115 @@ def test_standard_output_is_no_place_to_write_to(tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (("merge", "-o", ""), "--out names nothing: it is empty. Name a file or a folder."),
+        (("finetune", MARA, "--out="), "--out names nothing: it is empty. Name a file or a folder."),
+        (("cache", "key", ""), "FILE names nothing: it is empty. Name a file or a folder."),
+        (
+            ("import", MARA, "-o", "/dev/stdout"),
+            "--out /dev/stdout is standard output, and a result is written as a whole file. Name a file.",
+        ),
+    ],
+)
+def test_a_place_that_can_be_none_is_wrong_usage(call, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert called(monkeypatch, capsys, *call) == (2, "", f"error: {said}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_a_pipe_and_a_device_are_not_replaced_by_a_file(tmp_path, monkeypatch, capsys, links):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "real.gguf").write_bytes(b"an adapter of mine")
+    os.mkfifo("pipe.gguf")
+    Path("link.gguf").symlink_to("real.gguf")
+    Path("gone.gguf").symlink_to("nowhere.gguf")
+    Path("null.gguf").symlink_to("/dev/null")
+    adapter = paths.packaged("adapters") / "adapters" / f"{PLAIN}.gguf"
+    finished("mara")
+    commands = {
+        "import": (("import", MARA, "--overwrite"), "-o"),
+        "convert": (("convert", str(adapter), "--overwrite"), "-o"),
+        "merge": (("merge", "--adapter", f"{adapter}=0.5", "--overwrite"), "-o"),
+    }
+    before = {path: (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in tmp_path.iterdir()}
+    for command_line, option in commands.values():
+        for name, why in (
+            ("link.gguf", "it is a link to real.gguf"),
+            ("gone.gguf", "it is a link to nowhere.gguf"),
+            ("null.gguf", "it is a link to /dev/null"),
+            ("pipe.gguf", "it is a pipe or a device"),
+            ("/dev/null", "it is a pipe or a device"),
+        ):
+            said = f"error: cannot write {name}: {why}. Choose another place with --out.\n"
+            assert called(monkeypatch, capsys, *command_line, option, name) == (1, "", said)
+    said = "error: cannot write gone.gguf: it is a link to nowhere.gguf. Choose another place with --out.\n"
+    assert called(monkeypatch, capsys, "runs", "export", "mara", "zip", "--out", "gone.gguf") == (1, "", said)
+    assert {path: (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in tmp_path.iterdir()} == before
+
+
+def test_sizes_have_units_that_are_said():
+    sizes = {"900M": 900 << 20, "900": 900 << 20, "1.5G": 3 << 29, "2 GiB": 2 << 30, "1T": 1 << 40, "64k": 64 << 10}
+    assert {size: memory_size(size) for size in sizes} == sizes
+    for size in ("1Z", "1P", "-1G", "", "G", "1e3"):
+        with pytest.raises(BadUsage) as caught:
+            memory_size(size)
+        said = f"--memory {size!a} is no size: a number with K, M, G or T, such as 900M or 2G."
+        assert str(caught.value) == said
+
+
+def test_what_no_option_names_is_to_be_made_writable(tmp_path, monkeypatch, capsys):
+    def shut(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", shut)
+    mend = "Read-only file system. Make it writable, or use a copy on another disk.\n"
+    for words in (("index", str(tmp_path)), ("words", str(tmp_path)), ("add", "x.gguf", "--cache", str(tmp_path))):
+        said = f"error: cannot write to {tmp_path}: {mend}"
+        assert called(monkeypatch, capsys, "cache", *words) == (1, "", said)
+    monkeypatch.setattr("tempfile.mkstemp", shut)
+    with pytest.raises(CannotWrite) as caught, paths.whole(tmp_path / "catalogue.json"):
+        pass
+    assert f"{caught.value}\n" == f"cannot write {tmp_path / 'catalogue.json'}: {mend}"
+
+
+def test_two_runs_do_not_train_in_one_folder(tmp_path):
+    out = tmp_path / "run"
+    with places.alone(out):
+        said = "another process trains in .*run now\\. Wait until it has ended, or name another folder with --out\\.$"
+        with pytest.raises(CannotWrite, match=said), places.alone(out):
+            pass
+        (out / "adapter.gguf").touch()
+    assert [path.name for path in out.iterdir()] == ["adapter.gguf"]
+    with places.alone(tmp_path / "stopped"):
+        pass
+    assert not (tmp_path / "stopped").exists()
+
+
+def test_a_finished_run_of_the_other_engine_is_not_trained_over(tmp_path):
+    (tmp_path / "peft").mkdir()
+    places.require_free("", tmp_path, overwrite=False)  # of a run that was stopped
+    (tmp_path / "adapter.gguf").touch()
+    for data in ("", "mine"):
+        with pytest.raises(BadInput, match="holds a finished run of another call"):
+            places.require_free(data, tmp_path, overwrite=False)
+    places.require_free("", tmp_path, overwrite=True)
+
+
+def test_a_name_that_differs_in_capital_letters_only_is_no_new_one():
+    folder = paths.packaged("adapters")
+    cache = open_cache(Source("embedded", folder))
+    file = folder / "adapters" / f"{PLAIN}.gguf"
+    for name, taken in ((PLAIN.upper(), PLAIN), ("Chat", "chat")):
+        said = f"embedded has {taken}, which differs from {name} only in capital letters: some disks keep one of them."
+        with pytest.raises(BadInput) as caught:
+            require_new({name: AdapterFile.open(file, name)}, cache)
+        assert str(caught.value) == f"{said} Rename yours, or its folder."
+    with pytest.raises(BadInput, match=r"^PILAR and pilar differ only in capital letters: "):
+        require_new({name: AdapterFile.open(file, name) for name in ("PILAR", "pilar")})
+
+
 def test_a_model_is_not_converted_onto_itself(tmp_path, links):
     from xpert_cli.models.convert import convert
 
@@ -370,6 +484,6 @@ def test_a_model_is_not_converted_onto_itself(tmp_path, links):
     before = model.read_bytes()
     (tmp_path / "link.gguf").symlink_to(model)
     for source, out in ((model, model), (tmp_path / "link.gguf", model), (model, tmp_path / "link.gguf")):
-        with pytest.raises(BadInput, match="is the file to convert, and would be lost"):
+        with pytest.raises(BadInput, match="is among the files to read, and would be lost"):
             convert(str(source), out, "F16")
     assert model.read_bytes() == before

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Container
 from pathlib import Path
 
-from xpert_cli import paths, runs
+from xpert_cli import runs, settings
 from xpert_cli.errors import BadInput
 
 SECTION = "aliases"
@@ -25,12 +25,12 @@ def all_aliases() -> dict[str, str]:
     Raises:
         BadInput: config.ini is not what it should be.
     """
-    return dict(sorted(paths.section(SECTION).items()))
+    return dict(sorted(settings.section(SECTION).items()))
 
 
 def target(name: str) -> str | None:
     """What an alias stands for, None if `name` is none; capitals make no difference."""
-    return paths.section(SECTION).get(name.lower()) or None
+    return settings.section(SECTION).get(name.lower()) or None
 
 
 def add(name: str, meaning: str, ids: Container[str] = ()) -> str:
@@ -51,7 +51,7 @@ def add(name: str, meaning: str, ids: Container[str] = ()) -> str:
     if Path(name).exists():
         raise BadInput(f"{name!r} cannot be an alias: a file here is called so. Choose another name.")
     stands_for = target(meaning) or meaning
-    paths.write_setting(SECTION, name, stands_for)
+    settings.write_setting(SECTION, name, stands_for)
     return stands_for
 
 
@@ -67,5 +67,5 @@ def remove(name: str) -> str:
         if not (known := all_aliases()):
             raise BadInput(f"there is no alias {name!a}, and none at all yet. Set one: xpert aliases set NAME MEANING.")
         raise BadInput(f"there is no alias {name!a}. There are: {', '.join(known)}.")
-    paths.write_setting(SECTION, name, "")
+    settings.write_setting(SECTION, name, "")
     return meaning

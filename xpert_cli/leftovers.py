@@ -15,12 +15,16 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 OURS = re.compile(r"\..*\.part|\.(?:scratch|copy|layers)\..*")  # names that are deleted; nothing else ever is
+
+_SCRATCH = re.compile(r"\.(?:scratch|copy|layers)\..*")
+DAY = 24 * 3600.0  # seconds
 
 _noted: dict[Path, set[Path]] = {}  # folder -> what this process has there at this moment
 _files: dict[Path, IO[str]] = {}
@@ -39,17 +43,28 @@ def noted(path: Path, folder: Path) -> Iterator[None]:
 
 
 def clear(folder: Path) -> list[Path]:
-    """Delete what processes that were killed left behind; what was deleted."""
+    """Delete what processes that were killed left behind; what was deleted.
+
+    Beside the notes, in the data folder, what nobody notes goes too, once it is older than a day: earlier versions
+    noted nothing, and a process may be killed before it notes.
+    """
     cleared: list[Path] = []
+    running: set[Path] = set()
     for note in folder.glob("*.json") if folder.is_dir() else ():
         with suppress(OSError, ValueError), note.open("r+", encoding="utf-8") as file:
             if note == _path(folder) or not _locked(file):
+                running |= set(map(Path, json.load(file)))
                 continue
             for path in map(Path, json.load(file)):
                 if OURS.fullmatch(path.name) and (path.is_file() or path.is_dir()):
                     shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
                     cleared.append(path)
             note.unlink()
+    for path in folder.parent.glob(".*"):
+        with suppress(OSError):
+            if _SCRATCH.fullmatch(path.name) and path not in running and path.stat().st_mtime < time.time() - DAY:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+                cleared.append(path)
     _remove_empty(folder)
     return cleared
 

@@ -6,7 +6,6 @@ with 0700 before anything is in them, whatever the umask is; `share` opens a fil
 
 from __future__ import annotations
 
-import configparser
 import errno
 import glob
 import hashlib
@@ -14,12 +13,13 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xpert_cli import leftovers
-from xpert_cli.errors import BadInput, BadUsage, CannotWrite, XpertError
+from xpert_cli.errors import BadInput, CannotWrite, XpertError
 
 PACKAGE = Path(__file__).resolve().parent
 ABANDONED = 3600.0  # seconds without a change after which nobody is writing a file
@@ -46,126 +46,9 @@ def data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "xpert"
 
 
-def names() -> list[str]:
-    """The settings there are."""
-    settings = configparser.ConfigParser(interpolation=None)
-    settings.read(PACKAGE / "defaults.ini", encoding="utf-8")
-    return list(settings["xpert"])
-
-
-def known(name: str) -> str:
-    """`name`, which must be a setting.
-
-    Raises:
-        BadInput: it is none.
-    """
-    if name not in names():
-        raise BadInput(f"there is no setting {name!a}. There are: {', '.join(names())}.")
-    return name
-
-
-def section(name: str) -> dict[str, str]:
-    """What a section of config.ini says, by names in small letters; empty where there is no such section.
-
-    Raises:
-        BadInput: config.ini is not what it should be.
-    """
-    settings = configparser.ConfigParser(interpolation=None)
-    _add_own(settings)
-    return dict(settings[name]) if settings.has_section(name) else {}
-
-
-def own_settings() -> set[str]:
-    """The settings that config.ini changes.
-
-    Raises:
-        BadInput: config.ini is not what it should be.
-    """
-    return set(section("xpert"))
-
-
-def is_on(name: str) -> bool:
-    """Whether a setting that is yes or no is yes.
-
-    Raises:
-        BadInput: it is neither.
-    """
-    return _yes_or_no(name, default(name))
-
-
-def _yes_or_no(name: str, value: str) -> bool:
-    if (switch := configparser.ConfigParser.BOOLEAN_STATES.get(value.lower())) is None:
-        raise BadInput(f"the setting {name} is {value!a}, which is neither yes nor no. Write one of them.")
-    return switch
-
-
-def set_default(name: str, value: str) -> None:
-    """Change a setting in config.ini, whose other lines stay as they are; an empty value gives the default back.
-
-    Raises:
-        BadInput: there is no such setting, or the value is neither yes nor no and has to be.
-        BadUsage: the value has several lines.
-        CannotWrite: config.ini cannot be written.
-    """
-    shipped = configparser.ConfigParser(interpolation=None)
-    shipped.read(PACKAGE / "defaults.ini", encoding="utf-8")
-    if shipped["xpert"][known(name)] in ("yes", "no") and value.strip():
-        _yes_or_no(name, value.strip())
-    write_setting("xpert", name, value)
-
-
-def write_setting(of: str, name: str, value: str) -> None:
-    """Write a line of a section of config.ini, whose other lines stay as they are; an empty value takes it out.
-
-    Raises:
-        BadUsage: the value has several lines.
-        CannotWrite: config.ini cannot be written.
-    """
-    if len(value.splitlines()) > 1:
-        raise BadUsage(f"the value of {name} has several lines. Give one.")
-    path = config_file()
-    lines = text(path).lstrip("\ufeff").splitlines() if path.is_file() else []
-    starts = [at for at, line in enumerate(lines) if line.strip().lower() == f"[{of}]"]
-    if not starts:
-        lines += [f"[{of}]"]
-        starts = [len(lines) - 1]
-    end = next((at for at in range(starts[0] + 1, len(lines)) if lines[at].startswith("[")), len(lines))
-    other_lines = [
-        line for line in lines[starts[0] + 1 : end] if line.partition("=")[0].strip().lower() != name.lower()
-    ]
-    changed = [f"{name} = {value.strip()}"] if value.strip() else []
-    with whole(path, "XDG_CONFIG_HOME") as part:
-        part.write_text("\n".join([*lines[: starts[0] + 1], *changed, *other_lines, *lines[end:]]) + "\n", "utf-8")
-
-
 def notes_dir() -> Path:
     """Where running processes note their temporary files, so that what a kill leaves is cleared (leftovers.py)."""
     return data_dir() / "writing"
-
-
-def default(name: str) -> str:
-    """A default from xpert_cli/defaults.ini, or from the user's config.ini where it says otherwise.
-
-    Raises:
-        BadInput: config.ini is not what it should be.
-    """
-    settings = configparser.ConfigParser(interpolation=None)
-    settings.read(PACKAGE / "defaults.ini", encoding="utf-8")
-    _add_own(settings)
-    return settings["xpert"][name]
-
-
-def _add_own(settings: configparser.ConfigParser) -> None:
-    """Read config.ini, where there is one; some editors write a byte order mark before its first line."""
-    own = config_file()
-    try:
-        if own.is_file():
-            settings.read_string(own.read_text("utf-8-sig"), str(own))
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        why = str(error).splitlines()[0].rstrip(".: ")
-        raise BadInput(
-            f"{own} cannot be read: {why}. Write [xpert] on its first line, and NAME = VALUE below, or remove it."
-        ) from error
 
 
 def make_private(folder: Path) -> None:
@@ -203,8 +86,14 @@ def share(path: Path) -> None:
     path.chmod(0o666 & ~mask)
 
 
+def _fix(option: str, what: str = "place", before: str = "") -> str:
+    """What helps where something cannot be written: another place, where an option names it; else this one mended."""
+    other = f"{'or c' if before else 'C'}hoose another {what} with {option}" if option else ""
+    return f"{' '.join(filter(None, (before, other))) or 'Make it writable, or use a copy on another disk'}."
+
+
 def writable(folder: Path, option: str = "--out") -> Path:
-    """`folder`, made if need be and known to take files; `option` is what named it.
+    """`folder`, made if need be and known to take files; `option` is what named it, "" for none.
 
     Raises:
         CannotWrite: it cannot be made or written.
@@ -213,8 +102,7 @@ def writable(folder: Path, option: str = "--out") -> Path:
         make_private(folder)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        why = error.strerror
-        raise CannotWrite(f"cannot write to {folder}: {why}. Choose another folder with {option}.") from error
+        raise CannotWrite(f"cannot write to {folder}: {error.strerror}. {_fix(option, 'folder')}") from error
     return folder
 
 
@@ -231,7 +119,7 @@ def require_folder(folder: Path, option: str = "--out") -> None:
     except OSError as error:
         why = error.strerror or str(error)
     if why:
-        raise CannotWrite(f"cannot write to {folder}: {why}. Choose another folder with {option}.")
+        raise CannotWrite(f"cannot write to {folder}: {why}. {_fix(option, 'folder')}")
 
 
 def nearest(folder: Path) -> Path:
@@ -243,14 +131,17 @@ def require_place(file: Path, option: str = "--out") -> None:
     """Make sure that a file can be written where the user named it, before the work whose result it is.
 
     A folder that is to hold many files is made where it is missing; the folder of one file is not, for its name may be
-    mistyped.
+    mistyped. A link is not followed, and would be lost: results are written beside their place, and then moved there.
 
     Raises:
-        CannotWrite: the file's folder is not there or takes no files, or the file is a folder.
+        CannotWrite: the file's folder is not there or takes no files, or what is there is no file: a folder, a link, a
+            pipe, a device.
     """
     folder = file.absolute().parent
     try:
-        why = "it is a folder" if file.is_dir() else ""
+        why = f"it is a link to {file.readlink()}" if file.is_symlink() else ""
+        why = why or ("it is a folder" if file.is_dir() else "")
+        why = why or ("it is a pipe or a device" if file.exists() and not file.is_file() else "")
         if not why and not folder.is_dir():
             why = f"{folder} is no folder" if folder.exists() else f"there is no folder {folder}"
         elif not why and not os.access(folder, os.W_OK | os.X_OK):
@@ -258,7 +149,29 @@ def require_place(file: Path, option: str = "--out") -> None:
     except OSError as error:
         why = error.strerror or str(error)
     if why:
-        raise CannotWrite(f"cannot write {file}: {why}. Choose another place with {option}.")
+        raise CannotWrite(f"cannot write {file}: {why}. {_fix(option)}")
+
+
+def require_unread(target: Path, sources: Iterable[Path], option: str = "--out") -> None:
+    """Refuse to write to a file that is to be read, or that lies in a folder that is.
+
+    Raises:
+        BadInput: it is among them.
+    """
+    if target.exists() and any(is_in(target, source) for source in sources):
+        raise BadInput(
+            f"{option} {target} is among the files to read, and would be lost. Name another file with {option}."
+        )
+
+
+def is_in(place: Path, source: Path) -> bool:
+    """Whether a place, which need not be there, is a file to read, or lies in a folder to read."""
+    try:
+        if source.is_dir():
+            return source.resolve() in (place.resolve(), *place.resolve().parents)
+        return source.samefile(place)
+    except OSError:  # one is standard input, is not there, or cannot be looked at
+        return False
 
 
 def require_new(target: Path, option: str = "--out") -> None:
@@ -303,6 +216,11 @@ def identity(path: Path) -> tuple[str, int, int]:
     return str(path.resolve()), stat.st_size, stat.st_mtime_ns
 
 
+def folded(name: str) -> str:
+    """What a file's name is on disks that tell neither capital letters nor forms of Unicode apart."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def digest(path: Path) -> str:
     """sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
@@ -328,14 +246,14 @@ def scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def whole(target: Path, option: str = "--out") -> Iterator[Path]:
+def whole(target: Path, option: str = "") -> Iterator[Path]:
     """A temporary path beside `target` that becomes `target` if the block ends well, and vanishes if it does not.
 
     What a kill leaves is deleted at the next start of any command (leftovers.py); where that cannot be noted, once
     nobody has written to it for an hour.
 
     Args:
-        option: the one that named the target, for the error.
+        option: the one that named the target, for the error; "" for none.
 
     Raises:
         CannotWrite: the folder cannot be written, or the disk is full.
@@ -349,7 +267,7 @@ def whole(target: Path, option: str = "--out") -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
         os.close(handle)
     except OSError as error:
-        raise CannotWrite(f"cannot write {target}: {error.strerror}. Choose another place with {option}.") from error
+        raise CannotWrite(f"cannot write {target}: {error.strerror}. {_fix(option)}") from error
     part = Path(name)
     try:
         with leftovers.noted(part, notes_dir()), finished(part, target, option):
@@ -359,7 +277,7 @@ def whole(target: Path, option: str = "--out") -> Iterator[Path]:
 
 
 @contextmanager
-def finished(part: Path, target: Path, option: str = "--out") -> Iterator[None]:
+def finished(part: Path, target: Path, option: str = "") -> Iterator[None]:
     """Turn `part` into `target` if the block, in which it is written, ends well.
 
     Raises:
@@ -374,5 +292,5 @@ def finished(part: Path, target: Path, option: str = "--out") -> Iterator[None]:
         if error.errno is None:
             raise
         raise CannotWrite(
-            f"cannot write {target}: {error.strerror}. Free some space or choose another place with {option}."
+            f"cannot write {target}: {error.strerror}. {_fix(option, before='Free some space')}"
         ) from error

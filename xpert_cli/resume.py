@@ -149,7 +149,7 @@ def write_pieces(
     ends = [0, *accumulate(piece.size for piece in pieces)]
     partial = PartialResults("file", str(target.absolute()), ends, made_of)
     part = _beside(target, partial, "part")
-    with _alone(target, part), _left_if_time_is_up(part, partial), finished(part, target):
+    with _alone(target, part), _left_if_time_is_up(part, partial), finished(part, target, "--out"):
         private_file(part)
         with part.open("r+b") as file:
             first, _ = partial.load() or (0, None)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xpert_cli import paths
+from xpert_cli import paths, settings
 from xpert_cli.errors import BadInput, BadUsage, CannotWrite
 from xpert_cli.foreign.data import read_json, read_object
 
@@ -42,6 +42,8 @@ class Run:
         messages: messages it learnt from.
         loss_base, loss_before, loss_after: nats a token on the held-out messages, of the base, the start and the end.
         started_from: (adapter, weight) of what it was started from; empty for the base.
+        layers, all_layers: that were trained, counted from the last, and that the base has; None where a run of an
+            earlier version does not say.
         bytes: of all its files.
     """
 
@@ -57,6 +59,8 @@ class Run:
     loss_before: float | None = None
     loss_after: float | None = None
     started_from: tuple[tuple[str, float], ...] = ()
+    layers: int | None = None
+    all_layers: int | None = None
 
     @property
     def adapter(self) -> Path:
@@ -156,7 +160,7 @@ def rename(run: Run, name: str, ids: Container[str] = ()) -> Run:
         CannotWrite: run.json cannot be written.
     """
     require_name(name, "a run's name")
-    if name.lower() in paths.section("aliases"):
+    if name.lower() in settings.section("aliases"):
         raise BadInput(f"{name!r} cannot be a run's name: it is an alias. Choose another name.")
     if name in ids:
         raise BadInput(f"{name!r} cannot be a run's name: an adapter of the cache is called so. Choose another name.")
@@ -227,6 +231,8 @@ def _read(folder: Path) -> Run:
         loss_before=_number(result.get("loss_before"), None),
         loss_after=_number(result.get("loss_after"), None),
         started_from=_started_from(result.get("started_from")),
+        layers=_number(result.get("layers"), None),
+        all_layers=_number(base.get("layers"), None),
     )
 
 

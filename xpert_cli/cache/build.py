@@ -167,7 +167,7 @@ def add(
     cache.require(base)
     _require_alike(cache, summarizer_model)
     require_new(files := _named(adapters, base), cache)
-    out = paths.writable(out)
+    out = paths.writable(out, "")
     space = cache.space
     sources = [described.read_source(one.adapter, space.axes, space.basis) for one in files.values()]
     training_coordinates = claimed(space, sources)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import cache as once
 from pathlib import Path
 
-from xpert_cli import aliases, paths
+from xpert_cli import aliases, settings
 from xpert_cli.cache.catalogue import OpenCache, open_cache
 from xpert_cli.cache.indexed import LISTED
 from xpert_cli.cache.screening import admitted
@@ -39,7 +39,7 @@ def find_cache(
     Raises:
         BadInput, CacheMismatch: it cannot be fetched, or is damaged.
     """
-    return open_cache(open_source(name or paths.default("cache"), offline=offline, progress=progress))
+    return open_cache(open_source(name or settings.default("cache"), offline=offline, progress=progress))
 
 
 def cache_at_hand(

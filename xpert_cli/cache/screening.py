@@ -56,14 +56,28 @@ def oddities(cache: OpenCache, adapter: AdapterFile) -> tuple[str, ...]:
 def require_new(files: Mapping[str, AdapterFile], cache: OpenCache | None = None) -> None:
     """Make sure that adapters are of new names and of other bytes than each other and those of a cache.
 
-    Of more than LISTED adapters, which are not read for this, names alone are compared.
+    Names that differ only in capital letters are one: some disks would keep one of two such files. Of more than LISTED
+    adapters, which are not read for this, names alone are compared, as they are.
 
     Raises:
         BadInput: naming the first that is not new.
     """
+    alike: dict[str, str] = {}
+    for name in files:
+        if (other := alike.setdefault(paths.folded(name), name)) != name:
+            raise BadInput(
+                f"{other} and {name} differ only in capital letters: some disks keep one of them. Rename one."
+            )
     if cache:
         listed = cache.entries if cache.size <= LISTED else ()
-        ids = {one.sha256: one.id for one in (*listed, *(group.entry for group in cache.communities))}
+        known = (*listed, *(group.entry for group in cache.communities))
+        ids = {one.sha256: one.id for one in known}
+        for entry in known:
+            if (name := alike.get(paths.folded(entry.id), entry.id)) != entry.id:
+                raise BadInput(
+                    f"{cache.source.name} has {entry.id}, which differs from {name} only in capital letters: "
+                    "some disks keep one of them. Rename yours, or its folder."
+                )
         for name, file in files.items():
             if cache.has(name) and cache.entry(name).sha256 != file.digest:
                 raise BadInput(f"{cache.source.name} has {name} already, another file. Rename yours, or its folder.")

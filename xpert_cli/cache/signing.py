@@ -45,7 +45,7 @@ def make_key(path: Path) -> Key:
     Raises:
         BadInput: there is a file of that name.
     """
-    if path.exists():
+    if path.exists() or path.is_symlink():
         raise BadInput(f"{path} is there already. Remove it first if its caches shall no longer be signed with it.")
     key = Key(secrets.token_bytes(8), secrets.token_bytes(32))
     pair = key.seed + _public_bytes(key.seed)

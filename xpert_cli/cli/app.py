@@ -64,7 +64,7 @@ from xpert_cli.cli.runs import app as runs_app
 from xpert_cli.cli.runs import disk
 from xpert_cli.cli.select import select
 from xpert_cli.cli.serve import serve
-from xpert_cli.cli.written_files import draw, require_picture, require_unread
+from xpert_cli.cli.written_files import draw, require_picture
 from xpert_cli.errors import BadUsage, XpertError
 
 
@@ -262,7 +262,9 @@ def merge(
     with cache_for_ids(cache, offline, o) as opened:
         adapters = find_adapters(adapter, opened)
     files = [file if isinstance(file, Path) else file.path for file, _ in adapters] + ([model.path] if model else [])
-    require_unread(target, list(map(str, files)), "--out")
+    paths.require_unread(target, files)
+    if target.suffix == ".gguf" or (target.exists() and not target.is_dir()):
+        paths.require_place(target)
     if not overwrite:
         paths.require_new(target)
     result = merge.merge(adapters, model, target, rank=rank, type_name=type, progress=o.progress)

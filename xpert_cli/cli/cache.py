@@ -44,6 +44,7 @@ from xpert_cli.cli.options import (
     without_effect,
 )
 from xpert_cli.cli.output import Output
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadInput, BadUsage
 
 if TYPE_CHECKING:
@@ -115,9 +116,10 @@ app.command()(cache_train.train)
 
 
 def _require_folder(cache: Path) -> None:
-    """Refuse what nothing can be written to, as `embedded`."""
+    """Refuse what nothing can be written to, as `embedded`, or a folder of a disk that takes no files."""
     if not cache.is_dir():
         raise BadInput(f"{cache} is no folder. Name the folder of a cache.")
+    paths.writable(cache, "")
 
 
 @app.command()
@@ -151,7 +153,7 @@ def index(out: Output, cache: CacheDirArg) -> None:
 
     _require_folder(cache)
     count = to_index(opened_cache(str(cache), True, out), cache, out.progress)
-    out.show({"cache": str(cache), "adapters": count}, f"{cache} has an index of {count} adapters.")
+    out.show({"cache": str(cache), "adapters": count}, f"{cache} has an index of {counted(count, 'adapters')}.")
     out.hint(again("cache publish", [str(cache), "OWNER/NAME"]))
 
 
@@ -225,6 +227,7 @@ def add(
     if not own and "/" not in cache:
         raise BadInput(f"{cache} is neither a folder nor a repo OWNER/NAME. Name the cache with --cache.")
     if own:
+        _require_folder(Path(cache))
         without_effect(context, f"on {cache}, which is a folder", "text", "canaries", "author", "yes")
     if communities:
         without_effect(context, "on communities, whose adapters are not asked", "summarizer", "seed")
@@ -301,7 +304,7 @@ def publish(
 
     folder = paths.data_dir() / "proposals" / f"least-{repo.replace('/', '--')}"
     rmtree(folder, ignore_errors=True)
-    at_least(opened, least, paths.writable(folder))
+    at_least(opened, least, paths.writable(folder, "XPERT_HOME"))
     _send(_opened(str(folder), True, o), repo, o, model, text, author, canaries, yes, **options)
     rmtree(folder)
 

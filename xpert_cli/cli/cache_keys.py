@@ -10,8 +10,9 @@ import typer
 from xpert_cli import paths
 from xpert_cli.cache import signing
 from xpert_cli.cli import views
-from xpert_cli.cli.options import again, with_output, written_place
+from xpert_cli.cli.options import again, with_output
 from xpert_cli.cli.output import Output
+from xpert_cli.cli.written_files import written_place
 
 
 @with_output()
@@ -19,7 +20,7 @@ def key(
     out: Output,
     path: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", help="Where; in your settings by default.", callback=written_place),
+        typer.Argument(metavar="FILE", help="Where; in your settings by default.", parser=written_place("FILE")),
     ] = None,
 ) -> None:
     """Make a key that your caches are signed with, and show the public one."""

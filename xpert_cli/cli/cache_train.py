@@ -27,9 +27,9 @@ from xpert_cli.cli.options import (
     whole,
     with_output,
     without_effect,
-    written_place,
 )
 from xpert_cli.cli.output import Output
+from xpert_cli.cli.written_files import written_place
 
 COMMUNITIES, WORKERS = "Communities", "Workers"
 
@@ -80,7 +80,7 @@ def train(
             "--work",
             "Folder that keeps what is done; DIR.work beside --out by default.",
             metavar="DIR",
-            callback=written_place,
+            parser=written_place("--work"),
         ),
     ] = None,
     communities: Annotated[

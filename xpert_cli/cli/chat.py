@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xpert_cli import paths
+from xpert_cli import paths, settings
 from xpert_cli.cli.input import all_input, edited_lines, next_message
 from xpert_cli.cli.options import (
     AdapterOpt,
@@ -35,6 +35,7 @@ from xpert_cli.cli.options import (
     with_output,
 )
 from xpert_cli.cli.output import Output
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadInput, XpertError
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ def run(
     out.show(result)
     limit = " (--max-tokens reached)" if result.stopped == "length" else ""
     out.notes(result.notes)
-    tokens = "token" if result.generated_tokens == 1 else "tokens"
-    out.note(f"{result.generated_tokens} {tokens}, {result.tokens_per_second:.1f} a second{limit}")
+    out.note(f"{counted(result.generated_tokens, 'tokens')}, {result.tokens_per_second:.1f} a second{limit}")
 
 
 @with_output(threads=True)
@@ -110,7 +110,7 @@ def chat(
     """
     from xpert_cli.llama.chat import Chat
 
-    sampling, markdown = _sampling(max_tokens, temperature, top_p, seed), not plain and paths.is_on("markdown")
+    sampling, markdown = _sampling(max_tokens, temperature, top_p, seed), not plain and settings.is_on("markdown")
     model = open_base(base, offline, out)
     names = _default_names(adapter, model, out)
     adapters = open_adapters(names, cache, offline, out, model)
@@ -255,7 +255,7 @@ class _Session:
         if name:
             paths.require_place(path, "/save")
         self._write(path)
-        self.out.say(f"{len(self.turns)} {'exchange is' if len(self.turns) == 1 else 'exchanges are'} in {path}.")
+        self.out.say(f"{counted(len(self.turns), 'exchanges are')} in {path}.")
 
     def _write(self, path: Path) -> None:
         """The conversation as JSON lines that every command reads, for its owner alone."""
@@ -278,7 +278,7 @@ class _Session:
         except (ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{path} is damaged ({error}). Delete it.") from error
         self.talk.remember([(turn["prompt"], turn["text"]) for turn in self.turns])
-        count = f"{len(self.turns)} {'exchange' if len(self.turns) == 1 else 'exchanges'}"
+        count = counted(len(self.turns), "exchanges")
         self.out.note(
             f"going on after {count}; the last answer was: {self.turns[-1]['text'][:200]}" if self.turns else ""
         )

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from xpert_cli import paths
+from xpert_cli import paths, settings
 from xpert_cli.cli.options import JsonOpt, QuietOpt, alone, with_output
 from xpert_cli.cli.output import Output
 from xpert_cli.errors import BadInput
@@ -18,7 +18,8 @@ from xpert_cli.errors import BadInput
 app = typer.Typer(invoke_without_command=True)
 _BASES = "a GGUF file, a name that `xpert models` lists, an alias, or owner/name on the Hub"
 NameArg = Annotated[
-    str, typer.Argument(metavar="NAME", help="A setting, as `xpert config list` names it.", autocompletion=paths.names)
+    str,
+    typer.Argument(metavar="NAME", help="A setting, as `xpert config list` names it.", autocompletion=settings.names),
 ]
 
 
@@ -33,16 +34,16 @@ def all_of_them(context: typer.Context, json: JsonOpt = False, quiet: QuietOpt =
 @with_output()
 def list_settings(out: Output) -> None:
     """List all settings, and where each value comes from."""
-    settings = {name: paths.default(name) for name in paths.names()}
-    fields = {"file": paths.config_file(), "settings": settings}
-    out.show(fields, _listed(settings))
+    values = {name: settings.default(name) for name in settings.names()}
+    fields = {"file": paths.config_file(), "settings": values}
+    out.show(fields, _listed(values))
 
 
 @app.command()
 @with_output()
 def get(out: Output, name: NameArg) -> None:
     """Print the value of a setting."""
-    value = paths.default(paths.known(name))
+    value = settings.default(settings.known(name))
     out.show({name: value}, Text(value))
 
 
@@ -54,8 +55,8 @@ def set_value(
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Its value; an empty one gives the default back.")],
 ) -> None:
     """Change a setting in config.ini."""
-    paths.set_default(paths.known(name), _checked(name, value.strip()))
-    now = paths.default(name)
+    settings.set_default(settings.known(name), _checked(name, value.strip()))
+    now = settings.default(name)
     out.show({name: now, "file": paths.config_file()}, Text(f"{name} = {now}"))
 
 
@@ -83,12 +84,12 @@ def _checked(name: str, value: str) -> str:
     raise BadInput(f"{value!a} is no {'cache' if name == 'cache' else 'base model'} here. Give {can_be}.")
 
 
-def _listed(settings: dict[str, str]) -> RenderableType:
-    own = paths.own_settings()
+def _listed(values: dict[str, str]) -> RenderableType:
+    own = settings.own_settings()
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     table.add_column(style="dim", overflow="fold")
-    for name, value in settings.items():
+    for name, value in values.items():
         table.add_row(name, Text(value), str(paths.config_file()) if name in own else "default")
     return table

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from xpert_cli import __version__, paths, platform
+from xpert_cli import __version__, paths, platform, settings
+from xpert_cli.counts import counted
 from xpert_cli.errors import XpertError
 from xpert_cli.hub import sources
 
@@ -140,7 +141,7 @@ def _llama_fix() -> str:
 
 def _base() -> Check:
     """The default base model, if it is on this machine: a check that downloads would be no check."""
-    name = paths.default("base")
+    name = settings.default("base")
     try:
         path = sources.find_base(name, offline=True)
         size = path.stat().st_size
@@ -157,7 +158,7 @@ def _cache() -> Check:
     count = len(list(folder.glob("adapters/*.gguf")))
     if not count or not (folder / "catalogue.json").is_file():
         return Check("embedded cache", False, "incomplete", "reinstall xpert-cli, or name a cache with --cache")
-    return Check("embedded cache", True, f"{count} adapters")
+    return Check("embedded cache", True, counted(count, "adapters"))
 
 
 def _extra(name: str, packages: tuple[str, ...], extra: str, termux: str) -> Check:
@@ -219,8 +220,7 @@ class Speed:
     def text(self) -> str:
         """The speed on a line; a machine that was busy with other things is said to be."""
         line = f"prompt {self.prompt:.1f}, generation {self.generation:.1f} tokens/s "
-        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        line += f"({self.architecture}, {self.bytes / 1e6:.0f} MB, {threads})"
+        line += f"({self.architecture}, {self.bytes / 1e6:.0f} MB, {counted(self.threads, 'threads')})"
         if self.busy is not None and self.busy >= BUSY:
             line += f"; other programs kept {self.busy:.1f} cores busy meanwhile, so this machine can do more"
         return line
@@ -323,7 +323,7 @@ def _speed() -> Speed | None:
     from xpert_cli.llama.model import Model
 
     try:
-        base = sources.find_base(paths.default("base"), offline=True)
+        base = sources.find_base(settings.default("base"), offline=True)
         architecture = str(gguf.read_header(base).metadata["general.architecture"])
         with Model(base, context=2 * PROMPT_TOKENS) as model:
             prompt = model.tokenize("The old man and the sea, " * PROMPT_TOKENS)[:PROMPT_TOKENS]

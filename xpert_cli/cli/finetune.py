@@ -49,10 +49,9 @@ from xpert_cli.cli.options import (
     with_output,
     without_effect,
     written_by,
-    written_place,
 )
 from xpert_cli.cli.output import Output
-from xpert_cli.cli.written_files import require_apart, require_unread
+from xpert_cli.cli.written_files import require_apart, written_place
 from xpert_cli.errors import BadUsage
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ def finetune(
     ] = "xpert",
     type: TypeOpt = None,
     plot: Annotated[
-        Path | None, option("--plot", "Draw the held-out loss.", metavar="FILE.svg", callback=written_place)
+        Path | None, option("--plot", "Draw the held-out loss.", metavar="FILE.svg", parser=written_place("--plot"))
     ] = None,
     export: Annotated[
         str | None, option("--export", "Write a Modelfile beside the merged model.", metavar="ollama")
@@ -158,7 +157,7 @@ def finetune(
         raise BadUsage(f"--plot draws SVG, not {plot.suffix or 'a file without a suffix'}. Name it FILE.svg.")
     if plot:
         paths.require_place(plot, "--plot")
-        require_unread(plot, text, "--plot")
+        paths.require_unread(plot, map(Path, text), "--plot")
     settings = finetune.Settings(
         steps=steps,
         rank=rank,

@@ -23,10 +23,9 @@ from xpert_cli.cli.options import (
     option,
     with_output,
     written_by,
-    written_place,
 )
 from xpert_cli.cli.output import Output
-from xpert_cli.cli.written_files import require_unread
+from xpert_cli.cli.written_files import written_place
 from xpert_cli.errors import BadInput
 
 
@@ -35,9 +34,9 @@ def import_(
     o: Output,
     text: TextArg,
     author: AuthorOpt = None,
-    out: Annotated[Path, option("--out", "Where to write.", short="-o", metavar="FILE", callback=written_place)] = Path(
-        "messages.jsonl"
-    ),
+    out: Annotated[
+        Path, option("--out", "Where to write.", short="-o", metavar="FILE", parser=written_place("--out"))
+    ] = Path("messages.jsonl"),
     since: SinceOpt = None,
     until: UntilOpt = None,
     exclude: ExcludeOpt = None,
@@ -50,14 +49,14 @@ def import_(
 
     if out.is_dir():
         raise BadInput(f"-o {out} is a folder. Name a file, such as {out / 'messages.jsonl'}.")
-    require_unread(out, text, "-o")
+    paths.require_unread(out, map(Path, text), "-o")
+    paths.require_place(out)
     if not overwrite:
         paths.require_new(out, "-o")
-    paths.require_place(out)
     written = written_by(
         text, author, o, since=since, until=until, exclude=exclude, session_gap=session_gap, scrub=scrub
     )
-    with paths.whole(out) as part:
+    with paths.whole(out, "--out") as part:
         part.chmod(0o600)
         with part.open("w", encoding="utf-8") as file:
             for number, message in enumerate(written.messages):

@@ -15,7 +15,6 @@ import functools
 import inspect
 import re
 import shlex
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ import typer
 
 from xpert_cli import platform
 from xpert_cli.cli.output import Output
+from xpert_cli.cli.written_files import written_place
 from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.foreign import numbers
 
@@ -66,21 +66,6 @@ def _parser(read: Callable[[str], _Value]) -> Callable[[str], _Value]:
 
     parse.__name__ = "NUMBER"  # what help calls the kind of value
     return parse
-
-
-def written_place(parameter: typer.CallbackParam, value: Path | None) -> Path | None:
-    """A file or folder that a command writes: the callback of every option that names one.
-
-    Raises:
-        BadUsage: it is "-", which other programs take for standard output.
-    """
-    if value == Path("-"):
-        name = max(parameter.opts, key=len) if parameter.param_type_name == "option" else "FILE"
-        with Output(json="--json" in sys.argv, quiet=False):  # the command's own is not made yet
-            raise BadUsage(
-                f"{name} - would be a file that is called so: nothing is written to standard output. Name a file."
-            )
-    return value
 
 
 def adapter_names(incomplete: str) -> list[str]:
@@ -180,9 +165,9 @@ ContextOpt = Annotated[
 SeedOpt = Annotated[int, option("--seed", "The same seed gives the same result.", DRAWING, parser=whole(0, 2**32 - 1))]
 
 TypeOpt = Annotated[str | None, option("--type", "Quantization type of what is written.")]
-OutOpt = Annotated[Path | None, option("--out", "Where to write.", OUTPUT, short="-o", callback=written_place)]
+OutOpt = Annotated[Path | None, option("--out", "Where to write.", OUTPUT, short="-o", parser=written_place("--out"))]
 OutDirOpt = Annotated[
-    Path, option("--out", "The cache's folder.", OUTPUT, short="-o", metavar="DIR", callback=written_place)
+    Path, option("--out", "The cache's folder.", OUTPUT, short="-o", metavar="DIR", parser=written_place("--out"))
 ]
 OverwriteOpt = Annotated[bool, option("--overwrite", "Write to a file that is there already.", OUTPUT)]
 AboutOpt = Annotated[Path | None, option("--about", "Markdown for the card: the data, and its terms.", metavar="FILE")]
@@ -193,7 +178,7 @@ PlotOpt = Annotated[
         "Draw it: axis names and numbers only.",
         OUTPUT,
         metavar="FILE.svg|.html|.png",
-        callback=written_place,
+        parser=written_place("--plot"),
     ),
 ]
 YesOpt = Annotated[bool, option("--yes", "Do not ask.", short="-y")]
@@ -284,15 +269,15 @@ def scrubbed(written: Corpus, out: Output) -> Corpus:
 
 
 def memory_size(size: str) -> int:
-    """Bytes of "900M", "900 MB", "1.5G" or, without a unit, megabytes.
+    """Bytes of "900M", "900 MB", "1.5G", "1T" or, without a unit, megabytes.
 
     Raises:
         BadUsage: it says no size.
     """
-    match = re.fullmatch(r"\s*([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([kmg]?)i?b?\s*", size.lower())
+    match = re.fullmatch(r"\s*([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([kmgt]?)i?b?\s*", size.lower())
     if not match:
-        raise BadUsage(f"--memory {size!a} is no size. Write 900M or 2G.")
-    return int(float(match[1]) * {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "": 1 << 20}[match[2]])
+        raise BadUsage(f"--memory {size!a} is no size: a number with K, M, G or T, such as 900M or 2G.")
+    return int(float(match[1]) * {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "": 1 << 20}[match[2]])
 
 
 def open_base(name: str | None, offline: bool, out: Output) -> BaseModel:

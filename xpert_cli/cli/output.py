@@ -33,6 +33,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from xpert_cli import signals
+from xpert_cli.counts import counted
 from xpert_cli.errors import CannotWrite, TimeIsUp, XpertError
 from xpert_cli.foreign.text import one_line, printable
 
@@ -188,7 +189,7 @@ class Output:
             TimeIsUp: the command's time is over.
         """
         if time.monotonic() > self._end:
-            raise TimeIsUp(f"{self._minutes:g} minutes are over.")
+            raise TimeIsUp(f"{counted(self._minutes or 0, 'minutes are')} over.")
         if self.quiet:
             return
         if not self._err.is_terminal:

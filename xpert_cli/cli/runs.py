@@ -147,7 +147,7 @@ def _gguf(run: runs.Run, base: Any, target: Path, out: Output, chosen: bool) -> 
     from xpert_cli.models import merge
 
     if not chosen and (merged := run.folder / runs.MERGED).is_file():
-        with paths.whole(target) as part:
+        with paths.whole(target, "--out") as part:
             shutil.copyfile(merged, part)
     else:
         merge.merge([(run.adapter, 1.0)], base, target, progress=out.progress)
@@ -173,7 +173,7 @@ def _ollama(run: runs.Run, base: Any, target: Path, out: Output, chosen: bool) -
         with suppress(OSError):  # what a stopped merge goes on from lies in it
             target.rmdir()
         raise
-    with paths.whole(target / "Modelfile") as part:
+    with paths.whole(target / "Modelfile", "--out") as part:
         part.write_text(ollama.modelfile(target / runs.MERGED), "utf-8")
 
 
@@ -188,7 +188,7 @@ def _zip(run: runs.Run, target: Path) -> None:
     if isinstance(result, dict):
         private = ("prompt", "before", "after", "folder", "adapter", "merged", "modelfile")
         record["result"] = {key: value for key, value in result.items() if key not in private}
-    with paths.whole(target) as part, zipfile.ZipFile(part, "w") as archive:
+    with paths.whole(target, "--out") as part, zipfile.ZipFile(part, "w") as archive:
         archive.write(run.adapter, f"{run.name}/{runs.ADAPTER}")
         archive.writestr(f"{run.name}/{runs.RECORD}", json.dumps(record, indent=1) + "\n")
 
@@ -279,6 +279,8 @@ def _fields(run: runs.Run) -> dict[str, Any]:
         "loss_before": run.loss_before,
         "loss_after": run.loss_after,
         "started_from": [{"adapter": name, "weight": weight} for name, weight in run.started_from],
+        "layers": run.layers,
+        "base_layers": run.all_layers,
         "bytes": run.bytes,
     }
 
@@ -306,12 +308,15 @@ def _shown(run: runs.Run) -> RenderableType:
         for name, value in (("base", run.loss_base), ("start", run.loss_before), ("end", run.loss_after))
         if value is not None
     ]
+    layers = f"the last {run.layers}" + (f" of {run.all_layers}" if run.all_layers else "")
+    layers = "" if run.layers is None else f"all {run.layers}" if run.layers == run.all_layers else layers
     rows = [
         ("run", run.name),
         ("ended" if run.finished else "unfinished since", run.when),
         ("base", called(run.base)),
         ("messages", str(run.messages or "")),
         ("started from", started or ("the base model" if run.finished else "")),
+        ("trained layers", layers),
         ("loss", ", ".join(losses) and f"{', '.join(losses)} nats a token, on messages held out"),
         ("size", size(run.bytes)),
         ("folder", str(run.folder)),

@@ -22,6 +22,7 @@ from xpert_cli.cli.options import (
 )
 from xpert_cli.cli.output import Output
 from xpert_cli.cli.views import unbroken
+from xpert_cli.counts import counted
 
 
 @with_output()
@@ -77,5 +78,5 @@ def _text(url: str, key: str | None, listed: list[str]) -> RenderableType:
     """Where it is, each address and the key on a line of its own, whole."""
     rows = [("The page", url), ("For apps", f"{url}/v1"), ("Model", listed[0])]
     rows += [("API key", key)] if key else []
-    ends = f"{len(listed)} models, OpenAI-compatible; Ctrl-C ends the server."
+    ends = f"{counted(len(listed), 'models')}, OpenAI-compatible; Ctrl-C ends the server."
     return Group(*(unbroken(f"{name + ':':<10}{value}") for name, value in rows), Text(ends))

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from xpert_cli.cache.card import check_in_words
 from xpert_cli.cli.output import split_command
+from xpert_cli.counts import counted
 
 if TYPE_CHECKING:
     from xpert_cli.cache.build import Built
@@ -132,14 +133,14 @@ def trained_cache(result: TrainedCache) -> RenderableType:
     """How many writers a cache has, how fast they were trained, and its communities."""
     whose = "" if result.trained else "communities at "
     speed = f" ({whose}{result.tokens_per_second:.0f} tokens/s)" if result.tokens else ""
-    people = f" ({result.people} people)" if result.people < result.writers else ""
-    done = f"{count(result.writers, 'writer')}{people}, {result.trained or 'none'} of them trained now{speed}"
+    people = f" ({counted(result.people, 'people')})" if result.people < result.writers else ""
+    done = f"{counted(result.writers, 'writers')}{people}, {result.trained or 'none'} of them trained now{speed}"
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold")
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for one in result.communities:
-        table.add_row(one.id, f"{one.people} people", Text(one.explanation, "dim"))
+        table.add_row(one.id, counted(one.people, "people"), Text(one.explanation, "dim"))
     head = Text(f"{result.out}: {done}" + (f", {len(result.left_out)} left out" if result.left_out else ""), "bold")
     return Group(head, Text(), table) if result.communities else head
 
@@ -163,7 +164,7 @@ def compared(result: Compared, top: int) -> RenderableType:
 
 def named(result: Named) -> RenderableType:
     """A cache's words, and what each new adapter has most and least of."""
-    words = f"{count(len(result.words), 'word')} kept of {result.looked}"
+    words = f"{counted(len(result.words), 'words')} kept of {result.looked}"
     head = f"{words} ({result.seconds:.0f} s): {', '.join(result.words)}"
     rows = [
         Text.assemble(one.id, (f"  {one.left:.0%} of it unexplained\n  {', '.join(one.words)}", "dim"))
@@ -184,7 +185,8 @@ def finetuned(result: Finetuned) -> RenderableType:
         ("loss", f"{losses.loss_before:.3f} -> {losses.loss_after:.3f} nats a token{base}, on messages held out"),
         (
             "trained",
-            f"{count(losses.steps, 'step')} at {losses.tokens_per_second:.0f} tokens/s, {result.seconds:.0f} s in all",
+            f"{counted(losses.steps, 'steps')} at {losses.tokens_per_second:.0f} tokens/s, "
+            f"{result.seconds:.0f} s in all",
         ),
         ("adapter", files.adapter),
         ("merged", files.merged),
@@ -201,7 +203,8 @@ def trained_with_peft(result: PeftTrained) -> RenderableType:
         ("loss", f"{result.loss_before:.3f} -> {result.loss_after:.3f} nats a token, on messages held out"),
         (
             "trained",
-            f"{count(result.steps, 'step')} at {result.tokens_per_second:.0f} tokens/s, {result.seconds:.0f} s in all",
+            f"{counted(result.steps, 'steps')} at {result.tokens_per_second:.0f} tokens/s, "
+            f"{result.seconds:.0f} s in all",
         ),
         ("adapter", result.adapter),
         ("PEFT folder", result.peft),
@@ -222,7 +225,7 @@ def races(runs: Sequence[Finetuned]) -> RenderableType:
         change = Text(f"{losses.loss_after - losses.loss_before:+.3f}", "dim")
         table.add_row(Text(started), f"{losses.loss_before:.3f}", f"{losses.loss_after:.3f}", change)
     speed = ", ".join(f"{run.losses.tokens_per_second:.0f}" for run in runs)
-    held_out = count(runs[0].data.held_out, "message")
+    held_out = counted(runs[0].data.held_out, "messages")
     return Group(table, Text(f"nats a token on {held_out} held out; {speed} trained tokens/s", "dim"))
 
 
@@ -245,7 +248,8 @@ def evaluation(result: Evaluation) -> RenderableType:
     for name, loss in losses.items():
         if loss is not None:
             table.add_row(name, f"{loss:.4f}", "" if name == "base" else f"{loss - result.loss_base:+.4f}")
-    tail = Text(f"nats a token, over {count(result.tokens, 'token')} of {count(result.samples, 'message')}", "dim")
+    over = f"{counted(result.tokens, 'tokens')} of {counted(result.samples, 'messages')}"
+    tail = Text(f"nats a token, over {over}", "dim")
     axes: list[RenderableType] = [Text(), _standings(result.axes)] if result.axes else []
     return Group(table, tail, *axes)
 
@@ -271,7 +275,7 @@ def converted(result: Converted) -> RenderableType:
     rows = [("model", result.out), ("type", result.type), ("size", size(result.bytes))]
     if result.fallback:
         kinds = ", ".join(sorted(set(result.fallback.values())))
-        rows.append(("note", f"{count(len(result.fallback), 'tensor')} do not fit {result.type} and became {kinds}"))
+        rows.append(("note", f"{counted(len(result.fallback), 'tensors do')} not fit {result.type} and became {kinds}"))
     if result.requantized:
         rows.append(("note", "the source was quantized already, which costs quality: convert the original if you can"))
     rows += [("note", note) for note in result.notes]
@@ -288,9 +292,8 @@ def merged(result: Merged) -> RenderableType:
 
 def built(result: Built) -> RenderableType:
     """The cache, and what each adapter was found to write like."""
-    head = (
-        f"{count(len(result.adapters), 'adapter')} on {len(result.axes)} axes in {result.out} ({result.seconds:.0f} s)"
-    )
+    size_of_it = f"{counted(len(result.adapters), 'adapters')} on {counted(len(result.axes), 'axes')}"
+    head = f"{size_of_it} in {result.out} ({result.seconds:.0f} s)"
     return Group(Text(head, "bold"), _adapters([(one.id, size(one.bytes), one.explanation) for one in result.adapters]))
 
 
@@ -298,19 +301,21 @@ def listing(result: Listing) -> RenderableType:
     """The adapters of a cache, and what each writes like."""
     from xpert_cli.gguf import called
 
-    here = "" if len(result.adapters) == result.count else f", of which {len(result.adapters)} are on this machine"
-    head = f"{count(result.count, 'adapter')} of {called(result.base)} in {result.cache}{here}"
+    listed = len(result.adapters)
+    here = "" if listed == result.count else f", of which {counted(listed, 'are')} on this machine"
+    head = f"{counted(result.count, 'adapters')} of {called(result.base)} in {result.cache}{here}"
     rows = [(one.id, f"{size(one.bytes)}, rank {one.rank}", one.explanation) for one in result.adapters]
-    groups = [(one.id, f"{one.people} people", one.explanation) for one in result.communities]
-    listed = Group(Text(head, "bold"), _adapters(rows))
-    return Group(listed, Text("\nCommunities", "bold"), _adapters(groups)) if groups else listed
+    groups = [(one.id, counted(one.people, "people"), one.explanation) for one in result.communities]
+    shown = Group(Text(head, "bold"), _adapters(rows))
+    return Group(shown, Text("\nCommunities", "bold"), _adapters(groups)) if groups else shown
 
 
 def verified(result: Verified) -> RenderableType:
     """That all is well: what is not, is an error."""
     communities = f" and {result.communities} of communities" if result.communities else ""
-    held = f"{count(result.adapters, 'adapter')}{communities} ({size(result.bytes)})"
-    head = f"{result.cache}: {held} are what the catalogue says."
+    held = f"{counted(result.adapters, 'adapters')}{communities} ({size(result.bytes)})"
+    verb = "is" if result.adapters == 1 and not result.communities else "are"
+    head = f"{result.cache}: {held} {verb} what the catalogue says."
     rows = [f"{one.agreement:+.2f}  {one.id}" for one in result.answers]
     lines = ["", "Answers and the place of the training text agree by (1 at most):", *rows] if rows else []
     return Text("\n".join([head, *lines]))
@@ -329,7 +334,7 @@ def draft(result: Draft) -> str:
     """What would be sent where."""
     what = "a pull request to " if result.propose else "private " if result.private else "PUBLIC "
     signed = f"signed with {result.signed_by}" if result.signed_by else "not signed"
-    files = f"{count(len(result.names), 'file')} ({size(result.bytes)})"
+    files = f"{counted(len(result.names), 'files')} ({size(result.bytes)})"
     lines = [f"{files} for {what}{result.repo}, version {result.version}, {signed}"]
     if result.unchecked:
         lines.append(f"The training text of {', '.join(result.unchecked)} was not looked through (--text FILE).")
@@ -339,7 +344,7 @@ def draft(result: Draft) -> str:
 def receipt(result: Receipt) -> RenderableType:
     """What is there now."""
     where = result.pull_request or f"{result.repo} at {result.commit[:7]}"
-    return Text(f"{where}: {count(len(result.files), 'file')} sent ({size(result.bytes)}).")
+    return Text(f"{where}: {counted(len(result.files), 'files')} sent ({size(result.bytes)}).")
 
 
 def diagnosis(result: Diagnosis) -> RenderableType:
@@ -371,14 +376,9 @@ def size(number: float) -> str:
     """Bytes in words: 98 MB."""
     for unit in ("bytes", "kB", "MB"):
         if number < 1000:
-            return f"{number:.0f} {unit}"
+            return "1 byte" if (number, unit) == (1, "bytes") else f"{number:.0f} {unit}"
         number /= 1000
     return f"{number:.1f} GB"
-
-
-def count(number: int, what: str) -> str:
-    """A number of things: 1 text, 2 texts."""
-    return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
 def _adapters(rows: Sequence[tuple[str, str, str]]) -> Table:

@@ -8,27 +8,45 @@ Not here: what a picture shows (plot/portrait.py), reading TEXT (cli/options.py)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xpert_cli import paths
 from xpert_cli.cli.output import Output
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, BadUsage
 
 if TYPE_CHECKING:
     from xpert_cli.plot.portrait import Portrait
 
+STANDARD_OUTPUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
-def require_unread(out: Path, sources: Sequence[str], option: str) -> None:
-    """Refuse to write to a file that is to be read, or that lies in a folder that is.
 
-    Raises:
-        BadInput: it is among them.
+def written_place(name: str) -> Callable[[str | Path], Path]:
+    """What reads a file or folder that a command writes: the parser of every option that names one.
+
+    An empty name and standard output are wrong usage.
+
+    Args:
+        name: of the option.
     """
-    if out.exists() and any(_holds(Path(name), out) for name in sources):
-        raise BadInput(
-            f"{option} {out} is among the files to read, and would be lost. Name another file with {option}."
-        )
+
+    def parse(value: str | Path) -> Path:
+        wrong = ""
+        if value == "":
+            wrong = f"{name} names nothing: it is empty. Name a file or a folder"
+        elif value == "-":
+            wrong = f"{name} - would be a file that is called so: nothing is written to standard output. Name a file"
+        elif str(value) in STANDARD_OUTPUT:
+            wrong = f"{name} {value} is standard output, and a result is written as a whole file. Name a file"
+        if wrong:
+            with Output(json="--json" in sys.argv, quiet=False):  # the command's own is not made yet
+                raise BadUsage(f"{wrong}.")
+        return Path(value)
+
+    parse.__name__ = "PATH"  # what help calls the kind of value
+    return parse
 
 
 def require_apart(folder: Path, sources: Sequence[str], option: str = "--out") -> None:
@@ -39,18 +57,8 @@ def require_apart(folder: Path, sources: Sequence[str], option: str = "--out") -
     """
     from xpert_cli.training.places import WRITTEN
 
-    if any(_holds(Path(source), folder / name) for source in sources for name in WRITTEN):
+    if any(paths.is_in(folder / name, Path(source)) for source in sources for name in WRITTEN):
         raise BadInput(f"{option} {folder} is among what is read. Name another folder with {option}.")
-
-
-def _holds(source: Path, place: Path) -> bool:
-    """Whether something to read is a place, or a folder around it, which need not be there."""
-    try:
-        if source.is_dir():
-            return source.resolve() in (place.resolve(), *place.resolve().parents)
-        return source.samefile(place)
-    except OSError:  # one is standard input, is not there, or cannot be looked at
-        return False
 
 
 def require_picture(plot: Path, sources: Sequence[str]) -> None:
@@ -58,7 +66,7 @@ def require_picture(plot: Path, sources: Sequence[str]) -> None:
     from xpert_cli.plot import files
 
     files.check(plot)
-    require_unread(plot, sources, "--plot")
+    paths.require_unread(plot, map(Path, sources), "--plot")
 
 
 def draw(picture: Portrait, plot: Path, out: Output) -> None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadInput
 
 LEAST_MESSAGES = 4  # to learn from and to check against
@@ -88,13 +88,9 @@ class Reading:
         who = f" by {', '.join(self.authors)}" if self.authors else ""
         joined = f", {self.said} as sent" if self.said > self.messages else ""
         dropped = ", ".join(counted(count, reason) for reason, count in self.left_out.items())
-        return f"read {_many(self.messages, 'text')}{who} ({kinds}{joined})" + (
+        return f"read {counted(self.messages, 'texts')}{who} ({kinds}{joined})" + (
             f"; left out: {dropped}" if dropped else ""
         )
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -158,10 +154,3 @@ class Corpus:
             Corpus(tuple(message for key, message in keyed if key not in held_keys)),
             Corpus(tuple(message for key, message in keyed if key in held_keys)),
         )
-
-
-def counted(count: int, plural: str) -> str:
-    """A count with its words: "2 quoted lines", "1 quoted line"; the first plural word decides."""
-    if count != 1:
-        return f"{count} {plural}"
-    return f"1 {re.sub(r'(ie)?s(?= |$)', lambda end: 'y' if end[1] else '', plural, count=1)}"

@@ -12,15 +12,17 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO
 
 from xpert_cli.corpus import authors, pairing
 from xpert_cli.corpus.copies import without_copies
 from xpert_cli.corpus.formats import EMPTY, parse
-from xpert_cli.corpus.messages import PASSAGE, Corpus, Message, Reading, counted
+from xpert_cli.corpus.messages import PASSAGE, Corpus, Message, Reading
 from xpert_cli.corpus.sources import File, Place, Source, place_of
 from xpert_cli.corpus.times import moment
 from xpert_cli.corpus.turns import Conversation, Parsed
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadInput, BadUsage
 
 __all__ = ["PASSAGE", "Corpus", "Message", "Reading", "Wanted", "read"]
@@ -83,6 +85,7 @@ class _Read:
     doubts: list[str] = field(default_factory=list)
     texts: int = 0
     places: set[Place] = field(default_factory=set)  # of files that were read
+    met: set[Path] = field(default_factory=set)  # paths that were left out
 
 
 def read(
@@ -115,7 +118,7 @@ def read(
     named = list(unique.values())
     for number, name in enumerate(named):
         progress("reading your text", number / len(named))
-        _read_source(Source(name, stdin, unique), files, progress)
+        _read_source(Source(name, stdin, unique, files.met), files, progress)
     if not named:
         raise BadInput("no text was given. Name files or folders with text you wrote, or - for standard input.")
     shown = Source(named[0]).shown if len(named) == 1 else "your files"
@@ -229,10 +232,9 @@ def _users(
             talks[number] = _PAIRED  # its turns are let go
     if pair_count:
         both = " and ".join(sorted(name for name, _ in names.most_common(2)))
-        count = "1 conversation is" if pair_count == 1 else f"{pair_count} conversations are"
         files.notes.append(
-            f"{count} between the authors that you named alone: {both} are read as one person, and answer nobody. "
-            "Name one of them if they are two."
+            f"{counted(pair_count, 'conversations are')} between the authors that you named alone: "
+            f"{both} are read as one person, and answer nobody. Name one of them if they are two."
         )
     if talks and not messages and not files.messages:
         authors.named(talks, list(user_names) or sorted({one.owner for one in talks}), shown)

@@ -169,10 +169,18 @@ class Source:
 
     Args:
         named: places that the user named by themselves; inside a folder they are not left out, and `again` is True.
+        met: paths that were left out of another source that holds them too, to which this one adds its own.
     """
 
-    def __init__(self, name: str, stdin: IO[bytes] | None = None, named: Collection[Place] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        stdin: IO[bytes] | None = None,
+        named: Collection[Place] = (),
+        met: set[Path] | None = None,
+    ) -> None:
         self.name, self.stdin, self.named = name, stdin, named
+        self._met = set() if met is None else met
         self.left_out: Counter[str] = Counter()
         self.notes: list[str] = []
         self.again = False
@@ -242,7 +250,7 @@ class Source:
     def _leave_out(self, path: Path, folder: Path) -> None:
         """Count what is no file inside a folder: a linked folder, a link to nothing, a pipe."""
         reason = _reason(PurePosixPath(path.relative_to(folder).as_posix()), vault=False)
-        if place_of(path) in self.named:
+        if place_of(path) in self.named or self._again(path):
             self.again = True
         elif reason in ("hidden files", "files of dependencies"):
             self.left_out[reason] += 1
@@ -252,17 +260,30 @@ class Source:
             self.left_out["linked folders (not followed)"] += 1
             self.notes.append(f"{path} is a link to a folder, and is not followed. Name it beside to read it.")
 
+    def _again(self, path: Path) -> bool:
+        """Whether a path was left out of another source already, which is counted once."""
+        place = path.parent.resolve() / path.name
+        before = place in self._met
+        self._met.add(place)
+        return before
+
     def _in_archive(self) -> Iterator[File]:
         self.many = True
-        archive = self._archive
+        archive, members = self._archive, list[tuple[str, object]]()
         if isinstance(archive, zipfile.ZipFile):
-            self._members = {one.filename: one for one in archive.infolist() if not one.is_dir()}
+            members = [(one.filename, one) for one in archive.infolist() if not one.is_dir()]
         elif archive is not None:
-            self._members = {one.name.removeprefix("./"): one for one in archive if one.isfile()}
-        if len(self._members) > MEMBERS:
+            members = [(one.name.removeprefix("./"), one) for one in archive if one.isfile()]
+        if len(members) > MEMBERS:
             raise BadInput(f"{self.shown} holds more than {MEMBERS:,} files. Unpack it, and name what you wrote.")
+        self._members = dict(members)
+        counts = Counter(name for name, _ in members)
         for name in self._wanted():
             member = self._members[name]
+            if counts[name] > 1:  # an edited archive, or two that were joined: which is meant, only its maker knows
+                raise BadInput(
+                    f"{self.shown} holds {counts[name]} files called {name}. Unpack the one that you mean, and name it."
+                )
             size = int(getattr(member, "file_size", getattr(member, "size", 0)))
             if size > LARGEST:
                 raise BadInput(f"{self.shown}/{name} is larger than {LARGEST >> 20} MB. Unpack it, and name the file.")
@@ -295,7 +316,7 @@ class Source:
             reason, member = _reason(PurePosixPath(name), vault), self._members[name]
             if not reason:
                 names.append(name)
-            elif self.named and isinstance(member, Path) and place_of(member) in self.named:
+            elif isinstance(member, Path) and (place_of(member) in self.named or self._again(member)):
                 self.again = True
             else:
                 self.left_out[reason] += 1

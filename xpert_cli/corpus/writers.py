@@ -37,7 +37,7 @@ class Writer:
     """One writer: a name that can be a file's, and the file or folder that holds what the writer wrote.
 
     Attributes:
-        own_name: of the file or folder, without its ending: what chats in it may call the writer.
+        own_name: as the table has it, or of the file or folder, without its ending: what chats may call the writer.
     """
 
     name: str
@@ -53,15 +53,15 @@ def find_writers(source: Path, parted: Path, column: str | None = None) -> tuple
         column: the table's author column; one of AUTHORS by default.
 
     Raises:
-        BadInput: there is no such file, it is no table, it has no author column, or there is nobody.
+        BadInput: there is no such file, it is no table, it has no author column, there is nobody, or two writers' names
+            differ only in capital letters or in their form in Unicode.
     """
     if source.is_dir():
         entries = sorted(path for path in source.iterdir() if not path.name.startswith("."))
         named = {path: path.name if path.is_dir() else path.stem for path in entries}
     elif source.suffix.lower() in TABLES and source.is_file():
-        _part(source, parted, column)
-        files = sorted(parted.glob("*.jsonl"))
-        named = {path: path.stem for path in files}
+        names = _part(source, parted, column)
+        return tuple(Writer(name, parted / f"{name}.jsonl", names[name]) for name in sorted(names))
     else:
         raise BadInput(
             f"{source} is neither a folder nor a table ({', '.join(TABLES)}). "
@@ -70,7 +70,9 @@ def find_writers(source: Path, parted: Path, column: str | None = None) -> tuple
     if not named:
         raise BadInput(f"{source} holds no writers. Put a file or a folder for each writer into it.")
     counts: dict[str, int] = defaultdict(int)
+    known: dict[str, str] = {}
     for name in named.values():
+        _require_apart(name, known, source)
         counts[usable(name)] += 1
     return tuple(
         sorted(
@@ -97,22 +99,49 @@ def usable(name: str, distinct: str = "") -> str:
     return f"{plain[: MOST_NAME - 9]}-{digest}"
 
 
-def _part(table: Path, folder: Path, column: str | None) -> None:
-    """Write a file for each author of a table, unless that was done: whole, or to be done again."""
-    stamp = json.dumps([paths.digest(table), column])
-    with suppress(OSError):
-        if (folder / PARTED).read_text("utf-8") == stamp:
-            return
+def _require_apart(name: str, known: dict[str, str], source: Path) -> None:
+    """Refuse a writer whose name differs from a known one only in what some disks do not tell apart.
+
+    Args:
+        known: names by what they are on such a disk; `name` is added.
+    """
+    if (other := known.setdefault(paths.folded(name), name)) != name:
+        raise BadInput(
+            f"{source}: the writers {other} and {name} differ only in capital letters or in their form in Unicode, "
+            "and some disks keep one file of two such names. Give them one name, or names that differ otherwise."
+        )
+
+
+def _part(table: Path, folder: Path, column: str | None) -> dict[str, str]:
+    """Write a file for each author of a table, unless that was done: whole, or to be done again.
+
+    Returns:
+        The authors as the table names them, by the names of their files.
+    """
+    stamp = [paths.digest(table), column]
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        done = json.loads((folder / PARTED).read_text("utf-8"))
+        if done["table"] == stamp:
+            return dict(done["names"])
     shutil.rmtree(folder, ignore_errors=True)
-    paths.writable(folder)
+    paths.writable(folder, "--work")
     held: dict[str, list[str]] = defaultdict(list)
+    names: dict[str, str] = {}
+    known: dict[str, str] = {}
     for number, (author, record) in enumerate(_authored(table, column), 1):
-        held[usable(author)].append(json.dumps(record, ensure_ascii=False) + "\n")
+        name = usable(author)
+        if name not in names:
+            _require_apart(author, known, table)
+            names[name] = author
+        held[name].append(json.dumps(record, ensure_ascii=False) + "\n")
         if number % MOST_ROWS == 0:
             _append(folder, held)
+    if not names:
+        raise BadInput(f"{table} holds no writers. Give a table with an author in each row.")
     _append(folder, held)
-    with paths.whole(folder / PARTED) as part:
-        part.write_text(stamp, "utf-8")
+    with paths.whole(folder / PARTED, "--work") as part:
+        part.write_text(json.dumps({"table": stamp, "names": names}), "utf-8")
+    return names
 
 
 def _append(folder: Path, held: dict[str, list[str]]) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from xpert_cli import __version__, paths
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadInput, CacheMismatch
 from xpert_cli.hub import download
 from xpert_cli.hub.client import NotHere, explained, first_line, import_hub
@@ -276,7 +277,7 @@ def _ago(path: Path) -> str:
     seconds = max(0.0, time.time() - path.stat().st_mtime)
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if (count := int(seconds // length)) > 0:
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+            return f"{counted(count, f'{unit}s')} ago"
     return "a moment ago"
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xpert_cli import gguf, platform
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadModel
 from xpert_cli.llama.memory import BATCH, Layout, fitted, room_for_copies
 from xpert_cli.llama.vocabulary import Vocabulary
@@ -170,7 +171,8 @@ class Context(Vocabulary):
         self._ended = time.monotonic()
         if status:
             raise BadModel(
-                f"llama.cpp could not evaluate {count} tokens (status {status}). Use shorter text or a larger context."
+                f"llama.cpp could not evaluate {counted(count, 'tokens')} (status {status}). "
+                "Use shorter text or a larger context."
             )
 
     def _clear(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadInput, BadModel
 from xpert_cli.llama.context import Context, Floats
 from xpert_cli.llama.vocabulary import Vocabulary, library
@@ -31,7 +32,9 @@ class Model(Context):
     def _each_output(self, tokens: Sequence[int], first: int) -> Iterator[tuple[int, Floats]]:
         """(position, logits) for every position from `first` on; the array is valid until the next step."""
         if len(tokens) > self.context:
-            raise BadInput(f"{len(tokens)} tokens do not fit in a context of {self.context}. Use shorter text.")
+            raise BadInput(
+                f"{counted(len(tokens), 'tokens do')} not fit in a context of {self.context}. Use shorter text."
+            )
         self._clear()
         step = min(self._batch_size, self.outputs)
         at = 0

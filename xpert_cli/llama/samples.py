@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from xpert_cli.corpus import Corpus, Message
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.llama.model import Sample, Vocabulary
 
@@ -48,11 +49,9 @@ def tokenized(
         split += len(parts) > 1
         pieces += len(parts) if len(parts) > 1 else 0
     if split:
-        note(
-            f"{split} long {'text is' if split == 1 else 'texts are'} learnt in {pieces} pieces of {max_tokens} tokens"
-        )
+        note(f"{counted(split, 'long texts are')} learnt in {pieces} pieces of {counted(max_tokens, 'tokens')}")
     if shortened:
-        note(f"the beginning of {shortened} long {'question' if shortened == 1 else 'questions'} is left out")
+        note(f"the beginning of {counted(shortened, 'long questions')} is left out")
     if not samples:
         raise BadInput("there is nothing to tokenize. Give text you wrote.")
     return samples

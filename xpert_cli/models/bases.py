@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from xpert_cli import aliases, paths
+from xpert_cli import aliases, settings
 from xpert_cli.errors import BadModel
 from xpert_cli.gguf import BaseModel, folder_in_place
 from xpert_cli.hub.sources import PACKAGED_BASE, find_base
@@ -30,7 +30,7 @@ def open_base(
         BadInput: there is no such model here, and it cannot be fetched.
         BadModel: it is no sound model, or it did not stand the trial.
     """
-    name = name or paths.default("base")
+    name = name or settings.default("base")
     name = aliases.target(name) or name
     if (folder := Path(name).expanduser()).is_dir():
         raise BadModel(folder_in_place(folder))

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from xpert_cli.errors import BadInput, BadModel
+from xpert_cli.errors import BadModel
 from xpert_cli.gguf import read_header
 from xpert_cli.gguf.vocabulary import check_vocabulary
 from xpert_cli.hub.names import on_hub
@@ -26,7 +26,7 @@ from xpert_cli.models.hf_checkpoint import files, locate
 from xpert_cli.models.hf_model import FloatType, write_gguf
 from xpert_cli.models.hf_tokenizer import Unsupported
 from xpert_cli.models.quantize import FLOATS, quantization_type, quantize, quantized_already
-from xpert_cli.paths import identity, require_new, require_place, share, whole
+from xpert_cli.paths import identity, require_new, require_place, require_unread, share, whole
 from xpert_cli.resume import middle
 
 Progress = Callable[[str, float], None]
@@ -88,9 +88,9 @@ def convert(
     repo = None if is_gguf or Path(model).is_dir() else on_hub(model)
     called = Path(repo.repo).name if repo else Path(model).stem if is_gguf else Path(model).resolve().name
     target = out or Path(f"{called}-{kind}.gguf")
+    if is_gguf:
+        require_unread(target, [Path(model)])
     require_place(target)
-    if is_gguf and target.exists() and target.samefile(model):
-        raise BadInput(f"--out {target} is the file to convert, and would be lost. Name another file with --out.")
     if not overwrite:
         require_new(target)
     fallback: dict[str, str] = {}
@@ -169,7 +169,7 @@ def _with_llama_cpp(
             "If you trust both, say so with --llama-converter."
         ) from reason
     progress(f"converting with {_CONVERTER}", 0.0)
-    with whole(out) as part:
+    with whole(out, "--out") as part:
         command = [program, str(folder), "--outfile", str(part), "--outtype", kind.lower()]
         run_converter(command, f"{program} cannot convert {folder}", "Choose another model.")
         read_header(part)  # what is not sound never gets the name of the output

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadModel
 from xpert_cli.foreign.data import read_object
 from xpert_cli.gguf.header import PEFT, folder_in_place
@@ -103,7 +104,9 @@ def _read_shards(folder: Path, index: Path) -> dict[str, StoredTensor]:
     for shard in sorted(set(shards.values())):
         tensors |= read_safetensors(folder / Path(shard).name)
     if missing := sorted(shards.keys() - tensors.keys()):
-        raise BadModel(f"{folder} lacks {len(missing)} tensors, {missing[0]} first. Download the model again.")
+        raise BadModel(
+            f"{folder} lacks {counted(len(missing), 'tensors')}, {missing[0]} first. Download the model again."
+        )
     return tensors
 
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadModel
 from xpert_cli.gguf.architectures import ARCHITECTURES, Architecture
 from xpert_cli.gguf.header import MAX_LAYERS
@@ -138,7 +139,9 @@ def _sliding(known: Architecture, defaults: Mapping[str, Any], config: Mapping[s
     if "layer_types" in config and not everywhere:
         kinds = config["layer_types"]
         if not isinstance(kinds, list) or len(kinds) != count:
-            raise BadModel(f"layer_types in config.json does not name {count} layers. Download the model again.")
+            raise BadModel(
+                f"layer_types in config.json does not name {counted(count, 'layers')}. Download the model again."
+            )
         if other := set(map(str, kinds)) - {"full_attention", "sliding_attention"}:
             raise _cannot(known, f"layers of type {min(other):.40}")
         return [kind == "sliding_attention" for kind in kinds]

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpert_cli import paths
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadModel
 from xpert_cli.gguf.architectures import Architecture, gguf_name, is_permuted, permute
 from xpert_cli.gguf.dequantize import widen_bfloat16
@@ -144,11 +145,12 @@ def _check_names(known: Architecture, config: Mapping[str, Any], checkpoint: Che
     needed |= {f"model.layers.{i}.{module}.bias" for i in range(count) for module in biased}
     if missing := sorted(needed - names):
         raise BadModel(
-            f"{checkpoint.folder} lacks {len(missing)} tensors, {missing[0]} first. Download the model again."
+            f"{checkpoint.folder} lacks {counted(len(missing), 'tensors')}, {missing[0]} first. "
+            "Download the model again."
         )
     if beyond := [name for name in names if (match := _LAYER.match(name)) and int(match[1]) >= count]:
         raise BadModel(
-            f"{checkpoint.folder} holds {beyond[0]:.80}, and config.json tells of {count} layers. "
+            f"{checkpoint.folder} holds {beyond[0]:.80}, and config.json tells of {counted(count, 'layers')}. "
             "Download the model again."
         )
     unused = {name for name in names if name.endswith(_IGNORED)} | {"lm_head.weight"}

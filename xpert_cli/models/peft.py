@@ -237,5 +237,5 @@ def write_peft(adapter: Adapter, folder: Path, *, heads: int, kv_heads: int, bas
         "inference_mode": True,
     }
     write_safetensors(folder / WEIGHTS, tensors)
-    with whole(folder / CONFIG) as part:
+    with whole(folder / CONFIG, "--out") as part:
         part.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

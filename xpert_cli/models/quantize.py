@@ -99,7 +99,7 @@ def quantize(
     params.ftype = quantization_types()[type_name]
     params.nthread = threads or platform.cores()
     params.allow_requantize = True
-    with whole(target) as part:
+    with whole(target, "--out") as part:
         failed, log = _call(lib, os.fsencode(source), os.fsencode(part), params, progress)
         if failed:
             raise _reason(log, source, target, type_name)

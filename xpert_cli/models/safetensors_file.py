@@ -103,7 +103,7 @@ def write_safetensors(file: Path, tensors: Mapping[str, Floats]) -> None:
         at += values.nbytes
     head = json.dumps(entries, separators=(",", ":")).encode()
     head = head.ljust(-(-len(head) // 8) * 8)  # tensors start at a multiple of 8
-    with whole(file) as part, part.open("wb") as out:
+    with whole(file, "--out") as part, part.open("wb") as out:
         out.write(struct.pack("<Q", len(head)) + head)
         for values in tensors.values():
             out.write(np.ascontiguousarray(values, "<f4").data)

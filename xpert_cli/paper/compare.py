@@ -19,6 +19,7 @@ import numpy as np
 
 from xpert_cli.cache.catalogue import Chosen, OpenCache
 from xpert_cli.corpus import Corpus
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel
 from xpert_cli.paper import two_answers, word_index
@@ -101,6 +102,6 @@ def compare(
         len(chosen),
         tuple(WordValue(known.basis.words[i], float(z[i])) for i in map(int, np.argsort(-abs(z), kind="stable"))),
         tuple(Near(name, distances[name]) for name in ranking),
-        (f"{left} adapters have no words yet and are not ranked",) if left else (),
+        (f"{counted(left, 'adapters have no words yet and are')} not ranked",) if left else (),
         time.monotonic() - began,
     )

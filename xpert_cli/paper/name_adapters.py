@@ -21,6 +21,7 @@ import numpy as np
 from xpert_cli.cache.catalogue import OpenCache, base_answers
 from xpert_cli.cache.entries import Entry
 from xpert_cli.cache.write import relist
+from xpert_cli.counts import counted
 from xpert_cli.gguf import BaseModel
 from xpert_cli.llama.model import Model
 from xpert_cli.paper import two_answers, word_index
@@ -115,7 +116,8 @@ def name_words(
     )
     missed = [one.id for one in approximated if one.left >= residual]
     note = (
-        f"{candidates} words leave more than {residual:g} of {len(missed)} of {len(approximated)} adapters unexplained"
+        f"{counted(candidates, 'words leave')} more than {residual:g} of {len(missed)} of "
+        f"{counted(len(approximated), 'adapters')} unexplained"
     )
     return Named(
         cache.source.name,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from xpert_cli.counts import counted
 from xpert_cli.plot.svg import Scale, clean, document, fitted, label, ticks, width_of, wrapped
 from xpert_cli.selection.project import AxisPosition
 
@@ -68,7 +69,7 @@ def of_selection(result: Selection) -> Portrait:
     return Portrait(
         title,
         re.sub(r"(?<![\w-])-(?=\d)", "−", result.explanation),
-        f"{count(result.samples, 'text')}, confidence {result.confidence:.2f}",
+        f"{counted(result.samples, 'texts')}, confidence {result.confidence:.2f}",
         result.places,
         ids,
         tuple(one.score for one in nearest),
@@ -82,7 +83,7 @@ def of_summary(result: Summary) -> Portrait:
     """The portrait of a writer alone."""
     places = tuple(AxisPosition(axis.low, axis.high, axis.value, axis.error) for axis in result.axes if axis.shown)
     explanation = re.sub(r"(?<![\w-])-(?=\d)", "−", result.explanation)
-    return Portrait("How you write", explanation, count(result.samples, "text"), places)
+    return Portrait("How you write", explanation, counted(result.samples, "texts"), places)
 
 
 def drawn(portrait: Portrait, width: int = WIDE) -> str:
@@ -151,7 +152,7 @@ def _keys(portrait: Portrait) -> Iterator[tuple[Mark, str, str]]:
         yield _mixture, "the mixture of these", "strong"
     others, rest = len(portrait.ids) - len(portrait.parts), portrait.total - len(portrait.parts)
     if others > 0:
-        yield _other, count(rest, "other adapter") if others == rest else f"{others} nearest of {rest:,} others", ""
+        yield _other, counted(rest, "other adapters") if others == rest else f"{others} nearest of {rest:,} others", ""
     yield _base, "the base model", ""
     if portrait.ids:
         yield _way, "where your line crosses the base, you and the adapter differ", ""
@@ -252,11 +253,6 @@ def signed(value: float, digits: int = 1) -> str:
     """A number with its sign, a true minus; zero has none."""
     text = f"{value:+.{digits}f}"
     return text.lstrip("+-") if not float(text) else text.replace("-", "−")
-
-
-def count(number: int, what: str) -> str:
-    """A number of things: 1 text, 2 texts."""
-    return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
 def _with_title(mark: str, content: str) -> str:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.cache.indexed import IndexedCache
+from xpert_cli.counts import counted
 from xpert_cli.selection.project import Projection
 from xpert_cli.selection.score import FEWEST_MEMBERS
 from xpert_cli.style import described
@@ -67,4 +68,4 @@ def _count(projection: Projection, axis: int, average: float, own: float) -> str
     values = values[~np.isnan(values)]
     middle = space.reference[axis] + space.gap[axis] + average * space.spread[axis]
     count = int(np.sum(values > middle) if own > 0 else np.sum(values < middle))
-    return f"{count} of {len(values)} texts"
+    return f"{count} of {counted(len(values), 'texts')}"

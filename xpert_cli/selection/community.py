@@ -33,11 +33,13 @@ class Nearest:
         path: from everybody down to it.
         sure: probability that it is the right one among those beside it, all the way down.
         score: cosine of the person's shift from the base and the community's, in [-1, 1].
+        nearness: as `selection.score.nearness` has it, of the community alone.
     """
 
     path: tuple[Community, ...]
     sure: float
     score: float
+    nearness: float
 
     @property
     def community(self) -> Community:
@@ -65,16 +67,14 @@ def nearest(projection: Projection, cache: OpenCache) -> Nearest | None:
         inside = [one for one in cache.communities if one.parent == path[-1].id]
     if not path:
         return None
-    score = direction_scores(projection.shift, place(projection, path[-1])[None], projection.space.precision)[0]
-    return Nearest(tuple(path), sure, float(score))
+    space, mean = projection.space, place(projection, path[-1])[None]
+    score = float(direction_scores(projection.shift, mean, space.precision)[0])
+    return Nearest(tuple(path), sure, score, nearness(projection.readings, mean, space))
 
 
 def near(projection: Projection, group: Nearest) -> bool:
     """Whether a community is near enough to start from, by what `selection.score.choose` asks of an adapter."""
-    if group.score < NEAR:
-        return False
-    mean = place(projection, group.community)[None]
-    return len(projection.readings) < ENOUGH or nearness(projection.readings, mean, projection.space) >= FAR
+    return group.score >= NEAR and (len(projection.readings) < ENOUGH or group.nearness >= FAR)
 
 
 def place(projection: Projection, one: Community) -> Floats:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from xpert_cli.cache.catalogue import OpenCache, base_answers
 from xpert_cli.cache.indexed import IndexedCache
 from xpert_cli.corpus import Corpus
+from xpert_cli.counts import counted
 from xpert_cli.gguf import BaseModel
 from xpert_cli.style import described
 from xpert_cli.style.languages import LANGUAGES, NAMES, language
@@ -162,9 +163,11 @@ def project(
     if not english and (count := int(unread.sum())):
         instead = NAMES.get(language(whole), "")
         speaking = int((~np.isnan(values).all(axis=0) & used & [axis.name in OTHER for axis in space.axes]).sum())
-        stead = f"; {speaking} axes count words of {instead} in their stead" if instead and speaking else ""
+        others = counted(speaking, "axes count")
+        stead = f"; {others} words of {instead} in their stead" if instead and speaking else ""
         notes.append(
-            f"your texts are not English, or too short: {count} axes that need English words are left out{stead}"
+            "your texts are not English, or too short: "
+            f"{counted(count, 'axes that need English words are')} left out{stead}"
         )
     return Projection(texts, space.only(used), at_cache, Readings(values[:, used]), tuple(notes))
 

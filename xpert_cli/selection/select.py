@@ -23,6 +23,7 @@ from xpert_cli.cache.catalogue import Chosen, OpenCache
 from xpert_cli.cache.communities import people
 from xpert_cli.cache.screening import admitted, oddities
 from xpert_cli.corpus import Corpus
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.selection import community
@@ -157,7 +158,7 @@ def select(
         rivals = np.concatenate([means[:1], adapters[outsiders]])
         sure = group.sure * confidence(projection.readings, rivals, projection.space)
         adapters, ids = np.concatenate([means, adapters]), [*(one.id for one in upwards), *ids]
-        nearby = nearness(projection.readings, means[:1], projection.space)
+        nearby = group.nearness
         why = community.in_words(projection, group)
     else:
         sure = confidence(projection.readings, adapters, projection.space, rest=rest)
@@ -211,11 +212,13 @@ def _as_ranked(projection: Projection, group: community.Nearest) -> tuple[Ranked
 def _few(texts: Sequence[str]) -> tuple[str, ...]:
     """A warning where there is too little writing to go by."""
     count, number = len(texts), sum(len(words(text)) for text in texts[:FEW_WORDS])
-    short = f" of {number} word{'s' * (number != 1)}" if number < FEW_WORDS else ""
+    short = f" of {counted(number, 'words')}" if number < FEW_WORDS else ""
     if count < ENOUGH:
         on = f"from {ENOUGH} on the choice is to be relied on, from 20 it is good"
-        return (f"only {count} text{'s' * (count != 1)}{short}: {on}",)
-    return (f"{count} texts{short} together: too few words for the choice to be relied on",) if short else ()
+        return (f"only {counted(count, 'texts')}{short}: {on}",)
+    return (
+        (f"{counted(count, 'texts')}{short} together: too few words for the choice to be relied on",) if short else ()
+    )
 
 
 def _foreign(projection: Projection, adapters: Floats) -> tuple[str, ...]:
@@ -295,7 +298,7 @@ def _in_words(verdict: str, chosen: tuple[Chosen, ...], ranking: tuple[Ranked, .
     best = ranking[0]
     why = ", ".join([one.words for one in best.reasons if one.share > 0 and one.axis != WORDING][:3])
     if verdict == "none":
-        return f"None of the {size} adapters is near: {best.adapter}, the best, scores {best.score:+.2f}."
+        return f"None of the {counted(size, 'adapters')} is near: {best.adapter}, the best, scores {best.score:+.2f}."
     if verdict == "mixture":
         parts = " and ".join(f"{one.weight:.2f} of {one.adapter}" for one in chosen)
         return f"No single adapter fits your writing; this mixture is nearer: {parts}."

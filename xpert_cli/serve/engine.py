@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadModel, XpertError
 from xpert_cli.gguf import BaseModel
 from xpert_cli.llama.chat import CONTEXT, LEAST_CONTEXT
@@ -217,7 +218,9 @@ class Engine:
             if self._closed:
                 raise ApiError(503, "The server is shutting down.")
             if self.waiting >= self._queue:
-                raise ApiError(429, f"{self.waiting} requests are waiting already. Try again later.", code="queue_full")
+                raise ApiError(
+                    429, f"{counted(self.waiting, 'requests are')} waiting already. Try again later.", code="queue_full"
+                )
             self._waiting.setdefault(job.client, deque()).append(job)
             self._changed.notify()
         return job

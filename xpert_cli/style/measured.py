@@ -16,6 +16,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from xpert_cli import counts
 from xpert_cli.style.axes import TABLE
 from xpert_cli.style.chat import CHAT
 from xpert_cli.style.formula import MeasuredAxis, Rule, digest
@@ -111,7 +112,7 @@ def evidence(texts: Sequence[str], name: str, sign: int) -> str:
     if not ranked:
         return ""
     *_, shown, size = min(ranked)
-    return f"“{shown}” ({size} {'word' if size == 1 else 'words'})" if counted else f"“{shown}”"
+    return f"“{shown}” ({counts.counted(size, 'words')})" if counted else f"“{shown}”"
 
 
 def _reading(rule: Rule, sample: Sample) -> float:

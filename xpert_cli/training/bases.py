@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xpert_cli import gguf, paths, platform
+from xpert_cli import gguf, paths, platform, settings
 from xpert_cli.cache.catalogue import OpenCache, open_cache
 from xpert_cli.errors import BadModel, MissingExtra, XpertError
 from xpert_cli.gguf.architectures import ARCHITECTURES
@@ -131,7 +131,7 @@ def _caches() -> Iterator[tuple[str, OpenCache]]:
     """The embedded cache, the one that the settings name, and those that were fetched; nothing is fetched now."""
     catalogues = (paths.data_dir() / "hub").glob(f"*/*/{CATALOGUE}")
     fetched = {path.parents[1].name.replace("--", "/", 1) for path in catalogues}
-    for name in dict.fromkeys([EMBEDDED, paths.default("cache"), *sorted(fetched)]):
+    for name in dict.fromkeys([EMBEDDED, settings.default("cache"), *sorted(fetched)]):
         try:
             yield name, open_cache(open_source(name, offline=True))
         except XpertError:

@@ -20,6 +20,7 @@ import numpy as np
 from xpert_cli import paths
 from xpert_cli.cache.catalogue import OpenCache
 from xpert_cli.corpus import Corpus
+from xpert_cli.counts import counted
 from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.llama.model import Model, Sample
 from xpert_cli.llama.samples import tokenized
@@ -112,7 +113,9 @@ def evaluate(
 
 
 def _warned(trained_on: int, messages: int) -> tuple[str, ...]:
-    return (f"{trained_on} of the {messages} messages were trained on: their loss says little of new ones",)
+    were = "was" if trained_on == 1 else "were"
+    of = f"{trained_on} of the {counted(messages, 'messages')}"
+    return (f"{of} {were} trained on: their loss says little of new ones",)
 
 
 def _standings(

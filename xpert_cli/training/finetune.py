@@ -29,14 +29,16 @@ from xpert_cli.selection import style_shift
 from xpert_cli.selection.start_check import StartCheck
 from xpert_cli.training import loop
 from xpert_cli.training.package import Files, package
-from xpert_cli.training.places import Finished
+from xpert_cli.training.places import Finished, alone
 from xpert_cli.training.plan import Plan
 from xpert_cli.training.prepare import Budget, Note, Prepared, Progress, Settings, prepare
 from xpert_cli.training.starts import Start
+from xpert_cli.training.stopping import cuttable
 
 __all__ = ["Budget", "Finetuned", "Settings", "Start", "finetune"]
 
 NOT_RECORDED = ("prompt", "before", "after")  # words of a held-out message, which may be another person's
+FILES = ("adapter", "merged", "modelfile")  # what of the record names a file in the run's folder
 _Part = TypeVar("_Part")
 
 
@@ -115,9 +117,14 @@ class Finetuned:
 
     @classmethod
     def of_record(cls, folder: Path) -> Finetuned:
-        """The result that a finished run's record tells; its words are not in it."""
+        """The result that a finished run's record tells; its words are not in it.
+
+        Its files are named where they are now: the folder may have been moved, or named from elsewhere.
+        """
         record: dict[str, Any] = {**dict.fromkeys(NOT_RECORDED, ""), **runs.record(folder)["result"]}
         record["curve"] = tuple((step, loss) for step, loss in record["curve"])
+        here = {name: str(folder / Path(path).name) for name in FILES if (path := record.get(name))}
+        record |= {"folder": str(folder), **here}
         record["axes"] = tuple(style_shift.StyleShift(**axis) for axis in record["axes"])
         return cls(
             started_from=tuple(Chosen(**part) for part in record["started_from"]),
@@ -159,7 +166,8 @@ def finetune(
         BadInput: too few messages to hold some out, a budget that the run does not fit into, or a folder that holds
             another finished run.
         MissingExtra: torch is not installed.
-        CannotWrite: the run folder cannot be written, or has too little room; said before training.
+        CannotWrite: the run folder cannot be written, has too little room, or another process trains there; said
+            before training.
         Stopped: the user stopped the run; the same call carries on.
     """
     base = BaseModel.open(base)
@@ -167,11 +175,12 @@ def finetune(
         run = prepare(corpus, base, cache, start or Start(), settings or Settings(), budget or Budget(), progress, note)
     except Finished as finished:
         return Finetuned.of_record(finished.folder)
-    trained = _train(run)
-    files = package(run, trained.adapter)
-    result = _report(run, trained, files)
-    _write_record(run, result)
-    run.keep.clear()
+    with alone(run.folder):
+        trained = _train(run)
+        files = package(run, trained.adapter)
+        result = _report(run, trained, files)
+        _write_record(run, result)
+        run.keep.clear()
     return result
 
 
@@ -186,7 +195,7 @@ def _train(run: Prepared) -> loop.Trained:
     run.progress("loading the base model", 0.0)
     plan = run.plan
     try:
-        decoder = plan.open(run.base)
+        decoder = cuttable(plan.open(run.base))
         return loop.train(
             decoder,
             run.samples,

@@ -24,7 +24,7 @@ def require_folders(writers: Path, out: Path, work: Path) -> None:
         writers: the folder of which each entry is a writer, or the table of all.
 
     Raises:
-        BadUsage: `out` or `work` lies among the writers, or `out` in `work`.
+        BadUsage: `out` or `work` lies among the writers, or one of them in the other.
         CannotWrite: one of them cannot be written.
     """
     if not writers.is_file():
@@ -42,6 +42,11 @@ def require_folders(writers: Path, out: Path, work: Path) -> None:
     if _lies_in(out, work):
         raise BadUsage(
             f"-o {out} is in the folder of --work, {work}, which holds texts of people and is not to be published. "
+            "Choose another folder with -o or --work."
+        )
+    if _lies_in(work, out):
+        raise BadUsage(
+            f"--work {work} is in the folder of -o, {out}, which is to be published, and it holds texts of people. "
             "Choose another folder with -o or --work."
         )
     for folder in (out, out / "adapters", out / "communities"):

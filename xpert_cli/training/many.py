@@ -25,6 +25,7 @@ from xpert_cli.cache.verify import Grouped
 from xpert_cli.cache.writers import PLACE, Tree, build_cache, plan, read_place, weights_told
 from xpert_cli.corpus.persons import persons
 from xpert_cli.corpus.writers import Writer
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.gguf import BaseModel
 from xpert_cli.gguf.averaging import average
@@ -132,13 +133,19 @@ def train_cache(
         raise BadInput(f"a writer is called {clashes[0]}, as a community would be. Choose another --prefix.")
     tasks = [Task(one.name, str(one.path.resolve()), author=one.own_name) for one in writers]
     _require_memory(settings, base, tasks, work, progress)
-    work = paths.writable(work)
-    done = _run(tasks, work, settings, progress, "writers")
+    work = paths.writable(work, "--work")
+    try:
+        done = _run(tasks, work, settings, progress, "writers")
+    except BaseException:
+        _drop_empty(work, tasks)
+        raise
     failed = {one.name: one.error for one in done if one.error}
     usable = {one.name: one for one in done if not one.error}
     if not usable:
         _drop_empty(work, tasks)
-        raise BadInput(f"none of {len(failed)} writers has a text that can be used. {' '.join(_named(failed))}")
+        raise BadInput(
+            f"none of {counted(len(failed), 'writers')} has a text that can be used. {' '.join(_named(failed))}"
+        )
     axes = described.measured_axes()
     places = {name: place for name in usable if (place := read_place(work / name / PLACE, axes)) is not None}
     least = 0 if settings.communities == "none" else settings.least
@@ -194,10 +201,12 @@ def _completed(how: How, base: BaseModel) -> How:
 
 def _drop_empty(work: Path, tasks: Sequence[Task]) -> None:
     """Delete the folders of writers in which nothing but a lock is, and `work` if nothing is left in it."""
+    for folder in (work / task.name for task in tasks):
+        with suppress(OSError):
+            if {one.name for one in folder.iterdir()} <= {LOCK}:
+                (folder / LOCK).unlink(missing_ok=True)
+                folder.rmdir()
     with suppress(OSError):
-        for task in tasks:
-            (work / task.name / LOCK).unlink(missing_ok=True)
-            (work / task.name).rmdir()
         work.rmdir()
 
 
@@ -236,15 +245,17 @@ def _jobs(settings: Settings) -> int:
 
 
 def _is_community(name: str, prefix: str) -> bool:
+    name, prefix = paths.folded(name), paths.folded(prefix)
     return name in (prefix, "communities") or (name.startswith(f"{prefix}-") and name[len(prefix) + 1 :].isdigit())
 
 
 def _notes(failed: dict[str, str], least: int, tree: Tree, who: dict[str, str]) -> tuple[str, ...]:
     notes = [f"left out: {line}" for line in _named(failed)]
     if len(failed) > NAMED:
-        notes.append(f"left out: {len(failed) - NAMED} more writers; --json names all")
+        notes.append(f"left out: {counted(len(failed) - NAMED, 'more writers')}; --json names all")
     if least and not tree.groups:
-        notes.append(f"{len(set(tree.persons))} people are too few for a community of {least}: there is none")
+        few = counted(len(set(tree.persons)), "people are")
+        notes.append(f"{few} too few for a community of {least}: there is none")
     return (*notes, *_repeated(who))
 
 
@@ -312,7 +323,7 @@ def _average(tree: Tree, work: Path, how: How, base: BaseModel, progress: Progre
     """The average of each community's people, unless it is there: of these adapters, at this rank."""
     for done, (group, name) in enumerate(zip(tree.groups, tree.ids, strict=True)):
         files = [work / member / runs.ADAPTER for member in tree.members(group)]
-        folder = paths.writable(work / "communities" / name)
+        folder = paths.writable(work / "communities" / name, "--work")
         made_of = json.dumps([[paths.digest(path) for path in files], how.rank, how.type_name])
         identity = hashlib.sha256(made_of.encode()).hexdigest()
         try:
@@ -321,7 +332,7 @@ def _average(tree: Tree, work: Path, how: How, base: BaseModel, progress: Progre
         except (OSError, ValueError, KeyError):
             pass
         (folder / runs.RECORD).unlink(missing_ok=True)
-        progress(f"averaging {name}, {len(files)} people", done / len(tree.groups))
+        progress(f"averaging {name}, {counted(len(files), 'people')}", done / len(tree.groups))
         adapter = average(files, how.rank, lambda part, name=name: progress(f"averaging {name}", part))  # type: ignore[misc]
         gguf.check_adapter(adapter, base)
         gguf.write_adapter(adapter, folder / runs.ADAPTER, how.type_name)

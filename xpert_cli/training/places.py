@@ -2,6 +2,8 @@
 
     require_free(messages.digest, out, overwrite)         # before anything is measured
     folder = folder_of(identity, out, overwrite)          # once it is known which run this is
+    with alone(folder):                                   # while it trains
+        ...
 
 Not here: what is written there (training/package.py, training/checkpoints.py), runs that are finished (runs.py).
 """
@@ -9,15 +11,17 @@ Not here: what is written there (training/package.py, training/checkpoints.py), 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xpert_cli import gguf, paths, runs
-from xpert_cli.errors import BadInput
+from xpert_cli.errors import BadInput, CannotWrite
 from xpert_cli.models.merging import room_for
 
 WRITTEN = (runs.ADAPTER, runs.MESSAGES, runs.MERGED)  # what a run puts into its folder
 PEFT = "peft"  # the folder there that `--engine peft` makes
+LOCK = ".lock"  # in the folder of a run at work
 
 
 class Finished(Exception):
@@ -42,6 +46,9 @@ def require_free(data: str, out: Path | None, overwrite: bool) -> None:
     record = runs.record(out).get("data")
     if isinstance(record, dict) and record.get("digest") != data:
         raise _taken(out)
+    by_peft = (out / PEFT).exists() and (out / runs.ADAPTER).exists()  # such a run has no record
+    if by_peft and not any((out / name).exists() for name in (runs.RECORD, runs.CHECKPOINTS)):
+        raise _taken(out)
     if not any((out / name).exists() for name in (runs.RECORD, runs.CHECKPOINTS, PEFT)):
         for name in WRITTEN:
             if (out / name).exists():
@@ -58,7 +65,7 @@ def require_unread(out: Path | None, files: Sequence[Path]) -> None:
         BadInput: it does.
     """
     for file in [out / name for name in WRITTEN] if out is not None else []:
-        if file.exists() and any(one.exists() and one.samefile(file) for one in files):
+        if any(paths.is_in(file, one) for one in files):
             raise BadInput(f"this run reads {file}, and would replace it. Name another folder with --out.")
 
 
@@ -86,6 +93,31 @@ def folder_of(identity: str, out: Path | None, overwrite: bool) -> Path:
         raise _taken(out)
     paths.require_folder(out)
     return out
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """While no other process trains in a folder; of a run that left nothing there, nothing stays.
+
+    Raises:
+        CannotWrite: another process does, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(paths.writable(folder) / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise CannotWrite(
+            f"another process trains in {folder} now. Wait until it has ended, or name another folder with --out."
+        ) from error
+    try:
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()
 
 
 def _taken(folder: Path | None) -> BadInput:

@@ -22,6 +22,7 @@ from xpert_cli import gguf, paths, platform, runs
 from xpert_cli.cache.catalogue import Chosen, OpenCache
 from xpert_cli.corpus import Corpus, Message
 from xpert_cli.corpus.messages import LEAST_MESSAGES
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadInput, BadUsage
 from xpert_cli.gguf import BaseModel, WeightedAdapter
 from xpert_cli.gguf.adapter import Adapter
@@ -198,7 +199,7 @@ def prepare(
     messages, replayed = _with_earlier(corpus, start.earlier, settings.seed)
     training, held = split(messages, settings.held_out, settings.seed)
     if len(held) > len(training):
-        share = f"{len(held)} of the {len(messages)} messages are held out"
+        share = f"{len(held)} of the {counted(len(messages), 'messages')} are held out"
         note(f"{share}, and only {len(training)} trained on. Give a smaller --held-out, such as 0.2.")
     for part in start.files:
         gguf.check_adapter(part.file, base)
@@ -230,9 +231,8 @@ def prepare(
     folder = places.folder_of(Checkpoints(Path(), identity).digest, settings.out, settings.overwrite)
     keep = Checkpoints(folder / runs.CHECKPOINTS, identity)
     plan = _plan(keep, base, Work(longest, recipe.batch, recipe.rank, recipe.layers), budget.memory)
-    threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
     some = f", the last {recipe.layers} of {base.info.layers} layers" if recipe.layers else ""
-    note(f"about {plan.memory >> 20} MB of memory, {threads}, {plan.dtype}{some}")
+    note(f"about {plan.memory >> 20} MB of memory, {counted(plan.threads, 'threads')}, {plan.dtype}{some}")
     return Prepared(
         base=base,
         cache=cache,
@@ -275,8 +275,8 @@ def split(messages: Corpus, held_out: float, seed: int) -> tuple[Corpus, Corpus]
         BadInput: there are too few, or no different ones.
     """
     if len(messages) < LEAST_MESSAGES:
-        too_few = "1 message is" if len(messages) == 1 else f"{len(messages)} messages are"
-        raise BadInput(f"{too_few} too few to learn from and to check against. Give at least {LEAST_MESSAGES}.")
+        few = counted(len(messages), "messages are")
+        raise BadInput(f"{few} too few to learn from and to check against. Give at least {LEAST_MESSAGES}.")
     training, held = messages.split(min(held_out, MOST_HELD_OUT / len(messages)), seed)
     if not len(held):
         raise BadInput("all messages are the same, so none can be held out. Give at least 2 different ones.")

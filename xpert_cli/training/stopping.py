@@ -17,9 +17,12 @@ import threading
 from collections.abc import Callable
 from functools import wraps
 from types import FrameType, TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from xpert_cli.signals import NUMBERS, Interrupted
+
+if TYPE_CHECKING:
+    from xpert_cli.training.decoder import Decoder
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -67,7 +70,7 @@ def cut_short(work: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Resu
     """A function that a signal ends where it is, not at the next `check`: what it has done by then is thrown away."""
 
     @wraps(work)
-    def cuttable(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Result:
+    def short(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Result:
         global _cuttable
         _cuttable += 1
         try:
@@ -75,4 +78,11 @@ def cut_short(work: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Resu
         finally:
             _cuttable -= 1
 
-    return cuttable
+    return short
+
+
+def cuttable(decoder: Decoder) -> Decoder:
+    """The decoder, with passes that a signal ends where they are: one may take seconds, and the state is kept."""
+    for name in ("learn", "loss"):
+        setattr(decoder, name, cut_short(getattr(decoder, name)))
+    return decoder

@@ -31,6 +31,7 @@ from xpert_cli import __version__, corpus, gguf, paths, platform, runs
 from xpert_cli.cache.writers import PLACE, read_place, weights_told, write_place
 from xpert_cli.corpus import Corpus
 from xpert_cli.corpus.persons import keys
+from xpert_cli.counts import counted
 from xpert_cli.errors import BadInput, XpertError
 from xpert_cli.gguf import BaseModel
 from xpert_cli.gguf.adapter import BASE_NAME, FINGERPRINT
@@ -41,7 +42,7 @@ from xpert_cli.style.space import Readings
 from xpert_cli.training import loop
 from xpert_cli.training.checkpoints import Checkpoints
 from xpert_cli.training.plan import Plan, Work, layouts, within
-from xpert_cli.training.stopping import cut_short
+from xpert_cli.training.stopping import cuttable
 
 if TYPE_CHECKING:
     from xpert_cli.training.decoder import Decoder
@@ -161,10 +162,7 @@ class Trainer:
     @cached_property
     def _decoder(self) -> Decoder:
         platform.prepare_libraries()
-        decoder = self._plan.open(self._base)
-        for name in ("learn", "loss"):  # a step takes seconds: what is begun of it goes, and the state is written
-            setattr(decoder, name, cut_short(getattr(decoder, name)))
-        return decoder
+        return cuttable(self._plan.open(self._base))
 
     @cached_property
     def _plan(self) -> Plan:
@@ -182,7 +180,7 @@ class Trainer:
         from filelock import FileLock
 
         began = time.monotonic()
-        folder = paths.writable(self.folder / task.name)
+        folder = paths.writable(self.folder / task.name, "--work")
         with FileLock(folder / LOCK):  # a process that a kill of its parent left may be at work here
             try:
                 written = read_writer(task)
@@ -222,7 +220,9 @@ class Trainer:
         seed = self.how.seed_of(task.name)
         ordered = sorted({one.key(): one for one in written.messages}.values(), key=lambda one: one.key(seed))
         if len(ordered) < LEAST:
-            raise BadInput(f"{len(ordered)} different messages are too few to learn from and to check against.")
+            raise BadInput(
+                f"{counted(len(ordered), 'different messages are')} too few to learn from and to check against."
+            )
         if self.how.most is None:
             return Corpus(tuple(sorted(written.messages, key=lambda one: one.key(seed))))
         return Corpus(tuple(ordered[: max(LEAST, self.how.most)]))
