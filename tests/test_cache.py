@@ -330,7 +330,7 @@ def test_a_gain_is_what_an_adapter_saves_in_nats_a_token(small, tmp_path, base):
     assert sorted(told.texts) == [("", 0), ("", 2), ("one", 0), ("one", 1), ("two", 0), ("two", 1), ("two", 2)]
     assert told.values.shape == (7, 2)
     np.testing.assert_array_equal(told.values[:, 0], 0.0)
-    with for_many_texts(base) as copy, Model(copy) as model:
+    with for_many_texts(base) as copy, Model(copy, outputs=64) as model:
         asked = model.chat(described.probes()[0])
         sample = [*asked, *model.tokenize("An apple.")], len(asked)
         before, tokens = model.nats(sample)

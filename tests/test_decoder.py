@@ -283,14 +283,13 @@ def logits(decoder: Any, tokens: list[int], monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def wide_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """llama.cpp keeps keys and values in float32 and works attention out in the plain way."""
+    """llama.cpp keeps keys and values in float32."""
     binding = llama.library()
     default = binding.llama_context_default_params
 
     def params() -> Any:
         found = default()
         found.type_k = found.type_v = binding.GGML_TYPE_F32
-        found.flash_attn_type = binding.LLAMA_FLASH_ATTN_TYPE_DISABLED
         return found
 
     monkeypatch.setattr(binding, "llama_context_default_params", params)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from xpert_cli import gguf, platform
 from xpert_cli.counts import counted
 from xpert_cli.errors import BadModel
-from xpert_cli.llama.memory import BATCH, Layout, fitted, room_for_copies
+from xpert_cli.llama.memory import BATCH, SMALL_BATCH, Layout, fitted, room_for_copies
 from xpert_cli.llama.vocabulary import Vocabulary
 from xpert_cli.paths import identity
 
@@ -34,12 +34,15 @@ class Context(Vocabulary):
         source: the GGUF file, or the model opened; its header is checked before llama.cpp sees it.
         context: tokens that fit in all sequences together.
         sequences: how many texts can be worked on at once.
-        outputs: positions a batch may return (logits need 4 bytes x vocabulary each).
-        threads: cores to use; by default those that other programs leave, looked at again every second. The numbers
-            that come out do not depend on it.
+        outputs: positions a batch may return (logits need 4 bytes x vocabulary each); by default the last of each
+            sequence, to go on from.
+        threads: cores to use; by default those that other programs leave, looked at again every second. Losses and
+            states do not depend on it. What is generated may: the fused attention, which prompts are read with, rounds
+            by how many threads share 64 tokens or more.
         least: tokens of context to go down to where memory is short; `note` then says so. Sequences that have a part of
             the context each get fewer in any case.
-        lean: take no memory for copies of the weights; by default, where it is short (`llama/memory.py`).
+        lean: take little memory: no copies of the weights, and a quarter of the tokens worked on at once. By default,
+            no copies where memory is short (`llama/memory.py`).
         shared: one pool of context for all sequences, so that they can share a prefix (`Model.states`); without it each
             has its own part, and attention does not walk over the others' tokens (`Model.answers`).
 
@@ -72,10 +75,15 @@ class Context(Vocabulary):
         self.threads = threads or platform.free_cores(lately=True)
         self._adapts = threads is None
         self._looked = self._ended = time.monotonic()  # at what others do; the last pass
-        self._open_context(layout, self.threads, shared)
+        params = self._params(layout, shared)
+        if outputs or shared:  # for losses and states
+            params.flash_attn_type = self._lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        if lean or outputs or shared:
+            params.n_ubatch = min(SMALL_BATCH, params.n_ubatch)
+        self._open_context(layout, params)
 
-    def _open_context(self, layout: Layout, threads: int, shared: bool) -> None:
-        lib, params = self._lib, self._params(layout, threads, shared)
+    def _open_context(self, layout: Layout, params: Any) -> None:
+        lib = self._lib
         self._context = lib.llama_init_from_model(self._model, params)
         if not self._context:
             self.close()
@@ -93,13 +101,13 @@ class Context(Vocabulary):
         """Numbers of what is fed for a token; 0 for tokens themselves."""
         return 0
 
-    def _params(self, layout: Layout, threads: int, shared: bool) -> Any:
+    def _params(self, layout: Layout, shared: bool) -> Any:
         params = self._lib.llama_context_default_params()
         params.n_ctx = layout.context
         params.n_batch = params.n_ubatch = min(layout.batch, layout.context)
         params.n_seq_max = layout.sequences
         params.n_outputs_max = layout.outputs
-        params.n_threads = params.n_threads_batch = threads
+        params.n_threads = params.n_threads_batch = self.threads
         params.kv_unified = shared
         params.pooling_type = 0  # none: llama.cpp aborts on a file that tells one it does not know
         params.no_perf = True
