@@ -64,7 +64,7 @@ EXTRAS.add("transformers")
 HEAVY = EXTRAS | {"gguf", "huggingface_hub", "jinja2", "llama_cpp", "pyarrow", "ray"}
 TENSORS = {
     f"xpert_cli.training.{name}"
-    for name in ("attention", "decoder", "kept_states", "layer", "operations", "packed", "packed_head")
+    for name in ("attention", "decoder", "kept_states", "layer", "likely_tokens", "operations", "packed", "packed_head")
 }  # torch is what they are made of
 IO = {"io", "os", "pathlib", "shutil", "socket", "subprocess", "sys", "tempfile", "urllib"}
 MOST_LINES = 400

@@ -215,3 +215,22 @@ def test_the_blocked_loss_is_that_of_the_whole_vocabulary_with_a_cap_too(base: P
             assert results[1][0] == pytest.approx(results[0][0], rel=1e-6)
             assert torch.allclose(results[1][1], results[0][1], rtol=1e-4, atol=1e-5)
             assert not results[1][1][5:].any()
+
+
+def test_a_gradient_is_made_of_the_tokens_that_are_likely_and_of_the_targets():
+    import torch
+
+    from xpert_cli.training.likely_tokens import likely_tokens
+
+    def of(likely: dict[int, float], targets: list[int], dtype: torch.dtype) -> tuple[list[int] | None, list[int], int]:
+        likeliest = torch.zeros(16)
+        for token, probability in likely.items():
+            likeliest[token] = probability
+        columns, places, real = likely_tokens(likeliest, torch.tensor(targets, dtype=torch.int64), dtype)
+        return None if columns is None else columns.tolist(), places.tolist(), real
+
+    least = 2.0**-16  # of bfloat16, whose precision is 2 ** -7: half of it, squared
+    assert of({3: 0.5, 7: 2 * least, 9: least}, [12, 3], torch.bfloat16) == ([3, 7, 12, 0], [2, 0], 3)
+    assert of({3: 0.5, 7: 2 * least, 9: least}, [12, 3], torch.float32) == ([3, 7, 9, 12], [3, 0], 4)
+    assert of(dict.fromkeys(range(8), 0.1), [8], torch.bfloat16) == (None, [8], 16)
+    assert of({}, [], torch.bfloat16)[1:] == ([], 0)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from xpert_cli.training.likely_tokens import likely_tokens
 from xpert_cli.training.packed import Packed
 
 SCORED = 64  # positions whose logits exist at one time
@@ -295,9 +296,8 @@ class Norm(Function):
 class CrossEntropy(Function):
     """Summed -log p of targets, `SCORED` at a time; the states' gradient is made on the way, while p is at hand.
 
-    Tokens less likely than half the number type's precision, squared, at every position at hand are left out of the
-    gradient, as in Wijmans et al. 2025 (Cut Your Losses): seven eighths of SmolLM2's vocabulary in bf16, with an error
-    under a fifth of that of bf16 itself; none in float32.
+    Unlikely tokens are left out of the gradient (likely_tokens.py): seven eighths of SmolLM2's vocabulary in bf16, with
+    an error under a fifth of that of bf16 itself; none in float32.
     """
 
     @staticmethod
@@ -358,14 +358,9 @@ def _slope(
     cap: float | None,
 ) -> Tensor:
     """(rows, hidden) the gradient of the summed -log p."""
-    likeliest[wanted_tokens] = 1
-    (tokens,) = torch.nonzero(likeliest > (torch.finfo(logits.dtype).eps / 2) ** 2, as_tuple=True)
-    places, real = wanted_tokens, len(head)
-    if (share := len(head) // len(tokens)) > 1:
-        # One of few sizes: the vocabulary halved so often that these tokens still fit.
-        places, real = torch.searchsorted(tokens, wanted_tokens), len(tokens)
-        tokens = torch.nn.functional.pad(tokens, (0, len(head) // (1 << share.bit_length() - 1) - real))
-        logits, head = logits[:, tokens], head[tokens]
+    columns, places, real = likely_tokens(likeliest, wanted_tokens, logits.dtype)
+    if columns is not None:
+        logits, head = logits[:, columns], head[columns]
     slope = None if cap is None else 1 - (logits / cap).square_()
     shares = logits.float().sub_(sums).exp_().to(logits.dtype)
     shares[:, real:] = 0

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from xpert_cli import gguf
+from xpert_cli.training.likely_tokens import likely_tokens
 from xpert_cli.training.operations import ScratchBuffers
 from xpert_cli.training.packed import Packed
 
@@ -122,23 +123,16 @@ def _slope(
     likeliest: Sequence[Tensor],
 ) -> Tensor:
     """(rows, hidden) the gradient of the summed -log p."""
-    count, least = len(targets), (torch.finfo(states.dtype).eps / 2) ** 2
+    count = len(targets)
     slope = torch.zeros(states.shape, dtype=torch.float32)
     for number, most in enumerate(likeliest):
         (inside,) = torch.nonzero(targets // BLOCK == number, as_tuple=True)
-        columns = targets[inside] - number * BLOCK
-        most[columns] = 1
-        (tokens,) = torch.nonzero(most > least, as_tuple=True)
-        if not len(tokens):
+        rows, columns, real = likely_tokens(most, targets[inside] - number * BLOCK, states.dtype)
+        if not real:
             continue
-        block, real = head.block(number, buffers), len(tokens)
-        if (share := len(block) // real) > 1:
-            # One of few sizes: the block halved so often that these tokens still fit.
-            columns = torch.searchsorted(tokens, columns)
-            rows = torch.nn.functional.pad(tokens, (0, len(block) // (1 << share.bit_length() - 1) - real))
+        block = head.block(number, buffers)
+        if rows is not None:
             block = torch.index_select(block, 0, rows)
-        else:
-            real = len(block)
         for some in _some(count):
             logits = _logits(states, some, block, cap, buffers)
             wide = buffers.scratch("wide", *logits.shape, dtype=torch.float32).copy_(logits)
