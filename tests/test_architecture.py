@@ -50,6 +50,7 @@ PURE = {
         "style.formula",
         "style.function_words",
         "style.languages",
+        "style.marks",
         "style.wording",
         "style.axes",
         "style.lexicon",

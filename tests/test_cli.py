@@ -434,11 +434,10 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch):
 def test_a_selection_tells_the_choice_first_and_then_the_ranking():
     def shown(verdict: str, *chosen: tuple[str, float]) -> list[str]:
         selected = [SimpleNamespace(adapter=name, weight=weight) for name, weight in chosen]
-        told = {"in shorter sentences": 0.5, "in rarer words": -0.3, "with emoji": 0.2}
-        reasons = [SimpleNamespace(words=words, share=share) for words, share in told.items()]
+        why = ("in shorter sentences", "with emoji")
         ranking = [
-            SimpleNamespace(adapter="terse", score=0.75, reasons=reasons, people=0),
-            SimpleNamespace(adapter="formal", score=-0.5, reasons=[], people=0),
+            SimpleNamespace(adapter="terse", score=0.75, why=why, people=0),
+            SimpleNamespace(adapter="formal", score=-0.5, why=(), people=0),
         ]
         result = SimpleNamespace(
             selected=selected,

@@ -118,12 +118,34 @@ def test_where_the_base_answers_in_another_language_people_are_compared_with_eac
     assert [float(space.shift(mean, writing=True)[0]) for mean in claims] == pytest.approx([-1.0, 1.0])
 
 
-@pytest.mark.parametrize(("code", "said"), [("de", True), ("es", True), ("en", False)])
-def test_who_writes_in_another_language_than_everybody_in_the_cache_is_told(code: str, said: bool) -> None:
-    lines = (
-        [f"{TEXTS[code][0]} {number}" for number in range(12)] if said else [f"I am here and {n}" for n in range(12)]
-    )
+def notes_of(*counts: tuple[str, int]) -> tuple[str, ...]:
+    """What select notes about languages of so many texts in each."""
+    lines = [f"{TEXTS.get(code, ENGLISH)[0]} {number}" for code, count in counts for number in range(count)]
     corpus = Corpus(tuple(Message("", line, f"f:{number}") for number, line in enumerate(lines)))
-    notes = select(corpus, open_cache(open_source("embedded")), None).notes
-    start = f"most of your texts are in {NAMES.get(code)}, and no adapter here has learnt from such texts"
-    assert [note.startswith(start) for note in notes].count(True) == said
+    return tuple(note for note in select(corpus, open_cache(open_source("embedded")), None).notes if " in " in note)
+
+
+ENGLISH = ["I am here and that is what it is."]
+SILENT = "axes that need English words say nothing of these; 19 axes count words of German in their stead"
+
+
+def test_how_many_texts_are_in_which_language_is_said() -> None:
+    strange = "no adapter here has learnt from texts in German: what is alike there is marks, spelling and form"
+    assert notes_of(("en", 12)) == ()
+    assert notes_of(("de", 3), ("en", 17)) == ()  # fewer than a fifth
+    assert notes_of(("de", 8), ("en", 12)) == (f"8 of your 20 texts are in German: {SILENT}", strange)
+    assert notes_of(("de", 10), ("en", 10))[0] == f"10 of your 20 texts are in German: {SILENT}"
+    assert notes_of(("de", 11), ("en", 9))[0] == f"most of your texts are in German (11 of 20): {SILENT}"
+    assert notes_of(("de", 12))[0].startswith("your texts are in German: ")
+    assert notes_of(("de", 1), ("en", 2))[0] == f"1 of your 3 texts is in German: {SILENT}"
+
+
+def test_several_languages_are_told_with_their_numbers() -> None:
+    first, second = notes_of(("de", 8), ("es", 6))
+    assert first.startswith("most of your texts are in German (8 of 14), 6 in Spanish: ")
+    assert first.endswith(
+        " axes that need English words are left out; 19 axes count words of German and Spanish in their stead"
+    )
+    assert second == (
+        "no adapter here has learnt from texts in German or Spanish: what is alike there is marks, spelling and form"
+    )

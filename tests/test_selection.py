@@ -1,14 +1,28 @@
 """Ranking, confidence, misfit and mixing, on shifts whose cosines can be checked in the head."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from xpert_cli.cache.catalogue import open_cache
+from xpert_cli.corpus import Corpus, Message
 from xpert_cli.hub.sources import open_source
-from xpert_cli.selection import project, score
-from xpert_cli.selection.score import FITS, PLACED, choose, confidence, direction_scores, misfit, mixture, nearness
+from xpert_cli.selection import community, project, score
+from xpert_cli.selection.project import Projection
+from xpert_cli.selection.score import (
+    FITS,
+    PLACED,
+    choose,
+    confidence,
+    direction_scores,
+    misfit,
+    mixture,
+    nearness,
+    whole_texts,
+)
+from xpert_cli.selection.select import Reason, _why, select
 from xpert_cli.style.chat import CHAT
 from xpert_cli.style.languages import LANGUAGES
 from xpert_cli.style.space import Axis, Floats, Readings, Space
@@ -62,6 +76,56 @@ def test_more_texts_that_agree_and_fewer_that_differ_make_it_surer():
     scattered = confidence(writing([5, 1, 0], [2, 4, 0], [-1, -2, 0]), ADAPTERS, plain())
     assert three > one
     assert three > scattered
+
+
+def test_a_text_of_few_words_counts_as_a_part_of_one():
+    assert whole_texts([3, 40, 0], 20) == pytest.approx(0.15 + 1 + 0.05)
+    variance = PLACED + 1 / 0.15  # the squared standard error of one text is 1
+    odds = np.exp(np.array([16, 9, 0]) / (2 * variance))
+    short = confidence(writing([4, 3, 0]), ADAPTERS, plain(), texts=whole_texts([3], 20))
+    assert short == pytest.approx(odds[0] / odds.sum())
+    assert confidence(writing([4, 3, 0]), ADAPTERS, plain(), texts=1) == confidence(
+        writing([4, 3, 0]), ADAPTERS, plain()
+    )
+
+
+def test_three_words_make_no_choice_sure():
+    cache = open_cache(open_source("embedded"))
+
+    def sure(text: str) -> float:
+        return select(Corpus((Message("", text, "a:1"),)), cache, None).confidence
+
+    assert sure("Please be advised") == pytest.approx(0.44, abs=0.01)
+
+
+def test_what_is_a_persons_own_among_a_community_is_not_said_before():
+    axes = tuple(
+        Axis(name, "measured", f"with less {name}", f"with more {name}") for name in ("haha", "commas", "emoji")
+    )
+    space = Space(axes, np.zeros((0, 0), np.float32), np.zeros(3), np.zeros(3), np.ones(3), np.eye(3))
+
+    def told(*shift: float) -> str:
+        mine = Projection(("",) * 100, space, np.ones(3, np.bool_), Readings(np.array([shift] * 100)), ())
+        one = SimpleNamespace(id="chat", count=40, mean=np.array([1.0, 1.0, 0.0]), spread=np.full(3, 0.1))
+        return community.in_words(mine, SimpleNamespace(community=one))
+
+    assert (
+        told(3, 1, 0)
+        == "Like the 40 people of chat, you write with more commas; more than most of them, with more haha."
+    )
+    assert (
+        told(3, 4, 0)
+        == "Among the 40 people of chat you write with more commas and with more haha, more than most of them."
+    )
+    assert told(1, 1, 0) == "Like the 40 people of chat, you write with more haha, with more commas."
+
+
+def test_a_habit_is_named_once_among_the_reasons():
+    names = ("word length", "letters a word", "commas")
+    axes = tuple(Axis(name, "measured", f"less {name}", f"more {name}") for name in names)
+    space = Space(axes, np.zeros((0, 0), np.float32), np.zeros(3), np.zeros(3), np.ones(3), np.eye(3))
+    reasons = tuple(Reason(name, share, f"more {name}") for name, share in zip(names, (0.5, 0.4, 0.1), strict=True))
+    assert _why(space, reasons) == ("more word length", "more commas")
 
 
 def test_confidence_does_not_depend_on_how_far_the_adapters_went():

@@ -265,7 +265,7 @@ COUNTED = [
 def test_what_is_counted_changes_only_with_the_digests():
     values = np.nan_to_num(measure_all(COUNTED), nan=-9.0).round(6) + 0.0
     told = [f"{name} {code} {values[:, i].tolist()}" for i, (name, code) in enumerate(digests().items())]
-    assert hashlib.sha256("\n".join(told).encode()).hexdigest()[:12] == "42ad0fabbefe"
+    assert hashlib.sha256("\n".join(told).encode()).hexdigest()[:12] == "3ffc982b17e1"
 
 
 # -- chats
@@ -333,3 +333,13 @@ def test_one_habit_is_said_once_though_two_axes_show_it() -> None:
     shift[[at["bare line ends"], at["full stops at line ends"], at["haha"]]] = 2.0, -1.5, 1.0
     named = [space.axes[axis].name for axis in described.strongest(space, shift, 5)]
     assert named == ["bare line ends", "haha"]
+    shift[[at["exclamations"], at["exclamations at line ends"], at["emoji"], at["emoji at line ends"]]] = (
+        3,
+        2.5,
+        -1.2,
+        -1.1,
+    )
+    assert described.sentence(space, shift) == (
+        "you write with more exclamation marks (+3.0), leaving lines without a mark at the end (+2.0), "
+        "with fewer emoji (-1.2), with “haha” (+1.0)"
+    )

@@ -109,7 +109,7 @@ def test_what_is_not_english_is_said_to_be_read_without_english_axes(cache, base
     notes = summarize(corpus.read([str(tmp_path / "tagebuch.txt")]), cache, base, measured_only=True).notes
     assert notes == (
         "plain text does not show how long your messages are, so length is left out",
-        "your texts are not English, or too short: 44 axes that need English words are left out; "
+        "your text is in German: 44 axes that need English words are left out; "
         "19 axes count words of German in their stead",
     )
     explained = summarize(first(MARA), cache, base, measured_only=True)

@@ -122,7 +122,7 @@ def selection(result: Selection, top: int) -> RenderableType:
         above = "communities that you are of, the smallest first" if item.people else "adapters, the nearest first"
         if several and above != heading:
             ranking.add_row("", Text(heading := above, "dim"))
-        why = ", ".join([part.words for part in item.reasons if part.share > 0][:3])
+        why = ", ".join(item.why[:3])
         of = f"  {item.people} people" if item.people else ""
         ranking.add_row(f"{item.score:+.2f}", Text(item.adapter) + Text(of + (f"\n{why}" if why else ""), "dim"))
     detail = f" (nearness {result.nearness:.2f}, confidence {result.confidence:.2f}{result.few})"

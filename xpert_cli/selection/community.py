@@ -95,15 +95,17 @@ def _chances(projection: Projection, among: list[Community]) -> Floats:
 
 
 def in_words(projection: Projection, group: Nearest) -> str:
-    """Why a person is of a community, and what is their own among its people."""
+    """Why a person is of a community, and what is their own among its people; what is their own is not said before."""
     one, space, shift = group.community, projection.space, projection.shift
     mean = place(projection, one)
-    alike = np.where(np.sign(shift) == np.sign(mean), np.sign(mean) * np.minimum(np.abs(shift), np.abs(mean)), 0.0)
-    shared = [space.axes[i].words(alike[i]) for i in described.strongest(space, alike, 3)]
     spread = np.maximum(np.nan_to_num(one.spread[projection.used]), LEAST_SPREAD)
     own = np.where(np.isfinite(projection.error), (shift - mean) / np.hypot(spread, projection.error), 0.0)
-    differences = [
-        space.axes[i].words(own[i]) for i in described.strongest(space, own, OWN) if abs(float(own[i])) >= UNUSUAL
-    ]
-    sentence = f"Like the {one.count} people of {one.id}, you write {', '.join(shared) or 'much like the base model'}"
-    return f"{sentence}; more than most of them, {' and '.join(differences)}." if differences else f"{sentence}."
+    differing = [i for i in described.strongest(space, own, OWN) if abs(float(own[i])) >= UNUSUAL]
+    alike = np.where(np.sign(shift) == np.sign(mean), np.sign(mean) * np.minimum(np.abs(shift), np.abs(mean)), 0.0)
+    alike[[any(described.repeats(space, i, other) for other in differing) for i in range(len(alike))]] = 0.0
+    shared = ", ".join(space.axes[i].words(alike[i]) for i in described.strongest(space, alike, 3))
+    differences = " and ".join(space.axes[i].words(own[i]) for i in differing)
+    if not shared and differences:
+        return f"Among the {one.count} people of {one.id} you write {differences}, more than most of them."
+    sentence = f"Like the {one.count} people of {one.id}, you write {shared or 'much like the base model'}"
+    return f"{sentence}; more than most of them, {differences}." if differences else f"{sentence}."

@@ -10,8 +10,9 @@ joined, and do not show how long messages are: axes of length are left out. Not 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from xpert_cli.style.space import FARTHEST, Axis, Floats, Readings, Space, poole
 MOST = 20_000  # texts that are counted: the mean of more has a standard error of less than 0.007
 OTHER = frozenset(axis.name for axis, _ in LANGUAGES)
 ENOUGH = 1000  # texts that tell the language
+MANY = 0.2  # share of the texts from which on it is said that they are in a language other than English
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,7 @@ class Projection:
             those of length where the texts do not show it.
         used: (axes of the cache,) which of them `space` has.
         readings: of `texts`, one row each.
+        foreign: the languages other than English that at least MANY of the texts are in, and how many are; most first.
     """
 
     texts: tuple[str, ...]
@@ -50,6 +53,7 @@ class Projection:
     used: npt.NDArray[np.bool_]
     readings: Readings
     notes: tuple[str, ...]
+    foreign: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def shift(self) -> Floats:
@@ -159,17 +163,50 @@ def project(
         notes.append(f"hardly anything varies in this cache on {several}{', '.join(names[:3])}: left out")
     used &= ~absurd
     at_cache &= ~np.isin([axis.name for axis in cache.bare.axes], [space.axes[i].name for i in np.flatnonzero(absurd)])
-    unread = np.isnan(values).all(axis=0) & used & [axis.name in ENGLISH for axis in space.axes]
-    if not english and (count := int(unread.sum())):
-        instead = NAMES.get(language(whole), "")
+    foreign = _foreign(texts)
+    needed = used & np.array([axis.name in ENGLISH for axis in space.axes], np.bool_)
+    if needed.any() and (foreign or not english):
         speaking = int((~np.isnan(values).all(axis=0) & used & [axis.name in OTHER for axis in space.axes]).sum())
-        others = counted(speaking, "axes count")
-        stead = f"; {others} words of {instead} in their stead" if instead and speaking else ""
-        notes.append(
-            "your texts are not English, or too short: "
-            f"{counted(count, 'axes that need English words are')} left out{stead}"
-        )
-    return Projection(texts, space.only(used), at_cache, Readings(values[:, used]), tuple(notes))
+        notes += _of_languages(values[:, needed], foreign, speaking)
+    return Projection(texts, space.only(used), at_cache, Readings(values[:, used]), tuple(notes), foreign)
+
+
+def _foreign(texts: Sequence[str]) -> dict[str, int]:
+    """The languages other than English that MANY of the texts are in, with their numbers; most first."""
+    spoken = Counter(language(Sample(text)) for text in texts)
+    return {code: count for code, count in spoken.most_common() if code in NAMES and count >= MANY * len(texts)}
+
+
+def _of_languages(read: Floats, foreign: Mapping[str, int], speaking: int) -> list[str]:
+    """What is said of texts in other languages than English, or in none that is recognised.
+
+    Args:
+        read: (texts, axes) readings on the axes that need English words.
+        speaking: axes of other languages that say something of the texts.
+    """
+    total, unread = len(read), int(np.isnan(read).all(axis=0).sum())
+    in_english = int((~np.isnan(read)).any(axis=1).sum())
+    left_out = f"{counted(unread, 'axes that need English words are')} left out"
+    if not foreign:
+        if in_english:
+            recognised = f"only {in_english} of your {total} texts {_are(in_english)} recognised as English"
+            return [f"{recognised}: axes that need English words say nothing of the others"]
+        return [f"your texts are not English, or too short: {left_out}"] if unread else []
+    (first, most), *others = foreign.items()
+    start = f"{most} of your {total} texts {_are(most)} in {NAMES[first]}"
+    if 2 * most > total:
+        start = f"most of your texts are in {NAMES[first]} ({most} of {total})"
+    if most == total:
+        start = f"your text{'s are' if total > 1 else ' is'} in {NAMES[first]}"
+    counts = "".join(f", {count} in {NAMES[code]}" for code, count in others)
+    silent = "axes that need English words say nothing of these" if in_english else left_out
+    names = " and ".join(NAMES[code] for code in foreign)
+    stead = f"; {counted(speaking, 'axes count')} words of {names} in their stead" if speaking else ""
+    return [f"{start}{counts}: {silent}{stead}"]
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _drawn(texts: Sequence[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ less far. Not here: readings (style/described.py), the cache (cache/catalogue.py
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -93,7 +94,13 @@ def shares(user: Floats, adapters: Floats, row: int, space: Space, rest: Rest | 
 
 
 def confidence(
-    readings: Readings, adapters: Floats, space: Space, *, rest: Rest | None = None, projection: float = PLACED
+    readings: Readings,
+    adapters: Floats,
+    space: Space,
+    *,
+    rest: Rest | None = None,
+    projection: float = PLACED,
+    texts: float | None = None,
 ) -> float:
     """Probability that the adapter that is first is the right one, if one of them is; about the cache's mean.
 
@@ -107,10 +114,12 @@ def confidence(
     Args:
         readings: of the user's texts.
         adapters: (adapters, axes) shifts, in axis units.
+        texts: how many texts of the usual length the readings amount to (`whole_texts`); by default each is one. The
+            readings of a text of three words scatter more than those of a hundred, in proportion.
     """
     inner, members = among(space, adapters, rest)
     shift, errors, units = _whitened(readings, members, inner)
-    error = (float((errors**2).mean(axis=1).sum()) + 1) / len(errors) ** 2
+    error = (float((errors**2).mean(axis=1).sum()) + 1) / len(errors) / (texts or len(errors))
     _, left, others = _parts(shift, errors, units, everywhere=rest is not None)
     scale = 2 * (projection + error + left / max(1, others))
     evidence = np.maximum(units @ shift, 0.0) ** 2 / scale
@@ -119,6 +128,11 @@ def confidence(
         margins = np.maximum(rest.cosines, 0.0) ** 2 * float(shift @ shift) / scale - evidence.max()
         total += float((np.exp(np.minimum(margins, 0.0)) * rest.counts).sum())
     return 1 / total
+
+
+def whole_texts(sizes: Sequence[int], usual: float) -> float:
+    """How many texts of `usual` words texts of these words amount to; a longer one is no more than one."""
+    return sum(min(1.0, max(size, 1) / usual) for size in sizes)
 
 
 def misfit(readings: Readings, adapters: Floats, space: Space, rest: Rest | None = None) -> float:

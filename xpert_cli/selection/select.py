@@ -11,7 +11,6 @@ where adapters brought the place of their training text. Not here: the maths (se
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,16 +37,20 @@ from xpert_cli.selection.score import (
     nearness,
     scores,
     shares,
+    whole_texts,
 )
 from xpert_cli.selection.search import nearest
 from xpert_cli.style import described
-from xpert_cli.style.languages import NAMES, language
-from xpert_cli.style.sentences import Sample, words
+from xpert_cli.style.languages import NAMES
+from xpert_cli.style.sentences import words
 from xpert_cli.style.space import WORDING, Floats, Space
 
 DRAWN = 60  # adapters that a picture has room for
 ROWS = 10  # axes in a picture
 EXPLAINED = 60  # adapters whose scores are given reasons
+WHY = 4  # reasons that are said of an adapter, at most
+LENGTH = "text length"  # the axis that tells how many words a text has
+SAME_WORDS = "in the same words and spellings"
 FEW_WORDS = 50  # in all texts together: fewer are fewer than five a text
 STRAY = 0.25  # of a standard deviation on an axis of other languages: a few words among English ones are no language
 
@@ -66,13 +69,15 @@ class Ranked:
     """An adapter's score, a cosine in [-1, 1]; the shares of `reasons` sum to it. The EXPLAINED first have reasons.
 
     `people` is the size of a community, 0 for an adapter that is none. Communities that the writer is of come first,
-    the smallest before the larger ones that it is part of; the others follow by their scores.
+    the smallest before the larger ones that it is part of; the others follow by their scores. `why` is what counts
+    most in its favour, in words, each habit once.
     """
 
     adapter: str
     score: float
     reasons: tuple[Reason, ...]
     people: int = 0
+    why: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,12 +161,14 @@ def select(
         means = np.array([community.place(projection, one) for one in upwards])
         ranking = (*_as_ranked(projection, group), *ranking)
         rivals = np.concatenate([means[:1], adapters[outsiders]])
-        sure = group.sure * confidence(projection.readings, rivals, projection.space)
+        texts = _amount(projection, cache, group.community.mean)
+        sure = group.sure * confidence(projection.readings, rivals, projection.space, texts=texts)
         adapters, ids = np.concatenate([means, adapters]), [*(one.id for one in upwards), *ids]
         nearby = group.nearness
         why = community.in_words(projection, group)
     else:
-        sure = confidence(projection.readings, adapters, projection.space, rest=rest)
+        texts = _amount(projection, cache, near.coordinates[rows[ids.index(ranking[0].adapter)]])
+        sure = confidence(projection.readings, adapters, projection.space, rest=rest, texts=texts)
         nearby = nearness(projection.readings, adapters, projection.space, rest)
         why = _in_words(verdict, chosen, ranking, cache.size)
     if any(near.here(near.entry(one.adapter)) is None for one in chosen):
@@ -186,6 +193,16 @@ def select(
     )
 
 
+def _amount(projection: Projection, cache: OpenCache, place: Floats) -> float | None:
+    """How many texts as long as those at a place of the cache the texts amount to; None where length is not shown."""
+    at = [index for index, axis in enumerate(cache.bare.axes) if axis.name == LENGTH]
+    if not any(axis.name == LENGTH for axis in projection.space.axes) or not np.isfinite(place[at]).all():
+        return None
+    space = cache.bare
+    usual = float(np.exp((space.reference + space.gap)[at[0]] + place[at[0]] * space.spread[at[0]]))
+    return whole_texts([len(words(text)) for text in projection.texts], usual)
+
+
 def needs_model(cache: OpenCache, measured_only: bool, summarizer: bool) -> bool:
     """Whether a selection asks a model: not where it only counts, as with adapters that brought their texts' places."""
     return not measured_only and (summarizer or not cache.by_source)
@@ -205,7 +222,8 @@ def _as_ranked(projection: Projection, group: community.Nearest) -> tuple[Ranked
     for one in reversed(group.path):
         mean = community.place(projection, one)[None]
         score = float(direction_scores(shift, mean, space.precision)[0])
-        ranked.append(Ranked(one.id, score, _reasons(space, shift, mean, 0, None), one.count))
+        reasons = _reasons(space, shift, mean, 0, None)
+        ranked.append(Ranked(one.id, score, reasons, one.count, _why(space, reasons)))
     return tuple(ranked)
 
 
@@ -222,21 +240,15 @@ def _few(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _foreign(projection: Projection, adapters: Floats) -> tuple[str, ...]:
-    """A warning where most texts are in a language that no adapter at hand has learnt from.
+    """A warning where many texts are in a language that no adapter at hand has learnt from.
 
     Adapters of English say next to nothing on the axes of other languages. A cache without these cannot be judged.
     """
-    spoken = np.array([axis.name in OTHER for axis in projection.space.axes], np.bool_)
-    if not spoken.any() or (np.abs(adapters[:, spoken]) > STRAY).any():
+    axes = np.array([axis.name in OTHER for axis in projection.space.axes], np.bool_)
+    if not projection.foreign or not axes.any() or (np.abs(adapters[:, axes]) > STRAY).any():
         return ()
-    languages = Counter(filter(None, (language(Sample(text)) for text in projection.texts)))
-    (first, count), *_ = languages.most_common(1) or [("en", 0)]
-    if first == "en" or 2 * count <= len(projection.texts):
-        return ()
-    return (
-        f"most of your texts are in {NAMES[first]}, and no adapter here has learnt from such texts: what is alike is "
-        "marks, spelling and form",
-    )
+    names = " or ".join(NAMES[code] for code in projection.foreign)
+    return (f"no adapter here has learnt from texts in {names}: what is alike there is marks, spelling and form",)
 
 
 def _places(
@@ -264,10 +276,8 @@ def _ranking(projection: Projection, adapters: Floats, ids: list[str], rest: Res
     shift, space = projection.shift, projection.space
     values = scores(shift, adapters, space, rest)
     order = sorted(range(len(ids)), key=lambda i: (-values[i], ids[i]))
-    return tuple(
-        Ranked(ids[i], float(values[i]), _reasons(space, shift, adapters, i, rest) if rank < EXPLAINED else ())
-        for rank, i in enumerate(order)
-    )
+    reasons = {i: _reasons(space, shift, adapters, i, rest) for i in order[:EXPLAINED]}
+    return tuple(Ranked(ids[i], float(values[i]), own := reasons.get(i, ()), why=_why(space, own)) for i in order)
 
 
 def _reasons(space: Space, user: Floats, adapters: Floats, row: int, rest: Rest | None) -> tuple[Reason, ...]:
@@ -281,8 +291,21 @@ def _reasons(space: Space, user: Floats, adapters: Floats, row: int, rest: Rest 
     parts = shares(user, adapters, row, space, rest)
     named = [Reason(axis.name, float(parts[i]), axis.words(seen[i])) for i, axis in enumerate(space.axes) if axis.named]
     others = [float(parts[i]) for i, axis in enumerate(space.axes) if not axis.named]
-    both = [*named, Reason(WORDING, sum(others), "in the same words and spellings")] if others else named
+    both = [*named, Reason(WORDING, sum(others), SAME_WORDS)] if others else named
     return tuple(sorted(both, key=lambda reason: -abs(reason.share)))
+
+
+def _why(space: Space, reasons: tuple[Reason, ...]) -> tuple[str, ...]:
+    """The WHY strongest reasons in favour, in words; none that says what a stronger one says."""
+    at = {axis.name: index for index, axis in enumerate(space.axes)}
+    chosen: list[Reason] = []
+    for reason in (one for one in reasons if one.share > 0):
+        rows = [(at[reason.axis], at[one.axis]) for one in chosen if WORDING not in (reason.axis, one.axis)]
+        if not any(described.repeats(space, *pair) for pair in rows):
+            chosen.append(reason)
+        if len(chosen) == WHY:
+            break
+    return tuple(reason.words for reason in chosen)
 
 
 def _verdict(
@@ -296,7 +319,7 @@ def _verdict(
 
 def _in_words(verdict: str, chosen: tuple[Chosen, ...], ranking: tuple[Ranked, ...], size: int) -> str:
     best = ranking[0]
-    why = ", ".join([one.words for one in best.reasons if one.share > 0 and one.axis != WORDING][:3])
+    why = ", ".join([words for words in best.why if words != SAME_WORDS][:3])
     if verdict == "none":
         return f"None of the {counted(size, 'adapters')} is near: {best.adapter}, the best, scores {best.score:+.2f}."
     if verdict == "mixture":

@@ -87,5 +87,4 @@ class Me:
 
 
 def _ranked(one: Ranked) -> dict[str, Any]:
-    reasons = [reason.words for reason in one.reasons if reason.share > 0]
-    return {"adapter": one.adapter, "score": one.score, "reasons": reasons[:3]}
+    return {"adapter": one.adapter, "score": one.score, "reasons": list(one.why[:3])}

@@ -16,11 +16,11 @@ import re
 from collections.abc import Callable, Collection, Container, Sequence
 from statistics import pstdev
 
-from xpert_cli.style import lexicon
+from xpert_cli.style import lexicon, marks
 from xpert_cli.style.chat import BARE, CHAT
 from xpert_cli.style.formula import RATE, Formula, MeasuredAxis, Rule, listed, rate
 from xpert_cli.style.languages import LANGUAGES
-from xpert_cli.style.sentences import PICTURE, Sample, is_common, syllables, words
+from xpert_cli.style.sentences import CODE_AND_ADDRESSES, PICTURE, Sample, is_common, syllables, words
 from xpert_cli.style.wording import WORDING
 
 WINDOW = 25  # words of a MATTR window; half the usual, so that short messages can be read
@@ -108,20 +108,13 @@ _CONTRACTION = (
     r"\w(?:n['’]t|['’](?:re|ve|ll|d|m))\b|\b(?:it|s?he|that|there|here|wh\w+|how|let|\w+(?:one|body|thing))['’]s\b"
     rf"|{BARE}"
 )
-_EMPHASIS = re.compile(r"\*\*\S|\b__\S|^[ \t]*#{1,6}[ \t]", re.MULTILINE)
-_ITEM = re.compile(r"\s*(?:[-*+•◦‣]|\(?\d{1,3}[.)])\s+\S")
-_EMOJI = (
-    rf"[\U0001f1e6-\U0001f1ff]{{2}}|{PICTURE}(?:[\ufe0f\U0001f3fb-\U0001f3ff]|\u200d{PICTURE})*"
-    r"|(?<!\w)[:;=]-?[)(dp](?!\w)"
-)
-
-
-def _emphasis(sample: Sample) -> float:
-    return rate(len(_EMPHASIS.findall(sample.raw)), sample)
+_ITEM = re.compile(marks.ITEM)
+_EMOJI = rf"[\U0001f1e6-\U0001f1ff]{{2}}|{PICTURE}(?:[\ufe0f\U0001f3fb-\U0001f3ff]|\u200d{PICTURE})*"
 
 
 def _listing(sample: Sample) -> float:
-    return math.sqrt(sum(bool(_ITEM.match(line)) for line in sample.lines) / len(sample.lines))
+    lines = [line for line in sample.clean.splitlines() if line.strip()]
+    return math.sqrt(sum(bool(_ITEM.match(line)) for line in lines) / len(lines)) if lines else math.nan
 
 
 _LENGTH: Sequence[tuple[MeasuredAxis, Rule]] = (
@@ -197,13 +190,19 @@ _SHAPE: Sequence[tuple[MeasuredAxis, Rule]] = (
     ),
     (
         MeasuredAxis("lists", "with fewer lists", "with more lists", False, "share of lines, square root"),
-        Rule(Formula(f"square root of the share of lines like {_ITEM.pattern}", _listing), 0, 1, False, "line"),
+        Rule(
+            Formula(f"square root of the share of lines like {marks.ITEM} without {CODE_AND_ADDRESSES}", _listing),
+            0,
+            1,
+            False,
+            "line",
+        ),
     ),
     (
         MeasuredAxis(
             "bold and headings", "with less bold and fewer headings", "with more bold and headings", False, RATE
         ),
-        Rule(Formula(f"rate of {_EMPHASIS.pattern}", _emphasis), 0, 4, False, "line"),
+        Rule(marks.mark(marks.BOLD), 0, 4, False, "line"),
     ),
 )
 # name, what "with fewer ..." and "with more ..." speak of, statistic, ceiling, source, English only
@@ -260,13 +259,13 @@ _COUNTS: Sequence[tuple[str, str, Formula, float, str, bool]] = (
         RATE,
         True,
     ),
-    ("hyphens", "hyphenated words", _pattern(r"\w-\w"), 3, RATE, False),
+    ("hyphens", "hyphenated words", marks.mark(marks.HYPHENS, prose=True), 3, RATE, False),
     ("emoji", "emoji", _pattern(_EMOJI), 3, RATE, False),
-    ("commas", "commas", _pattern("[,،、，]"), 5, RATE, False),
-    ("semicolons", "semicolons", _pattern("[;；](?!-?[)(])"), 1.5, RATE, False),
-    ("dashes", "dashes and ellipses", _pattern(r"[—–…]|\s--?\s|\.\.\."), 3, RATE, False),
-    ("brackets", "words in brackets", _pattern(r"[(（\[]\w"), 3, RATE, False),
-    ("quotation marks", "quotation marks", _pattern(r"(?<!\w)[\"“«„「'‘](?=\w)"), 3.5, RATE, False),
+    ("commas", "commas", marks.mark(marks.COMMAS, prose=True), 5, RATE, False),
+    ("semicolons", "semicolons", marks.mark(marks.SEMICOLONS, prose=True), 1.5, RATE, False),
+    ("dashes", "dashes and ellipses", marks.mark(marks.DASHES, prose=True), 3, RATE, False),
+    ("brackets", "words in brackets", marks.mark(marks.BRACKETS, prose=True), 3, RATE, False),
+    ("quotation marks", "quotation marks", marks.mark(marks.QUOTES, prose=True), 3.5, RATE, False),
     (
         "exclamations",
         "exclamation marks",

@@ -14,9 +14,9 @@ import math
 import re
 from collections.abc import Collection
 
-from xpert_cli.style import lexicon
+from xpert_cli.style import lexicon, marks
 from xpert_cli.style.formula import RATE, Formula, MeasuredAxis, Rule, listed, rate
-from xpert_cli.style.sentences import PICTURE, Sample
+from xpert_cli.style.sentences import CODE_AND_ADDRESSES, PICTURE, Sample
 
 LINES, PLACES = "share of lines", "share of the places where it could stand"
 FEWEST_LETTERS = 5  # of a text whose capital letters are counted
@@ -26,15 +26,15 @@ def _some(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-def _share_of(pattern: str, of: str) -> Formula:
+def _share_of(pattern: str, of: str, clean: bool = False) -> Formula:
     """Share of the matches of `of` that `pattern` matches whole, in the text as typed; NaN without any."""
     places, counted = re.compile(of, re.MULTILINE | re.IGNORECASE), re.compile(pattern)
 
     def read(sample: Sample) -> float:
-        matches = places.findall(sample.typed)
+        matches = places.findall(sample.clean if clean else sample.typed)
         return sum(bool(counted.fullmatch(one)) for one in matches) / len(matches) if matches else math.nan
 
-    return Formula(f"share of {of} that are {pattern}", read)
+    return Formula(f"share of {of} that are {pattern}{f' without {CODE_AND_ADDRESSES}' * clean}", read)
 
 
 def _lines(pattern: str) -> Formula:
@@ -96,6 +96,10 @@ def _left_out(sample: Sample) -> float:
     return bare / (bare + whole) if bare + whole else math.nan
 
 
+def _short_forms(sample: Sample) -> float:
+    return rate(sample.count(_SHORTENED) + len(_LETTERS.findall(sample.clean)), sample)
+
+
 BARE = (
     r"\b(?:im|ive|dont|cant|wont|didnt|doesnt|isnt|wasnt|arent|werent|havent|hasnt|hadnt|couldnt|wouldnt|shouldnt|aint"
     r"|thats|whats|theres|heres|youre|youve|theyre|theyve|weve|hes|shes|wheres|whos|hows|yall|youll|theyll|itll)\b"
@@ -103,20 +107,10 @@ BARE = (
 _WHOLE = r"\b\w+(?:n['’´`]t|['’´`](?:re|ve|ll|m))\b|\b(?:it|that|what|there|here|s?he|who|where|how)['’´`]s\b"
 _BARE_FOUND, _WHOLE_FOUND = re.compile(BARE, re.IGNORECASE), re.compile(_WHOLE, re.IGNORECASE)
 _END = r"[\"'”’)\]»]*\s*$"
-_STRETCHED = r"\b(?!w{3}\b)\w*?([^\W\d_])\1\1\w*"
-_SMILE = r"(?<![\w/])(?:[:;=8xX]['^-]?[)(DdPpOo3/\\|*\]\[]+|<3+|\^[_.]?\^|[xX]D+)(?![\w/])"
-_KAOMOJI = (
-    r"[(（][^()（）\w\s]{0,3}[\W_oOuUTQvVωД]{3,8}[)）]|¯\\_|[Tt]_[Tt]|\b[oO][._][oO]\b|>_+<|-_+-|;_;|\b[uo]w[uo]\b"
-)
 _HAHA = r"\b(?:a?(?:ha){2,}h?|ha ha(?: ha)*)\b"
 _LOL = r"\b(?:lo+l+|lmf?ao+|rofl|lul|lel)\b"
-_LAUGHS = (
-    r"\b(?:(?:he){2,}h?|(?:hi){2,}h?|(?:ho){3,}|(?:ja){2,}j?|(?:je){2,}|k{3,}|(?:rs){2,}|(?:wk){2,}\w*|x+d+|mdr+|ptdr"
-    r"|(?:ах|ха){2,}х?|(?:hue){2,})\b|ه{3,}|哈{2,}|呵{2,}|ㅋ{2,}|ㅎ{2,}|笑|www+|5{3,}"
-)
 _TAGS = r"(?:\bright|\bhuh|\beh|\bno|\byeah|n['’]?t (?:it|you|they|he|she|we))\s*\?"
-_FIGURE = r"(?<![\w.,:/$€£#%-])(?:[2-9]|1[0-2])(?![\w.,:/%-]|\s*(?:am|pm|%)\b)"
-_NUMBER = rf"{_FIGURE}|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
+_NUMBER = rf"{marks.FIGURE}|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
 _TWO_DOTS = r"(?<![.\w/])\.\.(?![.\w/])|(?<=\w)\.\.(?![.\w/])"
 _GREETED = _some("hi hey hello hiya howdy heya yo hii heyy heyyy sup hola hallo salut ciao oi привет")
 _BYE = _some("bye goodbye cya later ciao ttyl gn goodnight night cheers regards xoxo tschüss tchau adios пока")
@@ -125,10 +119,11 @@ _SWEARS = _some(
     "pissed dick goddamn"
 )
 _SHORTENED = _some(
-    "u ur r n y k kk b c pls plz thx ty tysm np idk idc btw tbh imo imho ngl rn brb gtg g2g afk irl ikr omg omfg wtf "
-    "smh fyi bc cuz cus coz tho thru tmrw tmr msg ppl bday w/ w/o b4 gr8 l8r 2day 2moro abt jk dm hbu wbu hmu ily nvm "
+    "ur kk pls plz thx ty tysm np idk idc btw tbh imo imho ngl rn brb gtg g2g afk irl ikr omg omfg wtf "
+    "smh fyi bc cuz cus coz tho thru tmrw tmr msg ppl bday b4 gr8 l8r 2day 2moro abt jk dm hbu wbu hmu ily nvm "
     "fr ig istg lmk ofc obv prob probs def sry srry yr yrs prolly bf gf fb"
 )
+_LETTERS = re.compile(marks.LETTERS, re.MULTILINE)
 _REDUCED = _some("gonna wanna gotta kinda sorta dunno lemme gimme outta lotta coulda woulda shoulda hafta tryna")
 _FILLERS = _some(
     "um umm ummm uh uhh uhm er hm hmm hmmm mm mmm well like so anyway anyways basically actually literally"
@@ -165,7 +160,7 @@ CHAT: tuple[tuple[MeasuredAxis, Rule], ...] = (
         "small i",
         "with “I” as a capital",
         "with “i” in lower case",
-        _share_of(r"i(?:['’´`]\w*)?", r"\bi(?:['’´`](?:m|ve|ll|d))?\b(?![.…]\w)"),
+        _share_of(r"i(?:['’´`]\w*)?", marks.FIRST_PERSON, clean=True),
         1,
         PLACES,
         english=True,
@@ -216,19 +211,23 @@ CHAT: tuple[tuple[MeasuredAxis, Rule], ...] = (
         _typed(r"[!?！？]{2,}"),
         4,
     ),
-    _axis("ellipses", "with fewer ellipses", "with more ellipses", _typed(r"(?<!\.)\.{3,}|…"), 4.5),
+    _axis("ellipses", "with fewer ellipses", "with more ellipses", marks.mark(marks.ELLIPSES), 4.5),
     _axis("two dots", "with fewer double dots “..”", "with double dots “..”", _typed(_TWO_DOTS), 4),
-    _axis("stretched words", "with fewer stretched words", "with stretched words like “sooo”", _typed(_STRETCHED), 4),
+    _axis(
+        "stretched words",
+        "with fewer stretched words",
+        "with stretched words like “sooo”",
+        marks.mark(marks.STRETCHED),
+        4,
+    ),
     _axis("haha", "with less “haha”", "with “haha”", _typed(_HAHA), 5),
     _axis("lol", "with less “lol”", "with “lol”", _typed(_LOL), 5),
-    _axis(
-        "other laughter", "with less laughter like “hehe”", "with laughter like “hehe” or “jaja”", _typed(_LAUGHS), 5
-    ),
+    _axis("other laughter", "with less laughter like “hehe”", "with laughter like “hehe” or “jaja”", marks.LAUGHTER, 5),
     _axis(
         "abbreviations",
         "with fewer abbreviations",
         "with abbreviations like “u” and “idk”",
-        _words(_SHORTENED),
+        Formula(f"rate of {listed(_SHORTENED)} {marks.LETTERS} without {CODE_AND_ADDRESSES}", _short_forms),
         5,
         english=True,
     ),
@@ -252,7 +251,7 @@ CHAT: tuple[tuple[MeasuredAxis, Rule], ...] = (
         1,
         PLACES,
     ),
-    _axis("emoticons", "with fewer emoticons like “:)”", "with emoticons like “:)”", _typed(_SMILE, re.UNICODE), 5),
+    _axis("emoticons", "with fewer emoticons like “:)”", "with emoticons like “:)”", marks.EMOTICONS, 5),
     _axis(
         "emoji at line ends",
         "ending fewer lines with emoji",
@@ -261,12 +260,12 @@ CHAT: tuple[tuple[MeasuredAxis, Rule], ...] = (
         1,
         LINES,
     ),
-    _axis("kaomoji", "with fewer faces like “(^_^)”", "with faces like “(^_^)”", _typed(_KAOMOJI), 3),
+    _axis("kaomoji", "with fewer faces like “(^_^)”", "with faces like “(^_^)”", marks.mark(marks.KAOMOJI), 3),
     _axis(
         "numerals",
         "with small numbers in words",
         "with small numbers in figures",
-        _share_of(_FIGURE, _NUMBER),
+        _share_of(marks.FIGURE, _NUMBER, clean=True),
         1,
         PLACES,
         english=True,
@@ -365,7 +364,7 @@ CHAT: tuple[tuple[MeasuredAxis, Rule], ...] = (
         english=True,
     ),
     _axis(
-        "and as a sign", "with fewer signs “&” and “+”", "with “&” or “+” for “and”", _typed(r"(?<=\s)[&+](?=\s)"), 2.5
+        "and as a sign", "with fewer signs “&” and “+”", "with “&” or “+” for “and”", marks.mark(marks.AND_SIGNS), 2.5
     ),
     _axis("digits", "with fewer figures", "with more figures", _typed(r"\d+"), 4),
     _axis(

@@ -26,7 +26,7 @@ from xpert_cli.llama.layers import layered_states, separable
 from xpert_cli.llama.memory import Layout, fitted
 from xpert_cli.llama.model import Model, Vocabulary
 from xpert_cli.resume import PartialResults
-from xpert_cli.style.measured import MEASURED, cut, digests, evidence, readings_on
+from xpert_cli.style.measured import MEASURED, SAME, cut, digests, evidence, readings_on
 from xpert_cli.style.space import Axis, Floats, Readings, Scatter, Space, measured
 
 Basis = npt.NDArray[np.float32]
@@ -35,8 +35,6 @@ WORDS = 60  # words of a text that the question shows
 ASKED = 20  # texts the question is asked about: more have not made selection better
 LOOKED_AT = 200  # texts at most that a quote is looked for in
 ALIKE = 0.5  # correlation above which two axes say the same to a reader
-# Of one habit, though a line may end in another mark than a full stop: opposite ends of these say the same.
-OPPOSITES = frozenset({"bare line ends", "full stops at line ends"})
 CONTEXT, LEAST_CONTEXT = 4096, 1024  # tokens; several questions share them
 SEQUENCES = 16
 MARGIN = 256 << 20  # bytes of free memory left to all but a summarizer's weights
@@ -239,8 +237,8 @@ def strongest(space: Space, shift: Floats, count: int) -> list[int]:
 
 def repeats(space: Space, one: int, other: int) -> bool:
     """Whether two axes say the same to a reader, as an axis and itself."""
-    same = {space.axes[one].name, space.axes[other].name} == OPPOSITES
-    return same or bool(abs(space.correlation[one, other]) >= ALIKE)
+    same = {space.axes[one].name, space.axes[other].name}
+    return len(same) == 1 or same in SAME or bool(abs(space.correlation[one, other]) >= ALIKE)
 
 
 def sentence(space: Space, shift: Floats, subject: str = "you write", count: int = 4) -> str:

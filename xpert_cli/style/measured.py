@@ -10,6 +10,7 @@ need English words are NaN for other languages. Does not cover: reference statis
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from zlib import crc32
 
@@ -23,13 +24,44 @@ from xpert_cli.style.formula import MeasuredAxis, Rule, digest
 from xpert_cli.style.languages import LANGUAGES
 from xpert_cli.style.sentences import Sample, cut, sentences, words
 
-__all__ = ["ENGLISH", "MEASURED", "MeasuredAxis", "cut", "evidence", "measure", "measure_all", "sentences", "words"]
+__all__ = [
+    "ENGLISH",
+    "MEASURED",
+    "SAME",
+    "MeasuredAxis",
+    "cut",
+    "evidence",
+    "measure",
+    "measure_all",
+    "sentences",
+    "words",
+]
 
 MEASURED: tuple[MeasuredAxis, ...] = tuple(axis for axis, _ in TABLE)
 ENGLISH = frozenset(axis.name for axis, rule in TABLE if rule.english)  # axes that only English words show
 LEAST_SPREAD = 0.05  # of the range of an axis of chats, set on training turns: 0.25 costs 8 points among 50 people
 LEAST_OTHER = 0.1  # of the range of an axis of another language: a cache may know few such texts
+# Of one habit, whatever their correlation in a cache: both in an explanation would say it twice.
+SAME = tuple(
+    map(
+        frozenset,
+        (
+            ("bare line ends", "full stops at line ends"),
+            ("exclamations", "exclamations at line ends"),
+            ("questions", "questions at line ends"),
+            ("emoji", "emoji at line ends"),
+            ("dashes", "ellipses"),
+            ("word length", "letters a word"),
+            ("interjection openings", "greetings"),
+            ("capital letters", "small letters at the start"),
+            ("capital letters", "shouting"),
+            ("intensifiers", "just and really"),
+        ),
+    )
+)
 _WIDEST = 90  # characters of a quoted line
+_OMITTED = "\ufffc"  # stands for what a quoted line leaves out, until it is shown: an ellipsis would be counted
+_REFERENCE = re.compile(r"\b(?:pp?|nos?|nr|figs?|vols?|ch|eds?|eqs?|secs?|ca|approx|al|art|par)\.$", re.IGNORECASE)
 _TYPICAL = 12  # words; of lines that show an axis equally well, the one nearest to this is quoted
 
 
@@ -100,9 +132,9 @@ def evidence(texts: Sequence[str], name: str, sign: int) -> str:
         if np.isnan(_reading(rule, sample)):
             continue
         for piece in _pieces(sample, rule):
-            shown = _shortened(piece)
+            shown = _shortened(_with_links(piece, sample.raw))
             # What is hidden by shortening is no evidence, except for a length, which is told in words.
-            read = sample if rule.unit == "text" else Sample(piece if counted else shown)
+            read = sample if rule.unit == "text" else Sample(piece if counted else shown.replace(_OMITTED, " "))
             size = len(sample.tokens if rule.unit == "text" else Sample(piece).tokens)
             value = float(np.clip(rule.read(read), rule.floor, rule.ceiling))
             if value > rule.floor or (sign <= 0 and value == rule.floor):
@@ -112,6 +144,7 @@ def evidence(texts: Sequence[str], name: str, sign: int) -> str:
     if not ranked:
         return ""
     *_, shown, size = min(ranked)
+    shown = shown.replace(_OMITTED, "…")
     return f"“{shown}” ({counts.counted(size, 'words')})" if counted else f"“{shown}”"
 
 
@@ -124,8 +157,28 @@ def _pieces(sample: Sample, rule: Rule) -> list[str]:
     """What may be quoted for a rule: the text's opening, lines, or sentences; short ones only for want of others."""
     if rule.unit == "text":
         return (sample.sentences or sample.lines)[:1]
-    pieces = sample.lines if rule.unit == "line" else sample.sentences or sample.lines
+    pieces = sample.lines if rule.unit == "line" else _joined(sample.sentences) or sample.lines
     return [piece for piece in pieces if len(words(piece)) >= 5] or pieces
+
+
+def _joined(pieces: Sequence[str]) -> list[str]:
+    """Sentences, those that were split behind an abbreviation of a reference joined again: "(see p." and "8)"."""
+    whole: list[str] = []
+    for piece in pieces:
+        if whole and _REFERENCE.search(whole[-1]) and piece[0] in "0123456789([":
+            whole[-1] += f" {piece}"
+        else:
+            whole.append(piece)
+    return whole
+
+
+def _with_links(piece: str, text: str) -> str:
+    """A sentence of a text with a sign where a link was taken out of it, so that it is quoted as it is written."""
+    if "http" not in text:
+        return piece
+    written = r"\s+(?:https?://\S+\s+)*".join(map(re.escape, piece.split()[:_WIDEST]))
+    match = re.search(written, text)
+    return re.sub(r"https?://\S+", _OMITTED, match[0]) if match and "http" in match[0] else piece
 
 
 def _shortened(line: str) -> str:
@@ -135,4 +188,4 @@ def _shortened(line: str) -> str:
     if len(line) <= _WIDEST:
         return line
     head = line[: _WIDEST - 1]
-    return (head.rsplit(" ", 1)[0] if " " in head else head).rstrip(",;:-–— ") + "…"
+    return (head.rsplit(" ", 1)[0] if " " in head else head).rstrip(",;:-–— ") + _OMITTED

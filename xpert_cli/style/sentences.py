@@ -25,6 +25,14 @@ _WORD = re.compile(rf"[{_SPACELESS}]|{_RUN}(?:(?:['’-]|(?<=\d)[.,](?=\d)){_RUN
 
 PICTURE = "[\U0001f300-\U0001faff\u2600-\u27bf\u2b50\u2b55\ufe0f]"  # emoji and the selector that follows some
 _CODE = re.compile(r"```.*?(?:```|\Z)|https?://\S+|\\[A-Za-z]+", re.DOTALL)
+# Code, links, addresses, formulas and entities of HTML: signs there are no marks that somebody typed. Bounded, so that
+# what is not closed costs no more than its length.
+CODE_AND_ADDRESSES = (
+    r"```.*?(?:```|\Z)|`[^`\n]{1,200}`|(?:https?://|\bwww\.)\S+|(?<![\w.+-])[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+"
+    r"|(?<![\w.-])[\w-]{1,60}(?:\.[\w-]{1,60}){0,4}\.(?:com|org|net|edu|gov|io|co|de|fr|uk)\b(?:/\S*)?"
+    r"|\\\([^\n]{1,300}?\\\)|\\\[.{1,500}?\\\]|\$(?=\S)[^$\n]{1,200}(?<=\S)\$(?!\d)|\\[A-Za-z]+|&#?\w{1,8};"
+)
+_NOT_TYPED = re.compile(CODE_AND_ADDRESSES, re.DOTALL)
 _MARKER = re.compile(
     r"^[ \t]*(?:>[ \t]*)*((?:[-*+•◦‣–]|\(?\d{1,3}[.)])[ \t]+|#{1,6}[ \t]+)?(?:\[[ xX]\][ \t]+)?", re.MULTILINE
 )
@@ -119,6 +127,16 @@ class Sample:
     def typed_lines(self) -> list[str]:
         """Lines of what is typed that are not blank, without Markdown's markers."""
         return [line for line in _MARKER.sub("", self.typed).splitlines() if line.strip()]
+
+    @cached_property
+    def clean(self) -> str:
+        """The text as typed, without code, formulas and addresses (`CODE_AND_ADDRESSES`)."""
+        return _NOT_TYPED.sub(" ", self.raw)
+
+    @cached_property
+    def clean_prose(self) -> str:
+        """The same without Markdown's marks."""
+        return _EMPHASIS.sub("", _MARKER.sub("", self.clean))
 
     @cached_property
     def sentences(self) -> list[str]:
