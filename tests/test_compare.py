@@ -216,7 +216,7 @@ def test_words_grow_with_the_cache_and_rank_it(monkeypatch, capsys, small, folde
     before = word_index.read(source(folder))
     assert (asked, [one.id for one in done.added], before.ids) == (ids[:2], ids[1:2], (ids[0], ids[1]))
     assert 1 <= len(done.words) <= done.looked <= 4
-    assert done.notes == ("2 words leave more than 0.2 of 1 of 1 adapters unexplained",)
+    assert done.notes == ("2 words leave more than 0.2 of 1 of 1 adapter unexplained",)
 
     now = first(folder, 3)
     monkeypatch.setattr("xpert_cli.cli.cache.opened_cache", lambda name, offline, out: now)

@@ -19,6 +19,7 @@ from xpert_cli.corpus import Corpus, Message, read
 from xpert_cli.corpus.turns import clean
 from xpert_cli.errors import BadInput
 from xpert_cli.style.measured import evidence
+from xpert_cli.style.sentences import Sample
 
 
 def parse(name: str, text: str, author: str | None = None) -> list[Message]:
@@ -447,10 +448,14 @@ def test_hints_where_a_line_may_break_part_no_words(tmp_path: Path) -> None:
     file = tmp_path / "letter.txt"
     file.write_text("wir gehen zu\u00adsammen in die Stadt\u2060, und wir\ufeff bleiben zu\u200bsammen.\n", "utf-8")
     (text,) = read([str(file)]).texts
-    assert text == "wir gehen zusammen in die Stadt, und wir bleiben zusammen."
+    assert text.endswith("zu\u200bsammen.")  # as it was typed
+    assert Sample(text).raw == "wir gehen zusammen in die Stadt, und wir bleiben zusammen."
+    assert Sample(text).tokens.count("zusammen") == 2
     assert evidence([text], "intensifiers, other languages", 1) == ""  # "zu", which the line does not hold
     assert evidence(["wir gehen jetzt zu oft in die Stadt."], "intensifiers, other languages", 1) != ""
-    assert clean("\u0e01\u200b\u0e02 \U0001f468\u200d\U0001f469") == "\u0e01\u200b\u0e02 \U0001f468\u200d\U0001f469"
+    assert clean("\u200b\n ja \ufeff \u00ad") == "ja"
+    joined = "\u0e01\u200b\u0e02 \U0001f468\u200d\U0001f469"
+    assert (clean(joined), Sample(joined).raw) == (joined, joined)
 
 
 def test_what_is_named_beside_its_folder_is_read_once_and_not_left_out(tmp_path: Path, links: None) -> None:

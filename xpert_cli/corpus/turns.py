@@ -19,9 +19,7 @@ from xpert_cli.corpus.messages import Message
 MARKS = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"  # text direction, byte order
 _NO_MARKS = dict.fromkeys(map(ord, MARKS))
 _BROKEN = re.compile("[\0\ud800-\udfff]")
-# Where a line may or may not break, which nobody sees: "zu\u00adsammen" is the word "zusammen". Between letters of
-# scripts that leave no spaces, U+200B parts words.
-_BREAKS = re.compile("[\u00ad\u2060\ufeff]|(?<![\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\u200b")
+_UNSEEN = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u00ad\u200b\u2060\ufeff"
 _ENDS = re.compile("\r\n?|\u2028|\u2029|\x85")
 # A paste of hundreds of combining marks on one letter is drawn as one blot; normalising it takes time with the square.
 _STACKED = re.compile(
@@ -77,11 +75,11 @@ class Parsed:
 
 
 def clean(text: str) -> str:
-    """NFC, \\n line ends, no outer blank space, no hints where lines may break; U+FFFD for what UTF-8 cannot hold."""
+    """NFC, \\n line ends, no outer blank space; U+FFFD for what UTF-8 cannot hold."""
     if text.isascii() and "\r" not in text and "\0" not in text:
         return text.strip()
-    text = _BREAKS.sub("", _ENDS.sub("\n", _BROKEN.sub("\ufffd", text)))
-    return unicodedata.normalize("NFC", _STACKED.sub(r"\1", text)).strip()
+    text = _ENDS.sub("\n", _BROKEN.sub("\ufffd", text))
+    return unicodedata.normalize("NFC", _STACKED.sub(r"\1", text)).strip(_UNSEEN)
 
 
 @lru_cache(maxsize=4096)  # a chat has few people and many turns, which share their names

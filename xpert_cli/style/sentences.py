@@ -18,6 +18,9 @@ from itertools import islice
 
 from xpert_cli.style.lexicon import COMMON, ONLY_ENGLISH, OTHER_LANGUAGES
 
+# Where a line may or may not break, which nobody sees: "zu\u00adsammen" is the word "zusammen". Between letters of
+# scripts that leave no spaces, U+200B parts words.
+_HINTS = re.compile("[\u00ad\u2060\ufeff]|(?<![\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\u200b")
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0dff"  # accents and vowel signs are parts of words but not \w
 _SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _RUN = rf"(?:[^\W_{_SPACELESS}]|[{_MARKS}])+"
@@ -106,7 +109,12 @@ def is_common(word: str) -> bool:
 class Sample:
     """One text and what the axes count in it, each worked out once."""
 
-    raw: str
+    text: str
+
+    @cached_property
+    def raw(self) -> str:
+        """The text without hints where a line may break."""
+        return self.text if self.text.isascii() else _HINTS.sub("", self.text)
 
     @cached_property
     def prose(self) -> str:
