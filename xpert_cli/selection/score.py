@@ -26,7 +26,7 @@ CANDIDATES = 6  # best single adapters that a mixture may be made of
 NEAR = 0.3  # smallest cosine of an adapter to start from: below it, starting there has not lowered a loss
 # Set on tuning rows by benchmarks/certainty.py, which shows them on test rows.
 PLACED = 0.05  # variance of where an adapter lies against where its style does, a whitened axis
-FITS = 0.1  # tan² of the angle to the first adapter, up to which it is the writer's own
+FITS = 0.05  # tan² of the angle to the first adapter, up to which it is the writer's own
 FEWEST = 4  # texts that can show a misfit
 LEAST_CEILING = 0.5  # cosine that the right adapter is taken to be able to have, of the fewest and most varied texts
 ENOUGH = 10  # texts below which neither nearness nor confidence is sure
