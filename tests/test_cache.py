@@ -18,6 +18,7 @@ from xpert_cli import corpus, gguf, paths
 from xpert_cli.cache import answers, build
 from xpert_cli.cache.catalogue import OpenCache, base_answers, open_cache
 from xpert_cli.cache.gains import gains
+from xpert_cli.cache.screening import require_own
 from xpert_cli.cache.verify import verify
 from xpert_cli.cache.write import relist, write_cache
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
@@ -368,6 +369,20 @@ def test_an_interrupted_build_asks_for_no_answer_twice(monkeypatch, small, tmp_p
     assert answered("straight") == carried_on
     answers.drop(tmp_path / "stopped")
     assert list((tmp_path / "stopped").iterdir()) == []
+
+
+def test_a_cache_is_not_built_over_another(tmp_path):
+    out = tmp_path / "cache"
+    (out / "adapters").mkdir(parents=True)
+    (out / "adapters" / "one.gguf").touch()
+    require_own(out, {"two"})  # a folder of adapters, which is no cache yet
+    (out / "catalogue.json").touch()
+    require_own(out, {"one", "two"})
+    with pytest.raises(BadInput, match=r"cache holds another cache, with one\. Choose another folder with -o, or add"):
+        require_own(out, {"two"})
+    (out / "communities").mkdir()
+    with pytest.raises(BadInput, match="cache holds another cache, with communities"):
+        require_own(out, {"one"})
 
 
 @pytest.mark.model

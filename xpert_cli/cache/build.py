@@ -31,7 +31,7 @@ from xpert_cli.cache.index import add_to_index, made_with, members_of, write_in_
 from xpert_cli.cache.indexed import LISTED, IndexedCache
 from xpert_cli.cache.opening import adapter_path
 from xpert_cli.cache.outliers import traits
-from xpert_cli.cache.screening import require_new
+from xpert_cli.cache.screening import require_new, require_own
 from xpert_cli.cache.write import write_cache
 from xpert_cli.errors import BadInput, BadModel, CacheMismatch
 from xpert_cli.foreign.data import read_object
@@ -93,13 +93,14 @@ def build(
         indexed: write an index (schema 2), of which devices read a few cells; by default from LARGE adapters on.
 
     Raises:
-        BadInput: two adapters of one id or with the same bytes, or an id that cannot be a file name.
+        BadInput: two adapters of one id or of the same bytes, an id that is no file name, or `out` is another cache.
         CacheMismatch: an adapter is for another base.
     """
     began = time.monotonic()
     base = BaseModel.open(base)
     summarizer_model = BaseModel.open(summarizer) if summarizer else base
     require_new(files := _named(adapters, base))
+    require_own(out, files)
     out = paths.writable(out)
     answers = answer_probes(base, files, out, seed, progress)
     axes, basis = described.axes_of(summarizer_model)

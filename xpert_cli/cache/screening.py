@@ -10,7 +10,8 @@ cache/outliers.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from pathlib import Path
 
 from xpert_cli import gguf, paths
 from xpert_cli.cache.catalogue import OpenCache
@@ -18,6 +19,7 @@ from xpert_cli.cache.indexed import LISTED
 from xpert_cli.cache.outliers import SUSPICIOUS, WORDS, outlier_score, traits
 from xpert_cli.errors import BadInput
 from xpert_cli.gguf import AdapterFile, BaseModel
+from xpert_cli.hub.files import CATALOGUE
 from xpert_cli.llama.trial_load import try_adapter
 
 
@@ -51,6 +53,22 @@ def oddities(cache: OpenCache, adapter: AdapterFile) -> tuple[str, ...]:
         f"{adapter.name} is unlike the other adapters of {cache.source.name}: {what} is {score:.0f} deviations off. "
         "It may be trained otherwise, or not be what it says",
     )
+
+
+def require_own(out: Path, ids: Container[str]) -> None:
+    """Make sure that a folder holds no cache but an earlier one of these adapters, which may be written over.
+
+    Raises:
+        BadInput: it holds communities, or an adapter of another name.
+    """
+    if not (out / CATALOGUE).exists():
+        return
+    others = sorted(path.stem for path in (out / "adapters").glob("*.gguf") if path.stem not in ids)
+    if others or (out / "communities").exists():
+        what = f"with {others[0]}" if others else "with communities"
+        raise BadInput(
+            f"{out} holds another cache, {what}. Choose another folder with -o, or add to it with: xpert cache add"
+        )
 
 
 def require_new(files: Mapping[str, AdapterFile], cache: OpenCache | None = None) -> None:
