@@ -73,7 +73,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "cache": ("xpert cache", "xpert cache --json"),
     "cache build": (
         "xpert cache build runs/mara runs/okoro -o my-cache",
-        "xpert cache build adapters/ --base qwen3.gguf -o my-cache",
+        "xpert cache build adapters/*.gguf --base qwen3.gguf -o my-cache",
     ),
     "cache train": (
         "xpert cache train writers/ -o my-cache",
