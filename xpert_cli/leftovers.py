@@ -21,9 +21,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-OURS = re.compile(r"\..*\.part|\.(?:scratch|copy|layers)\..*")  # names that are deleted; nothing else ever is
-
 _SCRATCH = re.compile(r"\.(?:scratch|copy|layers)\..*")
+OURS = re.compile(rf"\..*\.part|{_SCRATCH.pattern}")  # names that are deleted; nothing else ever is
 DAY = 24 * 3600.0  # seconds
 
 _noted: dict[Path, set[Path]] = {}  # folder -> what this process has there at this moment
@@ -57,16 +56,20 @@ def clear(folder: Path) -> list[Path]:
                 continue
             for path in map(Path, json.load(file)):
                 if OURS.fullmatch(path.name) and (path.is_file() or path.is_dir()):
-                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+                    _delete(path)
                     cleared.append(path)
             note.unlink()
     for path in folder.parent.glob(".*"):
         with suppress(OSError):
             if _SCRATCH.fullmatch(path.name) and path not in running and path.stat().st_mtime < time.time() - DAY:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+                _delete(path)
                 cleared.append(path)
     _remove_empty(folder)
     return cleared
+
+
+def _delete(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
 def _path(folder: Path) -> Path:
